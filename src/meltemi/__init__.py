@@ -1,0 +1,1 @@
+"""Meltemi: an Istio-compatible service mesh that you can pip install."""

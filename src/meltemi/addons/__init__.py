@@ -1,0 +1,1 @@
+"""The room `addons`; see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""The room `apiserver`; see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""The table of every validator, filled lazily; see ARCHITECTURE.md."""

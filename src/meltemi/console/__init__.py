@@ -1,0 +1,1 @@
+"""The room `console`; see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""The room `ctl`; see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""The one page that wires every process; see ARCHITECTURE.md."""

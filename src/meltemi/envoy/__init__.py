@@ -1,0 +1,1 @@
+"""The room `envoy`; see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""The room `galley`; see ARCHITECTURE.md."""

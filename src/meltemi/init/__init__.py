@@ -1,0 +1,1 @@
+"""The room `init`; see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""The room `injector`; see ARCHITECTURE.md."""

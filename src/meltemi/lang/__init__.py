@@ -1,0 +1,1 @@
+"""The room `lang`; see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""The room `pilot`; see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""The room `samples`; see ARCHITECTURE.md."""

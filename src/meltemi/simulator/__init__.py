@@ -1,0 +1,1 @@
+"""The room `simulator`; see ARCHITECTURE.md."""
