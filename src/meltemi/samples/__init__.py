@@ -1,1 +1,5 @@
-"""The room `samples`; see ARCHITECTURE.md."""
+"""Small apps of our own with the behaviour that Istio's documentation relies on.
+
+`helloworld` answers with its version, `sleep` does nothing until it is told to end, `call` makes one request,
+`load` makes many by the clock. Each is started as a module: `python -m meltemi.samples.helloworld`.
+"""
