@@ -1,0 +1,141 @@
+"""What every command is told: which mesh, which namespace, how to print.
+
+istioctl lets global options stand before or after the command's name, so both the group and the commands
+carry them (`@common`); the rightmost wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from meltemi.ctl.layout import DEFAULT_MESH, LayoutError, find_layout
+from meltemi.init.core import Layout
+
+if TYPE_CHECKING:
+    from meltemi.ctl.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+GOOD, FINDINGS, USAGE, NO_MESH = 0, 1, 2, 3
+"""Exit codes of every command."""
+
+
+class Failure(Exception):
+    """An end with a message, a hint and an exit code; `main` prints it and exits."""
+
+    def __init__(self, message: str, hint: str = "", exit_code: int = FINDINGS) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def show(self) -> None:
+        """Print the message and the hint to stderr."""
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {self.message}", err=True)
+        if self.hint:
+            click.echo(f"hint: {self.hint}", err=True)
+
+
+class NoMesh(Failure):
+    """There is no mesh to speak to."""
+
+    def __init__(self, mesh: str = DEFAULT_MESH, detail: str = "") -> None:
+        start = "meltemi up" if mesh == DEFAULT_MESH else f"meltemi up --mesh {mesh}"
+        message = f"no mesh is up; start one with: {start}"
+        super().__init__(message, detail, NO_MESH)
+
+
+@dataclass
+class Invocation:
+    """The global options of one command line; `click.Context.obj`."""
+
+    mesh: str = DEFAULT_MESH
+    namespace: str = ""
+    istio_namespace: str = "istio-system"
+    kubeconfig: str = ""
+    context: str = ""
+
+    @property
+    def layout(self) -> Layout:
+        """The mesh's folders; a Failure where they cannot be used."""
+        try:
+            return find_layout(self.mesh)
+        except LayoutError as error:
+            raise Failure(f"{error}", error.hint) from error
+
+    @property
+    def namespace_or_default(self) -> str:
+        """The namespace asked for, `default` else."""
+        return self.namespace or "default"
+
+    def client(self) -> Client:
+        """Make a client of the API server: of the kubeconfig named, of the local mesh else; NoMesh where it is down."""
+        from meltemi.ctl.client import connect
+
+        return connect(self)
+
+
+def _setter(field: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    def put(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
+        if value:
+            setattr(ctx.ensure_object(Invocation), field, value)
+        return value
+
+    return put
+
+
+def common(command: F) -> F:
+    """Give a command the global options; they land in the Invocation, not in the function's arguments."""
+    options = (
+        click.option(
+            "-n",
+            "--namespace",
+            metavar="NS",
+            expose_value=False,
+            callback=_setter("namespace"),
+            help="Namespace to work in.",
+        ),
+        click.option(
+            "-i",
+            "--istioNamespace",
+            "istio_namespace",
+            metavar="NS",
+            expose_value=False,
+            callback=_setter("istio_namespace"),
+            help="Namespace of the control plane.  [istio-system]",
+        ),
+        click.option(
+            "--mesh",
+            metavar="NAME",
+            envvar="MELTEMI_MESH",
+            expose_value=False,
+            callback=_setter("mesh"),
+            help="Which local mesh.  [default; $MELTEMI_MESH]",
+        ),
+        click.option(
+            "-c",
+            "--kubeconfig",
+            metavar="FILE",
+            expose_value=False,
+            callback=_setter("kubeconfig"),
+            help="Speak to the cluster of this kubeconfig instead of a local mesh.",
+        ),
+        click.option(
+            "--context",
+            metavar="NAME",
+            expose_value=False,
+            callback=_setter("context"),
+            help="Which context of the kubeconfig.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+invocation = click.make_pass_decorator(Invocation, ensure=True)
+"""Pass the Invocation as the command's first argument."""
