@@ -1,0 +1,88 @@
+"""What stands in a fresh local mesh besides the user's own: the ingress gateway, and a row per component.
+
+Pure data: Kubernetes documents that the daemon applies at start. Names, labels and ports are those of Istio's
+demo manifest, so that selectors such as `istio: ingressgateway` find what they expect.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Document = dict[str, Any]
+
+SYSTEM = "istio-system"
+INGRESS = "istio-ingressgateway"
+COMPONENTS = ("istiod", "edge-host", "edge-mesh", "names")
+"""Processes that show as pods of `istio-system`; the agent is the Node itself."""
+
+
+def namespace(name: str, labels: dict[str, str] | None = None) -> Document:
+    """Build a Namespace."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
+
+
+def service_account(name: str) -> Document:
+    """Build a ServiceAccount of the system namespace."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": SYSTEM}}
+
+
+def gateway_service(name: str, ports: dict[str, tuple[int, int]]) -> Document:
+    """Build a gateway's Service; `ports` maps a name to (service port, target port)."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": name,
+            "namespace": SYSTEM,
+            "labels": {"app": name, "istio": name.removeprefix("istio-")},
+        },
+        "spec": {
+            "type": "LoadBalancer",
+            "selector": {"app": name, "istio": name.removeprefix("istio-")},
+            "ports": [
+                {"name": port, "port": number, "targetPort": target, "protocol": "TCP"}
+                for port, (number, target) in ports.items()
+            ],
+        },
+    }
+
+
+def gateway_pod(name: str) -> Document:
+    """Build a gateway's Pod: nothing but the proxy, by the injector's gateway template."""
+    labels = {"app": name, "istio": name.removeprefix("istio-"), "sidecar.istio.io/inject": "true"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": SYSTEM,
+            "labels": labels,
+            "annotations": {"inject.istio.io/templates": "gateway"},
+        },
+        "spec": {
+            "serviceAccountName": f"{name}-service-account",
+            "containers": [{"name": "istio-proxy", "image": "auto"}],
+            "terminationGracePeriodSeconds": 2,
+        },
+    }
+
+
+def ingress_gateway() -> tuple[Document, ...]:
+    """Everything of the ingress gateway: account, service, pod."""
+    ports = {"status-port": (15021, 15021), "http2": (80, 8080), "https": (443, 8443)}
+    return (
+        service_account(f"{INGRESS}-service-account"),
+        gateway_service(INGRESS, ports),
+        gateway_pod(INGRESS),
+    )
+
+
+def istiod_service() -> Document:
+    """Build the control plane's Service; it has no selector: `edge-mesh` answers its address."""
+    ports = (("grpc-xds", 15010), ("https-dns", 15012), ("http-monitoring", 15014))
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "istiod", "namespace": SYSTEM, "labels": {"app": "istiod", "istio": "pilot"}},
+        "spec": {"ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports]},
+    }
