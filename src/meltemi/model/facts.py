@@ -1,0 +1,101 @@
+"""The inputs of the engine: what there is to read, and how each piece is named.
+
+Facts of objects are `Object[Spec]`, named as their kind's `resource`. What others report about an object
+(a pod's address and readiness) is a fact of its own, so that it wakes only those who read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meltemi.query import FactKind
+
+if TYPE_CHECKING:
+    from meltemi.api.core import (
+        ConfigMap,
+        EndpointSlice,
+        Namespace,
+        Node,
+        Pod,
+        Secret,
+        Service,
+        ServiceAccount,
+    )
+    from meltemi.api.kind import Object
+    from meltemi.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService
+    from meltemi.api.security import PeerAuthentication
+
+
+@dataclass(frozen=True, slots=True)
+class PodStatus:
+    """What the node reports of a Pod: its address ("" until it has one), its node, whether it serves.
+
+    `terminating` is set from the moment the Pod is marked for deletion.
+    """
+
+    ip: str = ""
+    ready: bool = False
+    node: str = ""
+    phase: str = ""
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nack:
+    """An Envoy refused one exact version of a resource; `message` is in Envoy's words."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What stood in the refusing Envoy's place before: the last version that it accepted, with its bytes.
+
+    Written in the same transaction as the Nack it belongs to, under the same key.
+    """
+
+    version: str
+    body: bytes
+
+
+def nack_key(name: str, version: str, envoy: str) -> str:
+    """Name a Nack (and its Accepted): resource name, the refused version, the Envoy release that refused.
+
+    The fact's namespace is the resource's type URL.
+    """
+    return f"{version}/{envoy}/{name}"
+
+
+# Kubernetes' own kinds.
+NAMESPACES: FactKind[Object[Namespace]] = FactKind("namespaces")
+NODES: FactKind[Object[Node]] = FactKind("nodes")
+SERVICES: FactKind[Object[Service]] = FactKind("services")
+ENDPOINT_SLICES: FactKind[Object[EndpointSlice]] = FactKind("endpointslices.discovery.k8s.io")
+PODS: FactKind[Object[Pod]] = FactKind("pods")
+SERVICE_ACCOUNTS: FactKind[Object[ServiceAccount]] = FactKind("serviceaccounts")
+SECRETS: FactKind[Object[Secret]] = FactKind("secrets")
+CONFIG_MAPS: FactKind[Object[ConfigMap]] = FactKind("configmaps")
+
+# Istio's kinds.
+VIRTUAL_SERVICES: FactKind[Object[VirtualService]] = FactKind("virtualservices.networking.istio.io")
+DESTINATION_RULES: FactKind[Object[DestinationRule]] = FactKind("destinationrules.networking.istio.io")
+GATEWAYS: FactKind[Object[Gateway]] = FactKind("gateways.networking.istio.io")
+SERVICE_ENTRIES: FactKind[Object[ServiceEntry]] = FactKind("serviceentries.networking.istio.io")
+PEER_AUTHENTICATIONS: FactKind[Object[PeerAuthentication]] = FactKind("peerauthentications.security.istio.io")
+
+# What is no object.
+POD_STATUS: FactKind[PodStatus] = FactKind("podstatus")
+"""Namespace and name of the Pod."""
+
+SETTING: FactKind[object] = FactKind("setting")
+"""One fact per mesh setting: namespace "", name as in MeshConfig (`model.settings`). Absent means the default."""
+
+NACK: FactKind[Nack] = FactKind("nack")
+"""Namespace: the type URL; name: `nack_key(...)`."""
+
+ACCEPTED: FactKind[Accepted] = FactKind("accepted")
+"""Same key as the NACK it goes with."""
+
+CLOCK: FactKind[int] = FactKind("clock")
+"""Namespace "", name `minute`: whole minutes since the epoch, set by the shell."""

@@ -1,0 +1,66 @@
+"""Mesh settings: each a fact of its own, with MeshConfig's default where it is not set.
+
+A setting that nobody reads costs nothing when it changes; one that is read wakes its readers only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from meltemi.model.facts import SETTING
+from meltemi.query import Db
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """One mesh setting: `name` is its path in MeshConfig; durations are seconds.
+
+    A fact of another type than the default's is not believed: the default stands.
+    """
+
+    name: str
+    default: T
+
+    def read(self, q: Db) -> T:
+        """Return the setting's value, or its default."""
+        value = q.fact(SETTING, "", self.name)
+        if value is None or not isinstance(value, type(self.default)):
+            return self.default
+        return cast("T", value)
+
+
+ROOT_NAMESPACE = Setting("rootNamespace", "istio-system")
+TRUST_DOMAIN = Setting("trustDomain", "cluster.local")
+TRUST_DOMAIN_ALIASES: Setting[tuple[str, ...]] = Setting("trustDomainAliases", ())
+CLUSTER_DOMAIN = Setting("clusterDomain", "cluster.local")
+"""The DNS suffix of Kubernetes Services; no field of MeshConfig (istiod's flag --domain)."""
+ENABLE_AUTO_MTLS = Setting("enableAutoMtls", True)
+OUTBOUND_TRAFFIC_POLICY = Setting("outboundTrafficPolicy.mode", "ALLOW_ANY")
+CONNECT_TIMEOUT = Setting("connectTimeout", 10.0)
+PROTOCOL_DETECTION_TIMEOUT = Setting("protocolDetectionTimeout", 0.0)
+DNS_REFRESH_RATE = Setting("dnsRefreshRate", 60.0)
+DEFAULT_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultServiceExportTo", ("*",))
+DEFAULT_VIRTUAL_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultVirtualServiceExportTo", ("*",))
+DEFAULT_DESTINATION_RULE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultDestinationRuleExportTo", ("*",))
+
+SETTINGS: tuple[Setting[object], ...] = cast(
+    "tuple[Setting[object], ...]",
+    (
+        ROOT_NAMESPACE,
+        TRUST_DOMAIN,
+        TRUST_DOMAIN_ALIASES,
+        CLUSTER_DOMAIN,
+        ENABLE_AUTO_MTLS,
+        OUTBOUND_TRAFFIC_POLICY,
+        CONNECT_TIMEOUT,
+        PROTOCOL_DETECTION_TIMEOUT,
+        DNS_REFRESH_RATE,
+        DEFAULT_SERVICE_EXPORT_TO,
+        DEFAULT_VIRTUAL_SERVICE_EXPORT_TO,
+        DEFAULT_DESTINATION_RULE_EXPORT_TO,
+    ),
+)
+"""All settings there are; whoever turns a MeshConfig into facts takes the names from here."""

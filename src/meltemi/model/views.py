@@ -1,0 +1,67 @@
+"""A View: all that translation may know of a proxy.
+
+Two proxies of equal View get equal resources; so nothing of a single pod (its name, its address) is in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from meltemi.api.values import EMPTY, Map
+from meltemi.query import Db
+
+
+class ProxyType(Enum):
+    """What a proxy is for: beside an app, or a gateway."""
+
+    SIDECAR = "sidecar"
+    ROUTER = "router"
+
+
+class Interception(Enum):
+    """How traffic comes to the proxy."""
+
+    REDIRECT = "REDIRECT"
+    TPROXY = "TPROXY"
+    NONE = "NONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Locality:
+    """Where a workload runs; each part may be "" (unknown)."""
+
+    region: str = ""
+    zone: str = ""
+    subzone: str = ""
+
+
+NOWHERE = Locality()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What translation may read of a proxy: never its pod's name or address (those are bootstrap).
+
+    `labels` are only those keys that some selector in reach reads; `named_ports` only those container ports
+    that some Service of the namespace names as its target.
+    """
+
+    namespace: str
+    type: ProxyType = ProxyType.SIDECAR
+    labels: Map[str] = EMPTY
+    workload: str = ""
+    service_account: str = "default"
+    cluster: str = "Kubernetes"
+    network: str = ""
+    locality: Locality = NOWHERE
+    envoy_version: str = "1.40"
+    interception: Interception = Interception.REDIRECT
+    ip_families: tuple[str, ...] = ("IPv4",)
+    proxy_config: str = ""
+    named_ports: tuple[tuple[str, int], ...] = ()
+
+
+def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
+    """Return the View of a Pod's proxy, or None where there is no such Pod."""
+    raise NotImplementedError

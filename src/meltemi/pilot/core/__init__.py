@@ -1,0 +1,1 @@
+"""Facts to Envoy resources: pure queries."""
