@@ -24,7 +24,7 @@ GOOD, FINDINGS, USAGE, NO_MESH = 0, 1, 2, 3
 """Exit codes of every command."""
 
 
-class Failure(Exception):
+class CtlError(Exception):
     """An end with a message, a hint and an exit code; `main` prints it and exits."""
 
     def __init__(self, message: str, hint: str = "", exit_code: int = FINDINGS) -> None:
@@ -40,7 +40,7 @@ class Failure(Exception):
             click.echo(f"hint: {self.hint}", err=True)
 
 
-class NoMesh(Failure):
+class NoMeshError(CtlError):
     """There is no mesh to speak to."""
 
     def __init__(self, mesh: str = DEFAULT_MESH, detail: str = "") -> None:
@@ -61,11 +61,11 @@ class Invocation:
 
     @property
     def layout(self) -> Layout:
-        """The mesh's folders; a Failure where they cannot be used."""
+        """The mesh's folders; a CtlError where they cannot be used."""
         try:
             return find_layout(self.mesh)
         except LayoutError as error:
-            raise Failure(f"{error}", error.hint) from error
+            raise CtlError(f"{error}", error.hint) from error
 
     @property
     def namespace_or_default(self) -> str:
@@ -73,7 +73,7 @@ class Invocation:
         return self.namespace or "default"
 
     def client(self) -> Client:
-        """Make a client of the API server: of the kubeconfig named, of the local mesh else; NoMesh where it is down."""
+        """Make a client of the API server; NoMeshError where the local mesh is down."""
         from meltemi.ctl.client import connect
 
         return connect(self)

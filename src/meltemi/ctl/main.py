@@ -13,7 +13,7 @@ from importlib import import_module
 
 import click
 
-from meltemi.ctl.invocation import NO_MESH, Failure, Invocation, common
+from meltemi.ctl.invocation import NO_MESH, CtlError, Invocation, common
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 good, 1 findings, 2 usage, 3 no mesh."""
     try:
         code = cli.main(args, prog_name="meltemi", standalone_mode=False, obj=Invocation())
-    except Failure as failure:
+    except CtlError as failure:
         failure.show()
         code = failure.exit_code
     except click.ClickException as error:
