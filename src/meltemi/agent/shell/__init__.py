@@ -1,0 +1,1 @@
+"""What the agent does: sockets, files, clocks, and the kernel."""

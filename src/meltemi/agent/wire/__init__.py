@@ -1,0 +1,1 @@
+"""State machines of the streams that the agent relays: values in, values out."""

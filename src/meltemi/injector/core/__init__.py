@@ -1,0 +1,6 @@
+"""Injection, pure: `inject(pod, namespace, settings) -> pod` and `decide`, which says why."""
+
+from meltemi.injector.core.container import PROXY
+from meltemi.injector.core.inject import Decision, Settings, Template, decide, inject
+
+__all__ = ["PROXY", "Decision", "Settings", "Template", "decide", "inject"]
