@@ -154,7 +154,7 @@ class Client:
         body = None if document is None else json.dumps(document).encode()
         answer = self.request(Request(method, path, query, body, content_type, accept))
         if answer.status >= 300:
-            raise apiapi_error(answer.status, answer.body)
+            raise api_error(answer.status, answer.body)
         return answer.json()
 
     def lines(
