@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The folders of one mesh: `run` for sockets, `state` for what survives. Both absolute, without a trailing slash."""
+    """The folders of one mesh: `run` for sockets, `state` for what survives.
+
+    Both are absolute, without a trailing slash.
+    """
 
     run: str
     state: str
@@ -54,6 +57,15 @@ class Layout:
     def pod_socket(self, pod: str) -> str:
         """One pod's ADS and SDS; `pod` is the agent's short id of it."""
         return f"{self.run}/p/{pod}.sock"
+
+    @property
+    def netns_folder(self) -> str:
+        """Network namespaces, bound here inside the mount namespace of `init` only."""
+        return f"{self.run}/netns"
+
+    def netns(self, name: str) -> str:
+        """One network namespace: `mesh`, or a pod's short id."""
+        return f"{self.run}/netns/{name}"
 
     @property
     def store(self) -> str:

@@ -1,0 +1,91 @@
+"""The private network's plan: addresses, ports and marks, and who a pod is on it. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+GATEWAY = "169.254.1.1"
+"""Every pod's gateway and name server; an address of the mesh's own namespace."""
+
+MARK = 1337
+"""SO_MARK on every socket that Envoy opens to the outside of its pod: not captured again."""
+
+INBOUND_SOURCE = "127.0.0.6"
+"""The source that Envoy delivers to its own app from, as in Istio."""
+
+OUTBOUND_PORT = 15001
+INBOUND_PORT = 15006
+NOT_CAPTURED_INBOUND = (15008, 15020, 15021, 15090)
+"""Ports of a pod that answer for themselves, past 15006."""
+
+WAY_OUT_PORT = 15100
+"""In the mesh's namespace: `edge-mesh` takes here what is not the mesh's, at its original destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The ranges of one mesh. All IPv4, all private to the mesh's own network namespace."""
+
+    pods: str = "198.18.0.0/16"
+    services: str = "198.19.0.0/16"
+    host: str = "198.18.255.254"
+    """`host.meltemi.internal`: reaches the host's own loopback at the same port."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodNetwork:
+    """What the network knows of a pod.
+
+    id: short (at most 12 of [a-z0-9-]), unique, kept for the pod's life; names its namespace and its link.
+    sidecar: TCP is captured by 15001 and 15006.
+    not_inbound, not_outbound: ports left alone, as Istio's annotations `excludeInboundPorts` and
+    `excludeOutboundPorts`. host_ports: 127.0.0.1:P in the pod reaches the host's 127.0.0.1:P.
+    loopback_ports: ports that the app has bound on 127.0.0.1 only; inbound deliveries go there (kept by `Network`).
+    """
+
+    id: str
+    ip: str
+    sidecar: bool = True
+    not_inbound: tuple[int, ...] = ()
+    not_outbound: tuple[int, ...] = ()
+    host_ports: tuple[int, ...] = ()
+    loopback_ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """One ClusterIP and port with its ready endpoints (ip, port); none: connections are refused."""
+
+    address: str
+    port: int
+    endpoints: tuple[tuple[str, int], ...] = ()
+    protocol: str = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A listening socket inside a pod, from `/proc/net/tcp`: loopback means 127.0.0.0/8 only."""
+
+    port: int
+    loopback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What the two edge Envoys carry.
+
+    into: name -> a loopback port on the host that leads to pods, e.g. `ingress/80`, `nodeport/30080`.
+    control: (ClusterIP, port) -> path of a Unix socket of the control plane.
+    """
+
+    into: Mapping[str, Way] = field(default_factory=dict)
+    control: Mapping[tuple[str, int], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A loopback port on the host (0: any free one, pinned afterwards) and the pods (ip, port) behind it."""
+
+    port: int
+    targets: tuple[tuple[str, int], ...] = ()
