@@ -1,0 +1,73 @@
+"""How a field of the API is declared: a dataclass field whose metadata says what its type cannot.
+
+    @dataclass(frozen=True, slots=True)
+    class Destination:
+        host: str = field("Service to send to.", "", required=True)
+
+Everything else derives from these declarations: strict decoding, encoding, OpenAPI, `explain`, the field ledger.
+Every field has a Python default (the zero value), so that values are easily built; `required` speaks of documents.
+
+Types that may be declared: `str`, `int`, `float`, `bool`, `bytes`, an Enum, `Duration`, `T | None`, `int | str`,
+`tuple[T, ...]`, `Map[T]`, and another declared dataclass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+META = "meltemi"
+RULES = "RULES"
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a field's declaration says besides its type; bounds of `items_*` hold for each member of a list or map."""
+
+    doc: str = ""
+    json: str = ""
+    required: bool = False
+    oneof: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    items_min_length: int | None = None
+    items_max_length: int | None = None
+    pattern: str = ""
+    format: str = ""
+    deprecated: str = ""
+    versions: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    list_type: str = ""
+    list_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule over a decoded value: `holds` decides, `cel` says the same in a CRD's language (or is empty)."""
+
+    message: str
+    holds: Callable[[Any], bool]
+    cel: str = ""
+
+
+def field(doc: str, default: Any, **more: Any) -> Any:
+    """Declare a field: its text, its Python default, and whatever else `Meta` holds."""
+    return dataclasses.field(default=default, metadata={META: Meta(doc=doc, **more)})
+
+
+def meta_of(declared: dataclasses.Field[Any]) -> Meta:
+    """Give what a field declares; an undeclared field has the empty Meta."""
+    found = declared.metadata.get(META)
+    return found if isinstance(found, Meta) else Meta()
+
+
+def json_name(name: str) -> str:
+    """Turn `http_only_as` into `httpOnlyAs`, as proto JSON does."""
+    head, *rest = name.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in rest)
