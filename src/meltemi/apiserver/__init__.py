@@ -1,1 +1,1 @@
-"""The room `apiserver`; see ARCHITECTURE.md."""
+"""The embedded Kubernetes-style API server: the API that kubectl speaks, on one SQLite file, for one machine."""

@@ -1,0 +1,1 @@
+"""What the API server does: the durable store, HTTP, tokens, and the clocks and dice they need."""
