@@ -43,7 +43,7 @@ EVENT: Kind[Event] = Kind(
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseSpec:
+class Lease:
     """Who holds a lease."""
 
     holder_identity: str = field("Who holds it.", "")
@@ -51,14 +51,14 @@ class LeaseSpec:
     renew_time: str = field("When it was renewed last.", "")
 
 
-LEASE: Kind[LeaseSpec] = Kind(
+LEASE: Kind[Lease] = Kind(
     name="Lease",
     group="coordination.k8s.io",
     versions=("v1",),
     plural="leases",
     singular="lease",
     has_status=False,
-    model=LeaseSpec,
+    model=Lease,
     columns=(
         Column("Holder", "string", ".spec.holderIdentity", "Who holds it."),
         Column("Age", "date", ".metadata.creationTimestamp", "When the object was created."),

@@ -9,13 +9,13 @@ from meltemi.api.kind import Column, Kind
 
 
 @dataclass(frozen=True, slots=True)
-class NamespaceSpec:
+class Namespace:
     """What a namespace's author may say."""
 
     finalizers: tuple[str, ...] = field("Who must clean up before it is gone.", ())
 
 
-NAMESPACE: Kind[NamespaceSpec] = Kind(
+NAMESPACE: Kind[Namespace] = Kind(
     name="Namespace",
     group="",
     versions=("v1",),
@@ -23,7 +23,7 @@ NAMESPACE: Kind[NamespaceSpec] = Kind(
     singular="namespace",
     short=("ns",),
     namespaced=False,
-    model=NamespaceSpec,
+    model=Namespace,
     columns=(
         Column("Status", "string", ".status.phase", "Whether it is in use or being deleted."),
         Column("Age", "date", ".metadata.creationTimestamp", "When the object was created."),

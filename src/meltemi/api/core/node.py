@@ -10,7 +10,7 @@ from meltemi.api.values import Map
 
 
 @dataclass(frozen=True, slots=True)
-class NodeSpec:
+class Node:
     """What is decided of a node."""
 
     pod_cidr: str = field("Range its pods' addresses are from.", "", json="podCIDR")
@@ -36,7 +36,7 @@ class NodeStatus:
     capacity: Map[str] | None = field("What the machine has.", None)
 
 
-NODE: Kind[NodeSpec] = Kind(
+NODE: Kind[Node] = Kind(
     name="Node",
     group="",
     versions=("v1",),
@@ -44,7 +44,7 @@ NODE: Kind[NodeSpec] = Kind(
     singular="node",
     short=("no",),
     namespaced=False,
-    model=NodeSpec,
+    model=Node,
     columns=(
         Column(
             "Status", "string", '.status.conditions[?(@.type=="Ready")].status', "Whether the node is ready."

@@ -177,7 +177,7 @@ class PodReadinessGate:
 
 
 @dataclass(frozen=True, slots=True)
-class PodSpec:
+class Pod:
     """What a pod runs."""
 
     containers: tuple[Container, ...] = field("Its programs.", (), required=True)
@@ -217,7 +217,7 @@ class PodStatus:
     conditions: Map[str] = EMPTY
 
 
-POD: Kind[PodSpec] = Kind(
+POD: Kind[Pod] = Kind(
     name="Pod",
     group="",
     versions=("v1",),
@@ -225,7 +225,7 @@ POD: Kind[PodSpec] = Kind(
     singular="pod",
     short=("po",),
     categories=("all",),
-    model=PodSpec,
+    model=Pod,
     columns=(
         Column("Status", "string", ".status.phase", "Its phase."),
         Column("Age", "date", ".metadata.creationTimestamp", "When the object was created."),

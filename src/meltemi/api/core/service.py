@@ -40,7 +40,7 @@ class ServicePort:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceSpec:
+class Service:
     """What a service's author says."""
 
     type: ServiceType = field("How it can be reached.", ServiceType.ClusterIP)
@@ -86,7 +86,7 @@ class ServiceStatus:
     ingress: tuple[LoadBalancerIngress, ...] = ()
 
 
-SERVICE: Kind[ServiceSpec] = Kind(
+SERVICE: Kind[Service] = Kind(
     name="Service",
     group="",
     versions=("v1",),
@@ -94,7 +94,7 @@ SERVICE: Kind[ServiceSpec] = Kind(
     singular="service",
     short=("svc",),
     categories=("all",),
-    model=ServiceSpec,
+    model=Service,
     columns=(
         Column("Type", "string", ".spec.type", "How it can be reached."),
         Column("Cluster-IP", "string", ".spec.clusterIP", "Its virtual address."),
