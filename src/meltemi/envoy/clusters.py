@@ -1,0 +1,326 @@
+"""Clusters: what Envoy may send to, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
+from envoy.config.cluster.v3.cluster_pb2 import Cluster as ClusterMessage
+from envoy.config.cluster.v3.cluster_pb2 import UpstreamConnectionOptions
+from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
+from envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress, TcpKeepalive
+from envoy.config.core.v3.base_pb2 import Metadata, RoutingPriority
+from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions
+from envoy.config.core.v3.socket_option_pb2 import SocketOption
+from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions as UpstreamHttp
+from envoy.type.v3.percent_pb2 import Percent
+from google.protobuf.struct_pb2 import Struct
+
+from meltemi.api.duration import Duration
+from meltemi.envoy import names, sockets
+from meltemi.envoy.encoding import duration, encode, pack, struct, uint32, uint64
+from meltemi.envoy.endpoints import Assignment, assignment_message
+
+UNLIMITED = 4_294_967_295
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+SOL_SOCKET = 1
+SO_MARK = 36
+MARK = 1337
+"""The mark by which the redirect rules know a proxy's own traffic."""
+
+
+class Discovery(Enum):
+    """How a cluster finds its endpoints."""
+
+    EDS = ClusterMessage.EDS
+    STATIC = ClusterMessage.STATIC
+    STRICT_DNS = ClusterMessage.STRICT_DNS
+    LOGICAL_DNS = ClusterMessage.LOGICAL_DNS
+    ORIGINAL_DST = ClusterMessage.ORIGINAL_DST
+
+
+class Balancing(Enum):
+    """How an endpoint is chosen."""
+
+    LEAST_REQUEST = ClusterMessage.LEAST_REQUEST
+    ROUND_ROBIN = ClusterMessage.ROUND_ROBIN
+    RANDOM = ClusterMessage.RANDOM
+    RING_HASH = ClusterMessage.RING_HASH
+    MAGLEV = ClusterMessage.MAGLEV
+    PROVIDED = ClusterMessage.CLUSTER_PROVIDED
+
+
+class UpstreamProtocol(Enum):
+    """What is spoken to the endpoints of a cluster that carries HTTP; NONE where it carries bytes."""
+
+    NONE = "none"
+    HTTP1 = "http1"
+    HTTP2 = "http2"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Circuit breakers; Istio's default is none at all."""
+
+    connections: int = UNLIMITED
+    pending: int = UNLIMITED
+    requests: int = UNLIMITED
+    retries: int = UNLIMITED
+    retry_budget: tuple[float, int] | None = None
+    """Percent of active requests, and the number always allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """When an endpoint is left out for a while; `None` means Envoy's default, 0 consecutive errors means never."""
+
+    consecutive_5xx: int | None = None
+    gateway_errors: int = 0
+    local_errors: int | None = None
+    split_local: bool = False
+    interval: Duration | None = None
+    ejection: Duration | None = None
+    max_percent: int | None = None
+    min_health_percent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """TCP keep-alive; 0 and None leave the system's values."""
+
+    probes: int = 0
+    time: Duration | None = None
+    interval: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Options of the HTTP connections of a cluster."""
+
+    protocol: UpstreamProtocol = UpstreamProtocol.NONE
+    idle_timeout: Duration | None = None
+    max_requests_per_connection: int = 0
+    max_concurrent_streams: int = 0
+    max_connection_duration: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One cluster. `tls` holds for every endpoint, `auto_mtls` for those whose metadata says tlsMode=istio."""
+
+    name: str
+    discovery: Discovery = Discovery.EDS
+    connect_timeout: Duration | None = None
+    balancing: Balancing = Balancing.LEAST_REQUEST
+    ring_size: int = 0
+    table_size: int = 0
+    thresholds: Thresholds | None = None
+    outlier: Outlier | None = None
+    tls: sockets.ClientSocket | None = None
+    auto_mtls: sockets.MutualClient | None = None
+    http: Http = Http()
+    services: tuple[tuple[str, str, str], ...] = ()
+    """(host, name, namespace) of the services behind it, for statistics and logs."""
+    config: str = ""
+    """Path of the DestinationRule that shaped it, as Istio writes it into metadata."""
+    subset: str = ""
+    endpoints: Assignment | None = None
+    """Written into the cluster itself: for DNS."""
+    keepalive: Keepalive | None = None
+    dns_refresh: Duration | None = None
+    inbound: bool = False
+    """Leads to the app beside the proxy: source 127.0.0.6, and the mark, which its own bind config would lose."""
+    locality_weighted: bool = False
+
+
+def encode_cluster(cluster: Cluster) -> bytes:
+    """Return the bytes of Envoy's Cluster."""
+    message = ClusterMessage(
+        name=cluster.name,
+        type=cluster.discovery.value,
+        connect_timeout=duration(cluster.connect_timeout),
+        lb_policy=cluster.balancing.value,
+        circuit_breakers=_breakers(cluster.thresholds),
+        outlier_detection=_outlier(cluster.outlier),
+        common_lb_config=_common_lb(cluster),
+        metadata=_metadata(cluster),
+    )
+    if cluster.discovery is Discovery.EDS:
+        message.eds_cluster_config.CopyFrom(
+            ClusterMessage.EdsClusterConfig(eds_config=sockets.ads(), service_name=cluster.name)
+        )
+    if cluster.endpoints is not None:
+        message.load_assignment.CopyFrom(assignment_message(cluster.endpoints))
+    if cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
+        message.dns_lookup_family = ClusterMessage.V4_ONLY
+        message.respect_dns_ttl = True
+        if cluster.dns_refresh is not None:
+            message.dns_refresh_rate.CopyFrom(duration(cluster.dns_refresh))
+    _balance(message, cluster)
+    _secure(message, cluster)
+    options = _http(cluster.http)
+    if options is not None:
+        message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(options))
+    if cluster.keepalive is not None:
+        message.upstream_connection_options.CopyFrom(
+            UpstreamConnectionOptions(tcp_keepalive=_keepalive(cluster.keepalive))
+        )
+    if cluster.inbound:
+        message.upstream_bind_config.CopyFrom(_own_app())
+    return encode(message)
+
+
+def mark_option() -> SocketOption:
+    """SO_MARK on sockets of the proxy: the redirect rules let marked traffic pass."""
+    return SocketOption(level=SOL_SOCKET, name=SO_MARK, int_value=MARK, state=SocketOption.STATE_PREBIND)
+
+
+def _own_app() -> BindConfig:
+    return BindConfig(
+        source_address=SocketAddress(address=names.INBOUND_BIND, port_value=0), socket_options=[mark_option()]
+    )
+
+
+def _breakers(limits: Thresholds | None) -> CircuitBreakers | None:
+    if limits is None:
+        return None
+    budget = None
+    if limits.retry_budget is not None:
+        percent, least = limits.retry_budget
+        budget = CircuitBreakers.Thresholds.RetryBudget(
+            budget_percent=Percent(value=percent), min_retry_concurrency=uint32(least)
+        )
+    return CircuitBreakers(
+        thresholds=[
+            CircuitBreakers.Thresholds(
+                priority=RoutingPriority.DEFAULT,
+                max_connections=uint32(limits.connections),
+                max_pending_requests=uint32(limits.pending),
+                max_requests=uint32(limits.requests),
+                max_retries=uint32(limits.retries),
+                retry_budget=budget,
+                track_remaining=True,
+            )
+        ]
+    )
+
+
+def _outlier(wanted: Outlier | None) -> OutlierDetection | None:
+    if wanted is None:
+        return None
+    message = OutlierDetection(
+        interval=duration(wanted.interval),
+        base_ejection_time=duration(wanted.ejection),
+        max_ejection_percent=uint32(wanted.max_percent),
+        enforcing_success_rate=uint32(0),
+        split_external_local_origin_errors=wanted.split_local,
+    )
+    if wanted.consecutive_5xx is not None:
+        message.consecutive_5xx.CopyFrom(uint32(wanted.consecutive_5xx))
+        message.enforcing_consecutive_5xx.CopyFrom(uint32(100 if wanted.consecutive_5xx > 0 else 0))
+    if wanted.gateway_errors > 0:
+        message.consecutive_gateway_failure.CopyFrom(uint32(wanted.gateway_errors))
+    message.enforcing_consecutive_gateway_failure.CopyFrom(uint32(100 if wanted.gateway_errors > 0 else 0))
+    if wanted.split_local:
+        message.enforcing_local_origin_success_rate.CopyFrom(uint32(0))
+        if wanted.local_errors is not None:
+            message.consecutive_local_origin_failure.CopyFrom(uint32(wanted.local_errors))
+            message.enforcing_consecutive_local_origin_failure.CopyFrom(
+                uint32(100 if wanted.local_errors > 0 else 0)
+            )
+    return message
+
+
+def _common_lb(cluster: Cluster) -> ClusterMessage.CommonLbConfig | None:
+    if cluster.discovery is Discovery.ORIGINAL_DST:
+        return None
+    least = cluster.outlier.min_health_percent if cluster.outlier is not None else 0
+    # Panic mode would send to ejected endpoints; Istio's default is to do without it.
+    config = ClusterMessage.CommonLbConfig(healthy_panic_threshold=Percent(value=float(least)))
+    if cluster.locality_weighted:
+        config.locality_weighted_lb_config.SetInParent()
+    return config
+
+
+def _metadata(cluster: Cluster) -> Metadata | None:
+    fields: dict[str, object] = {}
+    if cluster.services:
+        fields["services"] = [
+            {"host": host, "name": name, "namespace": namespace} for host, name, namespace in cluster.services
+        ]
+    if cluster.subset:
+        fields["subset"] = cluster.subset
+    if cluster.config:
+        fields["config"] = cluster.config
+    if not fields:
+        return None
+    return Metadata(filter_metadata={"istio": struct(fields)})
+
+
+def _balance(message: ClusterMessage, cluster: Cluster) -> None:
+    if cluster.balancing is Balancing.RING_HASH:
+        message.ring_hash_lb_config.CopyFrom(
+            ClusterMessage.RingHashLbConfig(minimum_ring_size=uint64(cluster.ring_size or None))
+        )
+    elif cluster.balancing is Balancing.MAGLEV:
+        message.maglev_lb_config.CopyFrom(
+            ClusterMessage.MaglevLbConfig(table_size=uint64(cluster.table_size or None))
+        )
+
+
+def _secure(message: ClusterMessage, cluster: Cluster) -> None:
+    if cluster.tls is not None:
+        message.transport_socket.CopyFrom(sockets.client(cluster.tls))
+    elif cluster.auto_mtls is not None:
+        message.transport_socket_matches.extend(
+            [
+                ClusterMessage.TransportSocketMatch(
+                    name="tlsMode-istio",
+                    match=struct({"tlsMode": "istio"}),
+                    transport_socket=sockets.client(cluster.auto_mtls),
+                ),
+                ClusterMessage.TransportSocketMatch(
+                    name="tlsMode-disabled", match=Struct(), transport_socket=sockets.raw()
+                ),
+            ]
+        )
+
+
+def _http(wanted: Http) -> UpstreamHttp | None:
+    common = HttpProtocolOptions(
+        idle_timeout=duration(wanted.idle_timeout),
+        max_requests_per_connection=uint32(wanted.max_requests_per_connection or None),
+        max_connection_duration=duration(wanted.max_connection_duration),
+    )
+    shared = common if common.ByteSize() else None
+    h2 = Http2ProtocolOptions(max_concurrent_streams=uint32(wanted.max_concurrent_streams or None))
+    if wanted.protocol is UpstreamProtocol.HTTP2:
+        explicit = UpstreamHttp.ExplicitHttpConfig(http2_protocol_options=h2)
+    elif wanted.protocol is UpstreamProtocol.HTTP1:
+        explicit = UpstreamHttp.ExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
+    elif wanted.protocol is UpstreamProtocol.CLIENT:
+        return UpstreamHttp(
+            common_http_protocol_options=shared,
+            use_downstream_protocol_config=UpstreamHttp.UseDownstreamHttpConfig(
+                http_protocol_options=Http1ProtocolOptions(), http2_protocol_options=h2
+            ),
+        )
+    elif shared is not None:
+        explicit = UpstreamHttp.ExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
+    else:
+        return None
+    return UpstreamHttp(common_http_protocol_options=shared, explicit_http_config=explicit)
+
+
+def _keepalive(wanted: Keepalive) -> TcpKeepalive:
+    return TcpKeepalive(
+        keepalive_probes=uint32(wanted.probes or None),
+        keepalive_time=uint32(_whole_seconds(wanted.time)),
+        keepalive_interval=uint32(_whole_seconds(wanted.interval)),
+    )
+
+
+def _whole_seconds(value: Duration | None) -> int | None:
+    return None if value is None else max(1, round(value.seconds))

@@ -1,0 +1,71 @@
+"""Istio's names of listeners, clusters, routes: users' dashboards and EnvoyFilters know them by heart."""
+
+from __future__ import annotations
+
+PASSTHROUGH = "PassthroughCluster"
+BLACK_HOLE = "BlackHoleCluster"
+INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
+VIRTUAL_OUTBOUND = "virtualOutbound"
+VIRTUAL_INBOUND = "virtualInbound"
+
+XDS_CLUSTER = "xds-grpc"
+SDS_CLUSTER = "sds-grpc"
+PROMETHEUS_CLUSTER = "prometheus_stats"
+AGENT_CLUSTER = "agent"
+
+WORKLOAD_CERTIFICATE = "default"
+ROOT_CERTIFICATE = "ROOTCA"
+
+PROXY_PORT = 15001
+INBOUND_PORT = 15006
+MTLS_ALPN = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
+"""ALPN by which an inbound listener knows Istio mutual TLS from an app's own TLS."""
+
+ANY_ADDRESS = "0.0.0.0"
+INBOUND_BIND = "127.0.0.6"
+"""Source address of what a sidecar sends to its own app, so that the redirect rules let it through."""
+
+
+def outbound_cluster(host: str, port: int, subset: str = "") -> str:
+    """Name the cluster of a service's port, or of one of its subsets."""
+    return f"outbound|{port}|{subset}|{host}"
+
+
+def inbound_cluster(port: int) -> str:
+    """Name the cluster that leads to the app's own port."""
+    return f"inbound|{port}||"
+
+
+def sni(host: str, port: int, subset: str = "") -> str:
+    """Name the SNI by which a mesh-internal TLS connection says its cluster."""
+    return f"outbound_.{port}_.{subset}_.{host}"
+
+
+def listener(address: str, port: int) -> str:
+    """Name a listener by what it stands for: a service's address, or 0.0.0.0, and its port."""
+    return f"{address}_{port}"
+
+
+def sidecar_route(port: int) -> str:
+    """Name the RouteConfiguration that a sidecar uses for all HTTP on a port."""
+    return str(port)
+
+
+def service_route(host: str, port: int) -> str:
+    """Name the RouteConfiguration of one service's port (protocol to be detected)."""
+    return f"{host}:{port}"
+
+
+def gateway_route(port: int) -> str:
+    """Name the RouteConfiguration of a gateway's plain HTTP port, as the pod listens on it."""
+    return f"http.{port}"
+
+
+def gateway_tls_route(port: int, port_name: str, gateway: str, namespace: str) -> str:
+    """Name the RouteConfiguration of a gateway server that terminates TLS."""
+    return f"https.{port}.{port_name}.{gateway}.{namespace}"
+
+
+def spiffe(trust_domain: str, namespace: str, account: str) -> str:
+    """Return the SPIFFE id of a service account."""
+    return f"spiffe://{trust_domain}/ns/{namespace}/sa/{account}"

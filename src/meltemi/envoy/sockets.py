@@ -1,0 +1,240 @@
+"""Transport sockets: Istio mutual TLS on both sides, plain TLS to the outside, raw.
+
+Envoy's upstream TLS stops at TLSv1.2 unless a maximum is set; with a minimum above it every handshake would fail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from envoy.config.core.v3.base_pb2 import DataSource, TransportSocket
+from envoy.config.core.v3.config_source_pb2 import (
+    AggregatedConfigSource,
+    ApiConfigSource,
+    ApiVersion,
+    ConfigSource,
+)
+from envoy.config.core.v3.grpc_service_pb2 import GrpcService
+from envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2 import RawBuffer
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import (
+    CertificateValidationContext,
+    SubjectAltNameMatcher,
+    TlsCertificate,
+    TlsParameters,
+)
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
+    CommonTlsContext,
+    DownstreamTlsContext,
+    UpstreamTlsContext,
+)
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
+
+from meltemi.envoy import names
+from meltemi.envoy.encoding import boolean, pack
+
+TLS = "envoy.transport_sockets.tls"
+RAW = "envoy.transport_sockets.raw_buffer"
+
+
+@dataclass(frozen=True, slots=True)
+class MutualClient:
+    """Istio mutual TLS to a mesh workload: the peer must show one of `sans` (URIs); none means any peer of ours."""
+
+    sni: str = ""
+    sans: tuple[str, ...] = ()
+    alpn: tuple[str, ...] = ("istio",)
+
+
+@dataclass(frozen=True, slots=True)
+class FileClient:
+    """TLS towards the outside: certificates from files, or the system's roots where `ca` names their file.
+
+    `verify` False takes any certificate: only where the user asked for it in so many words.
+    """
+
+    sni: str = ""
+    sans: tuple[str, ...] = ()
+    alpn: tuple[str, ...] = ()
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    verify: bool = True
+    auto_sni: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MutualServer:
+    """Istio mutual TLS from mesh workloads: a client certificate of our root is required."""
+
+    alpn: tuple[str, ...] = ("h2", "http/1.1")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretServer:
+    """TLS of a gateway server: the certificate named `secret` comes by SDS over ADS; `client_ca` asks the client's."""
+
+    secret: str
+    client_ca: str = ""
+    alpn: tuple[str, ...] = ("h2", "http/1.1")
+    minimum: str = "TLSv1_2"
+    maximum: str = ""
+    ciphers: tuple[str, ...] = ()
+    sans: tuple[str, ...] = ()
+    optional_client: bool = False
+
+
+ClientSocket = MutualClient | FileClient
+ServerSocket = MutualServer | SecretServer
+
+# What Istio allows between its own proxies.
+_MESH_CIPHERS = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+)
+
+
+def ads() -> ConfigSource:
+    """Say: by the aggregated stream."""
+    return ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+
+
+def sds() -> ConfigSource:
+    """Say: secrets by the agent, over the static cluster `sds-grpc`."""
+    return ConfigSource(
+        resource_api_version=ApiVersion.V3,
+        api_config_source=ApiConfigSource(
+            api_type=ApiConfigSource.GRPC,
+            transport_api_version=ApiVersion.V3,
+            set_node_on_first_message_only=True,
+            grpc_services=[GrpcService(envoy_grpc=GrpcService.EnvoyGrpc(cluster_name=names.SDS_CLUSTER))],
+        ),
+    )
+
+
+def address(host: str, port: int) -> Address:
+    """Make a TCP address."""
+    return Address(socket_address=SocketAddress(address=host, port_value=port))
+
+
+def _versions() -> TlsParameters:
+    return TlsParameters(
+        tls_minimum_protocol_version=TlsParameters.TLSv1_2,
+        tls_maximum_protocol_version=TlsParameters.TLSv1_3,
+        cipher_suites=_MESH_CIPHERS,
+    )
+
+
+def _sans(sans: tuple[str, ...], san_type: SubjectAltNameMatcher.SanType) -> list[SubjectAltNameMatcher]:
+    return [SubjectAltNameMatcher(san_type=san_type, matcher=StringMatcher(exact=san)) for san in sans]
+
+
+def _mesh_context(alpn: tuple[str, ...], sans: tuple[str, ...]) -> CommonTlsContext:
+    return CommonTlsContext(
+        alpn_protocols=alpn,
+        tls_params=_versions(),
+        tls_certificate_sds_secret_configs=[
+            SdsSecretConfig(name=names.WORKLOAD_CERTIFICATE, sds_config=sds())
+        ],
+        combined_validation_context=CommonTlsContext.CombinedCertificateValidationContext(
+            default_validation_context=CertificateValidationContext(
+                match_typed_subject_alt_names=_sans(sans, SubjectAltNameMatcher.URI)
+            ),
+            validation_context_sds_secret_config=SdsSecretConfig(
+                name=names.ROOT_CERTIFICATE, sds_config=sds()
+            ),
+        ),
+    )
+
+
+def _file_context(socket: FileClient) -> CommonTlsContext:
+    validation = None
+    if socket.verify:
+        # An unset trusted_ca would accept every certificate: the file is always named.
+        validation = CertificateValidationContext(
+            trusted_ca=DataSource(filename=socket.ca),
+            match_typed_subject_alt_names=_sans(socket.sans, SubjectAltNameMatcher.DNS)
+            + _sans(socket.sans, SubjectAltNameMatcher.URI),
+        )
+    certificates = []
+    if socket.certificate:
+        certificates.append(
+            TlsCertificate(
+                certificate_chain=DataSource(filename=socket.certificate),
+                private_key=DataSource(filename=socket.key),
+            )
+        )
+    return CommonTlsContext(
+        alpn_protocols=socket.alpn,
+        tls_params=TlsParameters(
+            tls_minimum_protocol_version=TlsParameters.TLSv1_2,
+            tls_maximum_protocol_version=TlsParameters.TLSv1_3,
+        ),
+        tls_certificates=certificates,
+        validation_context=validation,
+    )
+
+
+def raw() -> TransportSocket:
+    """Plain text."""
+    return TransportSocket(name=RAW, typed_config=pack(RawBuffer()))
+
+
+def client(socket: ClientSocket) -> TransportSocket:
+    """TLS towards an upstream."""
+    if isinstance(socket, MutualClient):
+        context = UpstreamTlsContext(
+            common_tls_context=_mesh_context(socket.alpn, socket.sans), sni=socket.sni
+        )
+    else:
+        context = UpstreamTlsContext(
+            common_tls_context=_file_context(socket),
+            sni=socket.sni,
+            auto_host_sni=socket.auto_sni and not socket.sni,
+            auto_sni_san_validation=socket.verify and not socket.sans,
+        )
+    return TransportSocket(name=TLS, typed_config=pack(context))
+
+
+def _secret_context(socket: SecretServer) -> CommonTlsContext:
+    params = TlsParameters(
+        tls_minimum_protocol_version=socket.minimum,
+        tls_maximum_protocol_version=socket.maximum or "TLSv1_3",
+        cipher_suites=socket.ciphers,
+    )
+    context = CommonTlsContext(
+        alpn_protocols=socket.alpn,
+        tls_params=params,
+        tls_certificate_sds_secret_configs=[SdsSecretConfig(name=socket.secret, sds_config=ads())],
+    )
+    if socket.client_ca:
+        context.combined_validation_context.CopyFrom(
+            CommonTlsContext.CombinedCertificateValidationContext(
+                default_validation_context=CertificateValidationContext(
+                    match_typed_subject_alt_names=_sans(socket.sans, SubjectAltNameMatcher.DNS)
+                    + _sans(socket.sans, SubjectAltNameMatcher.URI)
+                ),
+                validation_context_sds_secret_config=SdsSecretConfig(name=socket.client_ca, sds_config=ads()),
+            )
+        )
+    return context
+
+
+def server(socket: ServerSocket) -> TransportSocket:
+    """TLS from downstreams."""
+    if isinstance(socket, MutualServer):
+        context = DownstreamTlsContext(
+            common_tls_context=_mesh_context(socket.alpn, ()),
+            require_client_certificate=boolean(True),
+        )
+    else:
+        asks = bool(socket.client_ca) and not socket.optional_client
+        context = DownstreamTlsContext(
+            common_tls_context=_secret_context(socket), require_client_certificate=boolean(asks)
+        )
+    return TransportSocket(name=TLS, typed_config=pack(context))
