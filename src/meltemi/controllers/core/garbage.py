@@ -19,7 +19,7 @@ from meltemi.controllers.core.documents import (
 )
 
 Find = Callable[[str, str, str, str], str | None]
-"""`(apiVersion, kind, namespace, name)` -> uid of that object, empty where there is none, None where the kind is unknown."""
+"""`(apiVersion, kind, namespace, name)` -> uid of that object: empty if there is none, None if the kind is unknown."""
 
 
 def is_owned(document: Document) -> bool:
