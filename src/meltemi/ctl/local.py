@@ -1,0 +1,207 @@
+"""Start and stop the mesh of this machine: what `up`, `down` and `demo` share.
+
+Order of a start: folders, tokens, the edges' ports and files, `init`, the process table; then wait until the
+API answers and the ingress gateway serves. Everything after that is `init`'s work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meltemi.ctl.invocation import FINDINGS, NO_MESH, USAGE, CtlError
+from meltemi.ctl.layout import LayoutError, make_layout
+
+if TYPE_CHECKING:
+    from meltemi.ctl.client import Client
+    from meltemi.init.core import Layout
+
+TOKENS = ("admin", "daemon", "node")
+"""Whom the API server knows by a static token: the owner, the control plane, this machine's agent."""
+
+PATIENCE = 60.0
+"""Seconds that a start may take before it is given up."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks of a start. `ingress_port` 0 picks a free one; `user` is for root only."""
+
+    mesh: str
+    ingress_port: int = 0
+    api_port: int = 0
+    user: str = ""
+
+
+def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
+    """Start the mesh and return its folders and the pipe whose end means down; CtlError where it cannot be."""
+    from meltemi.agent.shell import edges, net_init
+    from meltemi.ctl.client import answers
+
+    try:
+        layout = make_layout(wanted.mesh)
+    except LayoutError as error:
+        raise CtlError(str(error), error.hint) from error
+    if answers(layout.init_socket):
+        raise CtlError(
+            f'the mesh "{wanted.mesh}" is up already.', "meltemi status shows it, meltemi down ends it", USAGE
+        )
+    _make_tokens(Path(layout.tokens_folder))
+    Path(layout.log_folder).mkdir(mode=0o700, exist_ok=True)
+    say("choosing ports")
+    try:
+        edges.prepare(layout, edges.Ports(api=wanted.api_port, ingress={80: wanted.ingress_port}))
+    except edges.PortInUseError as error:
+        raise CtlError(
+            str(error), "choose another with --ingress-port, or 0 for any free one", USAGE
+        ) from error
+    say("starting init")
+    try:
+        launched = net_init.launch(layout, python=sys.executable, user=_app_user(wanted.user))
+        _fill_table(layout)
+    except net_init.InitError as error:
+        raise CtlError(str(error), error.hint, NO_MESH) from error
+    return layout, launched.owner
+
+
+def _fill_table(layout: Layout) -> None:
+    from meltemi.agent.shell.net_init import Client as InitClient
+    from meltemi.daemon import system_specs
+    from meltemi.init.wire import Set
+
+    InitClient(layout).ask(Set("system", system_specs(layout)))
+
+
+def wait_ready(layout: Layout, mesh: str, say: Say, patience: float = PATIENCE) -> None:
+    """Wait until the API answers and the ingress gateway is ready; CtlError with the reason where it is not."""
+    deadline = time.monotonic() + patience
+    say("starting the control plane")
+    with _patient(layout, mesh) as client:
+        while not _gateway_ready(client):
+            _check_processes(layout)
+            if time.monotonic() > deadline:
+                raise CtlError(
+                    f"the mesh did not become ready in {patience:.0f} s.",
+                    f"meltemi status shows what is missing; logs are in {layout.log_folder}",
+                    FINDINGS,
+                )
+            say("starting the ingress gateway")
+            time.sleep(0.05)
+
+
+@contextmanager
+def _patient(layout: Layout, mesh: str) -> Iterator[Client]:
+    from meltemi.ctl.client import Client, UnixTransport, owner_token
+
+    token = owner_token(Path(layout.tokens_folder) / "admin")
+    client = Client(UnixTransport(layout.api_socket), token, mesh, layout.init_socket)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _gateway_ready(client: Client) -> bool:
+    from meltemi.addons.local import INGRESS, SYSTEM
+    from meltemi.ctl.client import ApiError
+
+    try:
+        pod = client.json("GET", f"/api/v1/namespaces/{SYSTEM}/pods/{INGRESS}")
+    except (ApiError, CtlError):
+        return False
+    return is_ready(pod)
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Say whether a Pod's condition Ready is true."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def _check_processes(layout: Layout) -> None:
+    """Raise where a process of the mesh ends again and again: its last words say more than a time-out."""
+    from meltemi.agent.shell.net_init import Client as InitClient
+    from meltemi.agent.shell.net_init import InitError
+    from meltemi.init.wire import Status, Table
+
+    try:
+        table = InitClient(layout).ask(Status(last_lines=15))
+    except InitError as error:
+        raise CtlError(f"init is gone: {error}", error.hint) from error
+    for process in table.processes if isinstance(table, Table) else ():
+        if process.group == "system" and process.restarts >= 3:
+            raise CtlError(
+                f"{process.name} does not stay up; its last words:\n{process.last or process.error}",
+                f"its log: {layout.log_folder}/{process.name}.log",
+            )
+
+
+def stop(layout: Layout) -> None:
+    """End the mesh and wait until init is gone; CtlError where there is none."""
+    from meltemi.agent.shell.net_init import Client as InitClient
+    from meltemi.agent.shell.net_init import InitError
+    from meltemi.ctl.client import answers
+    from meltemi.init.wire import Down
+
+    try:
+        InitClient(layout, timeout=60.0).ask(Down())
+    except InitError as error:
+        if answers(layout.init_socket):
+            raise CtlError(f"the mesh does not end: {error}", error.hint) from error
+    deadline = time.monotonic() + 30
+    while answers(layout.init_socket):
+        if time.monotonic() > deadline:
+            raise CtlError("the mesh does not end.", f"see {layout.log_folder}/init.log")
+        time.sleep(0.05)
+
+
+def detach(layout: Layout) -> None:
+    """Let the mesh outlive this process."""
+    from meltemi.agent.shell.net_init import Client as InitClient
+    from meltemi.init.wire import Detach
+
+    InitClient(layout).ask(Detach())
+
+
+def ingress_url(layout: Layout) -> str:
+    """Give the ingress gateway's URL on the host."""
+    ports = json.loads(Path(layout.ports).read_text(encoding="utf-8"))
+    return f"http://127.0.0.1:{ports['ingress']['80']}"
+
+
+def _make_tokens(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for name in TOKENS:
+        file = folder / name
+        if file.exists():
+            continue
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(secrets.token_urlsafe(32))
+
+
+def _app_user(named: str) -> tuple[int, int] | None:
+    """Say as whom apps run where the caller is root: `--user`, else who called sudo, else nobody."""
+    import pwd
+
+    if os.geteuid() != 0:
+        return None
+    if named:
+        try:
+            found = pwd.getpwuid(int(named)) if named.isdecimal() else pwd.getpwnam(named)
+        except KeyError as error:
+            raise CtlError(f'there is no user "{named}".', "name one of /etc/passwd", USAGE) from error
+        return found.pw_uid, found.pw_gid
+    if os.environ.get("SUDO_UID", "").isdecimal():
+        return int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", os.environ["SUDO_UID"]))
+    return 65534, 65534

@@ -1,0 +1,56 @@
+"""`meltemi up`: start a mesh on this machine."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import click
+
+from meltemi.ctl.invocation import Invocation, common, invocation
+
+
+@click.command(short_help="Start a mesh on this machine.")
+@common
+@click.option("--detach", "-d", is_flag=True, help="Return when the mesh is up, and leave it running.")
+@click.option(
+    "--ingress-port", type=click.IntRange(0, 65535), default=0, help="Loopback port of the ingress gateway."
+)
+@click.option(
+    "--user", default="", metavar="NAME", help="As root: whom apps run as.  [$SUDO_UID, else nobody]"
+)
+@invocation
+def command(call: Invocation, detach: bool, ingress_port: int, user: str) -> None:
+    """Start a mesh on this machine: control plane, ingress gateway, private network.
+
+    No root is needed. Without --detach the mesh ends with this command (Ctrl-C).
+    """
+    from meltemi.ctl import local
+    from meltemi.ctl.progress import spinner
+
+    with spinner() as say:
+        layout, _ = local.start(local.Wanted(call.mesh, ingress_port, user=user), say)
+        local.wait_ready(layout, call.mesh, say)
+    mesh = "" if call.mesh == "default" else f" --mesh {call.mesh}"
+    click.echo(f"The mesh is up.  ingress {local.ingress_url(layout)}")
+    click.echo(f"  run an app    meltemi run{mesh} --name api --port 8080 -- python app.py")
+    click.echo(f'  kubectl       export KUBECONFIG="$(meltemi kubeconfig{mesh})"')
+    click.echo(f"  look          meltemi status{mesh}")
+    if detach:
+        local.detach(layout)
+        click.echo(f"  stop          meltemi down{mesh}")
+        return
+    click.echo("Ctrl-C ends it.")
+    sys.stdout.flush()
+    wait_for_end()
+    with spinner() as say:
+        say("stopping")
+        local.stop(layout)
+
+
+def wait_for_end() -> None:
+    """Wait for Ctrl-C or SIGTERM."""
+    wanted = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    signal.sigwait(wanted)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)
