@@ -1,0 +1,1 @@
+"""Who may be whom: identities, requests, templates, times. Pure."""
