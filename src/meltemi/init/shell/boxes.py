@@ -1,0 +1,69 @@
+"""The private mount namespace of one process: files put over others, folders covered, a /proc of its own."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+
+from meltemi.init.shell import kernel
+from meltemi.init.wire import Bind
+
+
+def furnish(binds: Sequence[Bind], hide: Sequence[str], shelf: str, *, new_proc: bool) -> None:
+    """Inside a fresh mount namespace. `shelf`: a folder that may be covered for a moment. Raises OSError."""
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    if new_proc:
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    # Sources are held open, for the shelf may hide them.
+    sources = {
+        bind.source: os.open(bind.source, os.O_PATH | os.O_CLOEXEC)
+        for bind in binds
+        if bind.content is None and (not bind.optional or os.path.exists(bind.source))
+    }
+    covers = _existing(hide)
+    kernel.mount("tmpfs", shelf, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=4m")
+    try:
+        for number, bind in enumerate(binds):
+            target = os.path.realpath(bind.target)
+            if bind.content is None and bind.source not in sources:
+                continue
+            if bind.optional and not os.path.exists(target):
+                continue
+            if bind.content is not None:
+                source = _file(f"{shelf}/{number}", bind.content)
+            else:
+                source = f"/proc/self/fd/{sources[bind.source]}"
+            kernel.mount(source, target, flags=kernel.MS_BIND | kernel.MS_REC)
+        empty = _file(f"{shelf}/empty", "")
+        for path, is_folder in covers:
+            if not is_folder:
+                kernel.mount(empty, path, flags=kernel.MS_BIND)
+    finally:
+        kernel.umount(shelf)
+        for fd in sources.values():
+            os.close(fd)
+    for path, is_folder in covers:
+        if is_folder:
+            flags = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+            kernel.mount("tmpfs", path, "tmpfs", flags, "mode=0555,size=4k")
+
+
+def _existing(paths: Sequence[str]) -> list[tuple[str, bool]]:
+    """Resolved paths that exist, outer folders first; what lies below a covered folder needs no cover."""
+    found: dict[str, bool] = {}
+    for path in sorted(map(os.path.realpath, paths)):
+        if any(path == outer or path.startswith(f"{outer}/") for outer, folder in found.items() if folder):
+            continue
+        try:
+            found[path] = stat.S_ISDIR(os.stat(path).st_mode)
+        except OSError:
+            continue
+    return list(found.items())
+
+
+def _file(path: str, content: str) -> str:
+    with open(path, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o444)
+        file.write(content)
+    return path
