@@ -16,7 +16,7 @@ EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
 class Key(NamedTuple):
-    """An object's place. `resource` is `plural.group` (`plural` in the core group); Cluster kinds have the namespace ""."""
+    """An object's place. `resource` is `plural.group` (`plural` in the core group); namespace "" for cluster kinds."""
 
     resource: str
     namespace: str
