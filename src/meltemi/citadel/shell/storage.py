@@ -16,6 +16,29 @@ class Storage(Protocol):
         ...
 
     def save(self, files: Mapping[str, bytes]) -> None:
+        """Keep these, in place of those of the same names."""
+        ...
+
+
+class FolderStorage:
+    """Files of one folder (0700, files 0600). Raises PermissionError where others could read a key."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def load(self) -> Mapping[str, bytes]:
+        """Read all `.pem` files."""
+        if not self._folder.is_dir():
+            return {}
+        return {path.name: self._read(path) for path in sorted(self._folder.glob("*.pem"))}
+
+    def _read(self, path: Path) -> bytes:
+        mode = path.stat().st_mode
+        if path.name.endswith("key.pem") and mode & 0o077:
+            raise PermissionError(f"{path} may be read by others (mode {mode & 0o777:o}): it should be 600")
+        return path.read_bytes()
+
+    def save(self, files: Mapping[str, bytes]) -> None:
         """Write and sync all files beside their places, then rename them: together, as far as a folder can."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.chmod(0o700)
