@@ -1,0 +1,298 @@
+"""`Engine`: transactions of facts in, changed roots out, and everything one may ask of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from meltemi.query import walk
+from meltemi.query.db import Db
+from meltemi.query.errors import BusyError, Failure, captured, raised
+from meltemi.query.nodes import UNSET, Memo, Root
+from meltemi.query.trial import Trial
+from meltemi.query.values import Call, Change, Counts, FactKind, FactRef, RootChange
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Engine:
+    """The incremental engine. One thread; no clock: the shell decides when to refresh and how long a slice is."""
+
+    def __init__(self) -> None:
+        self._db = Db()
+        self._revision = 0
+        self._holds = 0
+        self._refreshing = False
+        self._counted: dict[str, int] = {}
+
+    @property
+    def revision(self) -> int:
+        """How many transactions have changed something."""
+        return self._revision
+
+    def apply(self, changes: Iterable[Change[Any]]) -> int:
+        """Set and remove facts in one transaction; return the revision (the same if nothing differs).
+
+        Of several changes to one fact the last counts. Raises BusyError during a refresh or a dry run,
+        TypeError for a fact that cannot be hashed.
+        """
+        self._db._idle("apply")
+        if self._refreshing:
+            raise BusyError("apply while a refresh is under way: finish it or close it first")
+        if self._write(changes):
+            self._revision += 1
+        return self._revision
+
+    def hold(self, function: Callable[Concatenate[Db, P], Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Make a call a root: kept alive, and delivered by `refresh` now and whenever it changes. Holds are counted."""
+        self._db._idle("hold")
+        memo = self._memo(function, args, kwargs)
+        if memo.root is None:
+            self._holds += 1
+            memo.root = Root(self._holds)
+            self._db._pending[memo] = None
+        memo.root.holds += 1
+
+    def release(self, function: Callable[Concatenate[Db, P], Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Undo one `hold`; the last one frees what nobody else reads. Raises KeyError for what is not held."""
+        self._db._idle("release")
+        memo = self._db._tables[function].get(_positional(function, args, kwargs))
+        if memo is None or memo.root is None:
+            raise KeyError(f"{getattr(function, '__qualname__', function)}{args!r} is not held")
+        memo.root.holds -= 1
+        if memo.root.holds == 0:
+            memo.root = None
+            self._db._pending.pop(memo, None)
+            self._db._orphans[memo] = None
+            self._clean()
+
+    def refresh(self) -> tuple[RootChange, ...]:
+        """Bring all roots up to date; return those whose value is another than last delivered, in order of their holds."""
+        return tuple(change for change in self.slices() if change is not None)
+
+    def slices(self) -> Iterator[RootChange | None]:
+        """Refresh in small steps: each `next` runs about one query, and yields a change as soon as a root has one.
+
+        Facts stand still meanwhile (`apply` raises BusyError); `get` and `dry_run` are allowed between steps.
+        Closing the iterator early leaves the rest to the next refresh.
+        """
+        db = self._db
+        if self._refreshing or db._reads is not None:
+            raise BusyError("a refresh is already under way")
+        self._refreshing = True
+        try:
+            while db._pending:
+                memo = min(db._pending, key=_order)
+                try:
+                    for _ in db._steps(memo):
+                        yield None
+                except RecursionError as error:
+                    # Too deep to be computed at all; the others go on. It is tried again when something changes.
+                    change = self._deliver(memo, captured(memo.call, error))
+                else:
+                    change = self._deliver(memo, memo.value)
+                yield change
+        finally:
+            self._refreshing = False
+            self._clean()
+
+    def get(self, function: Callable[Concatenate[Db, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Ask a query from outside. Raises QueryError if it failed. What it made is freed again unless held or read."""
+        with self._asking(function, args, kwargs) as memo:
+            if type(memo.value) is Failure:
+                raise raised(memo.value)
+            return memo.value  # type: ignore[no-any-return]
+
+    def reports(
+        self, function: Callable[Concatenate[Db, P], Any], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[Any, ...]:
+        """Collect what the query and all that it read have reported, without repetition, in order of the reads."""
+        with self._asking(function, args, kwargs) as memo:
+            return walk.reports([memo])
+
+    def all_reports(self) -> tuple[Any, ...]:
+        """Collect the reports below all roots; call it after `refresh`."""
+        return walk.reports(self._roots())
+
+    def why(
+        self, function: Callable[Concatenate[Db, P], Any], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[FactRef, ...]:
+        """List every fact that the value depends on, in order of the reads."""
+        with self._asking(function, args, kwargs) as memo:
+            return walk.facts(memo)
+
+    def below(
+        self, function: Callable[Concatenate[Db, P], Any], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[tuple[Call, Any], ...]:
+        """List every query that the call has read, however far below, with its value: the call itself first."""
+        with self._asking(function, args, kwargs) as memo:
+            return tuple((found.call, found.value) for found in walk.memos(memo))
+
+    def affects(
+        self,
+        kind: FactKind[Any],
+        namespace: str,
+        name: str,
+        *,
+        of: Callable[..., Any] | None = None,
+        membership: bool = False,
+    ) -> tuple[Call, ...]:
+        """List the roots (or, with `of`, the calls of that query) that depend on a fact, directly or not.
+
+        With `membership` also those that only list the names of its namespace. This is what may change;
+        `touches` says what would.
+        """
+        nodes = walk.ground(self._db._facts, kind.name, namespace, name, membership=membership)
+        return walk.above(nodes, None if of is None else self._db._tables[of])
+
+    def touches(self, kind: FactKind[Any], namespace: str, name: str) -> tuple[RootChange, ...]:
+        """Say which roots would change, and how, if the fact were not there (a dry run of its removal)."""
+        return self.dry_run([Change(kind, namespace, name, None)], Engine.refresh)
+
+    def dry_run(self, changes: Iterable[Change[Any]], look: Callable[[Engine], T]) -> T:
+        """Apply changes, let `look` ask (`get`, `reports`, `why`, `refresh`...), and put everything back exactly.
+
+        A `refresh` inside delivers nothing: the next real one compares with what was delivered before.
+        """
+        db = self._db
+        if db._trial is not None:
+            raise BusyError("a dry run is already under way")
+        if db._reads is not None:
+            raise BusyError("dry run inside a query")
+        trial, runs = Trial(), {public: table.runs for public, table in db._tables.items()}
+        pending, orphans, refreshing = dict(db._pending), db._orphans, self._refreshing
+        delivered = [(memo.root, memo.root.delivered) for memo in self._roots() if memo.root is not None]
+        db._trial, db._orphans, self._refreshing = trial, {}, False
+        frames, db._frames[:] = list(db._frames), []
+        try:
+            self._write(changes)
+            return look(self)
+        finally:
+            self._undo(trial)
+            orphans.update(db._orphans)
+            db._trial, db._orphans, db._pending, self._refreshing = None, orphans, pending, refreshing
+            db._frames[:] = frames
+            for root, value in delivered:
+                root.delivered = value
+            for public, table in db._tables.items():
+                table.runs = runs.get(public, 0)
+            self._clean()
+
+    def fact(self, kind: FactKind[T], namespace: str, name: str) -> T | None:
+        """Look at a fact."""
+        return self._db._facts.value(kind.name, namespace, name)  # type: ignore[no-any-return]
+
+    def take_runs(self) -> dict[str, int]:
+        """How often each query ran since this was last asked, by its short name; those that did not run are left out."""
+        now: dict[str, int] = {}
+        for table in self._db._tables.values():
+            short = table.name.rpartition(".")[2]
+            now[short] = now.get(short, 0) + table.runs
+        ran = {name: count - self._counted.get(name, 0) for name, count in sorted(now.items())}
+        self._counted = now
+        return {name: count for name, count in ran.items() if count}
+
+    def memos(self) -> dict[str, int]:
+        """How many memos each query has, by its dotted name; empty ones are left out."""
+        sizes: dict[str, int] = {}
+        for table in self._db._tables.values():
+            if table:
+                sizes[table.name] = sizes.get(table.name, 0) + len(table)
+        return dict(sorted(sizes.items()))
+
+    def counts(self) -> Counts:
+        """Count memos, edges and facts; walks the whole graph."""
+        tables = self._db._tables.values()
+        edges = sum(len(memo.reads) for table in tables for memo in table.values())
+        return Counts(sum(map(len, tables)), edges, self._db._facts.count)
+
+    def audit(self) -> tuple[str, ...]:
+        """Check the graph against its own rules; empty when all is well. For tests."""
+        return walk.audit(self._db)
+
+    def _deliver(self, memo: Memo, value: object) -> RootChange | None:
+        self._db._pending.pop(memo, None)
+        root = memo.root
+        if root is None:
+            return None
+        old, root.delivered = root.delivered, value
+        if old is value or (type(old) is type(value) and old == value):
+            return None
+        return RootChange(memo.table.public, memo.args, None if old is UNSET else old, value)
+
+    def _write(self, changes: Iterable[Change[Any]]) -> bool:
+        db = self._db
+        last = {(change.kind.name, change.namespace, change.name): change.value for change in changes}
+        for (kind, namespace, name), value in last.items():
+            if type(value).__hash__ is None:
+                raise TypeError(
+                    f"fact {kind} {namespace}/{name} is a {type(value).__name__}: facts are frozen"
+                )
+        differs = False
+        for (kind, namespace, name), value in last.items():
+            if db._trial is not None:
+                db._trial.facts.append((kind, namespace, name, db._facts.value(kind, namespace, name)))
+            for node in db._facts.write(kind, namespace, name, value):
+                differs = True
+                db._changed(node)
+        return differs
+
+    def _undo(self, trial: Trial) -> None:
+        db = self._db
+        # Memos before facts: a fact's node must have its readers back when its value goes.
+        for memo, was in trial.saved.items():
+            if was is None:
+                db._set_reads(memo, ())
+                if memo.table.get(memo.args) is memo:
+                    del memo.table[memo.args]
+            else:
+                memo.value, _, memo.reports, memo.state = was
+                db._set_reads(memo, was[1])
+        for kind, namespace, name, value in reversed(trial.facts):
+            db._facts.write(kind, namespace, name, value)
+
+    def _memo(self, function: Callable[..., Any], args: tuple[Hashable, ...], kwargs: dict[str, Any]) -> Memo:
+        key = _positional(function, args, kwargs)
+        memo = self._db._tables[function].get(key)
+        return self._db._make(function, key) if memo is None else memo
+
+    @contextmanager
+    def _asking(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Memo]:
+        db = self._db
+        if db._reads is not None:
+            raise BusyError("the engine was asked inside a query: queries call queries")
+        memo = self._memo(function, args, kwargs)
+        db._orphans[memo] = None
+        try:
+            for _ in db._steps(memo):
+                pass
+            yield memo
+        finally:
+            self._clean()
+
+    def _clean(self) -> None:
+        # During a refresh what lost its reader may find another; during a dry run nothing may go.
+        if not self._refreshing and self._db._trial is None:
+            self._db._reap()
+
+    def _roots(self) -> list[Memo]:
+        held = [
+            memo for table in self._db._tables.values() for memo in table.values() if memo.root is not None
+        ]
+        return sorted(held, key=_order)
+
+
+def _order(memo: Memo) -> int:
+    return 0 if memo.root is None else memo.root.order
+
+
+def _positional(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tuple[Hashable, ...]:
+    declared = getattr(function, "__positional__", None)
+    if declared is None:
+        raise TypeError(
+            f"{getattr(function, '__qualname__', function)} is not a query: decorate it with @query"
+        )
+    return declared(args, kwargs)  # type: ignore[no-any-return]

@@ -1,0 +1,120 @@
+"""The store of facts and of who there is: the graph's ground floor."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Any
+
+from meltemi.query.nodes import Fact, Members, Node
+
+
+class Facts:
+    """All facts by kind, namespace and name. A missing fact has a node while somebody reads it."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, dict[tuple[str, str], Fact]] = {}
+        self._names: dict[tuple[str, str], Members] = {}
+        self._namespaces: dict[str, Members] = {}
+        self.count = 0
+
+    def value(self, kind: str, namespace: str, name: str) -> Any:
+        """Look at a fact without making a node for it."""
+        node = self.find(kind, namespace, name)
+        return None if node is None else node.value
+
+    def find(self, kind: str, namespace: str, name: str) -> Fact | None:
+        """Find the node of a fact that exists or is read."""
+        table = self._facts.get(kind)
+        return None if table is None else table.get((namespace, name))
+
+    def fact(self, kind: str, namespace: str, name: str) -> Fact:
+        """Find or make the node of a fact."""
+        table = self._facts.get(kind)
+        if table is None:
+            table = self._facts[kind] = {}
+        node = table.get((namespace, name))
+        if node is None:
+            node = table[namespace, name] = Fact(kind, namespace, name)
+        return node
+
+    def names(self, kind: str, namespace: str, *, keep: bool = True) -> Members:
+        """Find or make the list of a namespace's names; made ones are forgotten at once unless `keep`."""
+        node = self._names.get((kind, namespace))
+        if node is None:
+            node = Members(kind, namespace)
+            if keep:
+                self._names[kind, namespace] = node
+        return node
+
+    def namespaces(self, kind: str, *, keep: bool = True) -> Members:
+        """Find or make the list of a kind's namespaces; made ones are forgotten at once unless `keep`."""
+        node = self._namespaces.get(kind)
+        if node is None:
+            node = Members(kind, None)
+            if keep:
+                self._namespaces[kind] = node
+        return node
+
+    def write(self, kind: str, namespace: str, name: str, value: Any) -> list[Node]:
+        """Set or (None) remove a fact; return the nodes that changed by it."""
+        node = self.fact(kind, namespace, name)
+        old = node.value
+        if old is value or (type(old) is type(value) and old == value):
+            self.forget(node)
+            return []
+        node.value = value
+        touched: list[Node] = [node]
+        if old is None:
+            self.count += 1
+            self._enter(touched, kind, namespace, name)
+        elif value is None:
+            self.count -= 1
+            self._leave(touched, kind, namespace, name)
+            self.forget(node)
+        return touched
+
+    def forget(self, node: Node) -> None:
+        """Drop a node that says nothing and is not read."""
+        if node.readers is not None:
+            return
+        if isinstance(node, Fact):
+            table = self._facts.get(node.kind, {})
+            if node.value is None and table.get((node.namespace, node.name)) is node:
+                del table[node.namespace, node.name]
+        elif isinstance(node, Members) and not node.sorted:
+            if node.namespace is None:
+                self._namespaces.pop(node.kind, None)
+            else:
+                self._names.pop((node.kind, node.namespace), None)
+
+    def nodes(self) -> Iterator[Node]:
+        """Go through every node there is."""
+        for table in self._facts.values():
+            yield from table.values()
+        yield from self._names.values()
+        yield from self._namespaces.values()
+
+    def _enter(self, touched: list[Node], kind: str, namespace: str, name: str) -> None:
+        names = self.names(kind, namespace)
+        if not names.sorted:
+            self._put(touched, self.namespaces(kind), namespace)
+        self._put(touched, names, name)
+
+    def _leave(self, touched: list[Node], kind: str, namespace: str, name: str) -> None:
+        names = self.names(kind, namespace)
+        self._take(touched, names, name)
+        if not names.sorted:
+            self._take(touched, self.namespaces(kind), namespace)
+
+    @staticmethod
+    def _put(touched: list[Node], members: Members, name: str) -> None:
+        members.sorted.insert(bisect_left(members.sorted, name), name)
+        members.value = None
+        touched.append(members)
+
+    def _take(self, touched: list[Node], members: Members, name: str) -> None:
+        del members.sorted[bisect_left(members.sorted, name)]
+        members.value = None
+        touched.append(members)
+        self.forget(members)
