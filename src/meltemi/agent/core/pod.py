@@ -1,0 +1,148 @@
+"""What the agent reads of a Pod: its JSON document as a frozen value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meltemi.agent.core.probes import Probe, read_probe
+from meltemi.agent.core.settings import ATTACH, HOST_PORTS, PROXY_CONTAINER
+
+DEFAULT_GRACE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container: `command` is empty where only an image is named, and then it cannot run here.
+
+    `env` and `env_from` are Kubernetes' own documents, frozen as JSON: `core/environment` reads them.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    cwd: str = ""
+    env: str = "[]"
+    env_from: str = "[]"
+    ports: tuple[int, ...] = ()
+    tty: bool = False
+    mounts: tuple[str, ...] = ()
+    readiness: Probe | None = None
+    liveness: Probe | None = None
+    startup: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A Pod bound to this node. `grace` is in seconds; `deleting` once it has a deletionTimestamp."""
+
+    namespace: str
+    name: str
+    uid: str
+    service_account: str = "default"
+    node_name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    containers: tuple[Container, ...] = ()
+    restart_policy: str = "Always"
+    grace: int = DEFAULT_GRACE
+    deleting: bool = False
+    host_network: bool = False
+    workload: str = ""
+    exclude_inbound: tuple[int, ...] = ()
+    finished: bool = False
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def proxy(self) -> Container | None:
+        """Its Envoy's container; a pod without one has no sidecar."""
+        return next((c for c in self.containers if c.name == PROXY_CONTAINER), None)
+
+    @property
+    def apps(self) -> tuple[Container, ...]:
+        """All containers but the proxy's."""
+        return tuple(c for c in self.containers if c.name != PROXY_CONTAINER)
+
+    @property
+    def is_gateway(self) -> bool:
+        """A proxy alone is a gateway, and so is one that asks for that template."""
+        if self.proxy is None:
+            return False
+        return not self.apps or "router" in self.proxy.args
+
+    @property
+    def attach(self) -> str:
+        """The id of the descriptors that the app's stdio shall be, or nothing."""
+        return self.annotations.get(ATTACH, "")
+
+    @property
+    def host_ports(self) -> tuple[int, ...]:
+        """Ports of the host's 127.0.0.1 that this pod reaches on its own; words that are no port are left out."""
+        return _ports(self.annotations.get(HOST_PORTS, ""))
+
+
+def read(document: Mapping[str, Any]) -> Pod:
+    """Read a Pod's document as the API server gives it; missing fields have Kubernetes' defaults."""
+    metadata, spec = document.get("metadata") or {}, document.get("spec") or {}
+    annotations = dict(metadata.get("annotations") or {})
+    grace = metadata.get("deletionGracePeriodSeconds")
+    if grace is None:
+        grace = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE)
+    phase = (document.get("status") or {}).get("phase", "")
+    return Pod(
+        namespace=str(metadata.get("namespace", "")),
+        name=str(metadata.get("name", "")),
+        uid=str(metadata.get("uid", "")),
+        service_account=str(spec.get("serviceAccountName") or "default"),
+        node_name=str(spec.get("nodeName") or ""),
+        labels=dict(metadata.get("labels") or {}),
+        annotations=annotations,
+        containers=tuple(_container(c) for c in spec.get("containers") or ()),
+        restart_policy=str(spec.get("restartPolicy") or "Always"),
+        grace=int(grace),
+        deleting=bool(metadata.get("deletionTimestamp")),
+        host_network=bool(spec.get("hostNetwork")),
+        workload=_workload(metadata),
+        exclude_inbound=_ports(annotations.get("traffic.sidecar.istio.io/excludeInboundPorts", "")),
+        finished=phase in ("Succeeded", "Failed"),
+    )
+
+
+def _container(document: Mapping[str, Any]) -> Container:
+    return Container(
+        name=str(document.get("name", "")),
+        command=tuple(str(word) for word in document.get("command") or ()),
+        args=tuple(str(word) for word in document.get("args") or ()),
+        cwd=str(document.get("workingDir") or ""),
+        env=json.dumps(document.get("env") or []),
+        env_from=json.dumps(document.get("envFrom") or []),
+        ports=tuple(int(p["containerPort"]) for p in document.get("ports") or () if "containerPort" in p),
+        tty=bool(document.get("tty")),
+        mounts=tuple(str(m.get("mountPath", "")) for m in document.get("volumeMounts") or ()),
+        readiness=read_probe(document.get("readinessProbe"), document.get("ports") or ()),
+        liveness=read_probe(document.get("livenessProbe"), document.get("ports") or ()),
+        startup=read_probe(document.get("startupProbe"), document.get("ports") or ()),
+    )
+
+
+def _workload(metadata: Mapping[str, Any]) -> str:
+    """Name the workload as Istio does: a ReplicaSet's Deployment, else the controller, else the Pod."""
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            name = str(owner.get("name", ""))
+            hashed = (metadata.get("labels") or {}).get("pod-template-hash")
+            if owner.get("kind") == "ReplicaSet" and hashed and name.endswith(f"-{hashed}"):
+                return name[: -len(hashed) - 1]
+            return name
+    return str(metadata.get("name", ""))
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    words = (word.strip() for word in text.split(","))
+    return tuple(int(word) for word in words if word.isdecimal() and 0 < int(word) < 65536)

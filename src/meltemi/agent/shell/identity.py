@@ -1,0 +1,222 @@
+"""A pod's key and certificate: made here, signed by the control plane, kept on disk, renewed by wall clock.
+
+An unexpired certificate on disk serves a restarted proxy without the control plane. One that has run out is
+served no longer: no new connection is made with it, and the log says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import grpc.aio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from meltemi.agent.shell import keep
+from meltemi.agent.shell.controlplane import AwayError, ControlPlane, Token
+from meltemi.citadel.core.rotation import renew_at, retry_after
+from meltemi.citadel.wire.messages import Malformed
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 30.0
+"""How often the clock is looked at: laptops sleep, and timers sleep with them."""
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A private key and its chain, both PEM: leaf first, root apart."""
+
+    key: bytes
+    chain: bytes
+    root: bytes
+    not_before: datetime
+    not_after: datetime
+
+
+class BadPairError(ValueError):
+    """Key and certificates that do not belong together, or are none."""
+
+
+def pair_of(key: bytes, chain: bytes, root: bytes) -> Pair:
+    """Put a pair together. Raises BadPairError."""
+    try:
+        private = load_pem_private_key(key, password=None)
+        leaf = x509.load_pem_x509_certificates(chain)[0]
+        x509.load_pem_x509_certificates(root)
+    except (ValueError, TypeError, IndexError) as error:
+        raise BadPairError(f"unreadable key or certificate: {error}") from error
+    if _spki(private) != leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
+        raise BadPairError("the certificate is not for this key")
+    return Pair(key, chain, root, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+
+
+def request_for(spiffe: str) -> tuple[bytes, str]:
+    """Make a key (P-256) and a request for it, both PEM; the name in it is a wish, the CA takes it from the token."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe)])
+    builder = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(names, critical=True)
+    )
+    csr = builder.sign(key, hashes.SHA256())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem, csr.public_bytes(Encoding.PEM).decode()
+
+
+class Identity:
+    """One pod's identity. `run()` keeps it good; `current` is what SDS may serve now; `changed` wakes who serves it."""
+
+    def __init__(
+        self,
+        folder: str,
+        spiffe: str,
+        plane: ControlPlane,
+        token: Token,
+        *,
+        seconds: int,
+        clock: Clock,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self._folder = folder
+        self._spiffe = spiffe
+        self._plane = plane
+        self._token = token
+        self._seconds = seconds
+        self._clock = clock
+        self._dice = dice
+        self._pair: Pair | None = None
+        self._due: datetime | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._expired_told = False
+
+    @property
+    def current(self) -> Pair | None:
+        """The pair, if it is good by now."""
+        pair = self._pair
+        return pair if pair is not None and self._clock() < pair.not_after else None
+
+    @property
+    def root(self) -> bytes | None:
+        """The root that peers are checked against; known even while our own certificate has run out."""
+        return self._pair.root if self._pair is not None else None
+
+    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call this whenever `current` may have changed; returns what ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def load(self) -> None:
+        """Take what an earlier life kept, if it is whole."""
+        parts = [
+            keep.read(f"{self._folder}/{name}") for name in ("key.pem", "cert-chain.pem", "root-cert.pem")
+        ]
+        key, chain, root = parts
+        if key is None or chain is None or root is None:
+            return
+        try:
+            self._take(pair_of(key, chain, root))
+        except BadPairError as error:
+            log.warning("%s: %s; asking for a new certificate", self._spiffe, error)
+
+    async def run(self) -> None:
+        """Obtain and renew, for ever."""
+        failures = 0
+        while True:
+            now = self._clock()
+            if self._due is not None and now < self._due:
+                failures = 0
+                await asyncio.sleep(min(CHECK_SECONDS, (self._due - now).total_seconds()))
+                self._notice_expiry()
+                continue
+            failures = failures + 1 if not await self._renew() else 0
+            if failures:
+                self._notice_expiry()
+                pause = retry_after(failures, self._dice()).total_seconds()
+                # Short when there is nothing to serve: a new pod waits for this.
+                await asyncio.sleep(min(pause, CHECK_SECONDS) if self.current else min(pause, 5.0))
+
+    async def _renew(self) -> bool:
+        """Ask for a certificate once; True if there is a new one."""
+        key, csr = request_for(self._spiffe)
+        try:
+            token = await self._token.get()
+            chain = await self._plane.certificate(token, csr, self._seconds)
+            if len(chain) < 2:
+                raise BadPairError("the chain lacks its root")
+            pair = pair_of(key, "".join(chain[:-1]).encode(), chain[-1].encode())
+        except AwayError as error:
+            self._failed(str(error))
+            return False
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                self._token.refused()
+            self._failed(f"{error.code().name}: {error.details()}")
+            return False
+        except (BadPairError, Malformed) as error:
+            self._failed(str(error))
+            return False
+        self._take(pair)
+        try:
+            await asyncio.to_thread(self._save, pair)
+        except OSError as error:
+            log.warning("%s: the certificate is used, but could not be kept: %s", self._spiffe, error)
+        return True
+
+    def _save(self, pair: Pair) -> None:
+        # The chain last: a key without its certificate is noticed at `load`, and another one is asked for.
+        keep.write(f"{self._folder}/key.pem", pair.key)
+        keep.write(f"{self._folder}/root-cert.pem", pair.root)
+        keep.write(f"{self._folder}/cert-chain.pem", pair.chain)
+
+    def _take(self, pair: Pair) -> None:
+        self._pair = pair
+        self._due = renew_at(pair.not_before, pair.not_after, self._dice())
+        self._expired_told = False
+        self._tell()
+
+    def _failed(self, words: str) -> None:
+        left = self._pair.not_after - self._clock() if self._pair is not None else timedelta(0)
+        if left > timedelta(0):
+            log.info("%s: no new certificate yet (%s); the old one is good for %s", self._spiffe, words, left)
+        else:
+            log.warning("%s: no certificate: %s", self._spiffe, words)
+
+    def _notice_expiry(self) -> None:
+        if self._pair is not None and self.current is None and not self._expired_told:
+            self._expired_told = True
+            log.error(
+                "%s: the certificate ran out at %s and the control plane has not renewed it: "
+                "mutual TLS is closed until it does",
+                self._spiffe,
+                self._pair.not_after.isoformat(),
+            )
+            self._tell()
+
+    def _tell(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
+
+
+def _spki(key: object) -> bytes:
+    public = getattr(key, "public_key", None)
+    if public is None:
+        raise BadPairError("this key signs nothing")
+    made: bytes = public().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return made

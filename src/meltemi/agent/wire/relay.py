@@ -1,0 +1,443 @@
+"""One pod's relay between its Envoy and the control plane: both delta ADS machines, and what lies between them.
+
+Towards Envoy it is a server (`pilot.wire.ads`) whose world is what upstream offers; towards the control plane a client
+(`pilot.wire.ads_client`). Either side may come and go: the other's stream is not touched.
+
+==================  ==================================================================================================
+event               what follows
+==================  ==================================================================================================
+`EnvoyConnected`    a new stream: it is served from what is known, be upstream there or not
+`EnvoyAsked`        names new to upstream are asked for there. A name whose answer is not known yet is held back from
+                    Envoy's machine: not knowing yet is not knowing that there is none
+`UpstreamAnswered`  the world moves; upstream's ACK waits until Envoy has taken or refused every resource of it
+Envoy accepts       the resource is *kept* (`Keep`: write it down); a restarted Envoy is served from what is kept
+Envoy refuses       the world goes back to what is kept; upstream gets the NACK with Envoy's words; the same version
+                    again is refused without asking the same Envoy twice
+`Tick`              now and then: names that Envoy wanted no longer at the last tick either are given up upstream
+==================  ==================================================================================================
+
+No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from meltemi.pilot.wire import ads, ads_client
+from meltemi.pilot.wire.blame import accused
+from meltemi.pilot.wire.messages import Entry, Request, Response
+from meltemi.pilot.wire.types import ORDER, WILDCARD
+
+ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyConnected:
+    """Envoy opened a stream; an older one of the same pod is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyDisconnected:
+    """Envoy's stream ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyAsked:
+    """Envoy sent a request, an ACK or a NACK."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamConnected:
+    """The stream to the control plane is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamDisconnected:
+    """The stream to the control plane ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamAnswered:
+    """The control plane sent a response."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Some time has passed (the shell says it every half minute)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToEnvoy:
+    """Send this response to Envoy."""
+
+    type: str
+    nonce: str
+    resources: tuple[Entry, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToUpstream:
+    """Send this request to the control plane."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What is kept of a type changed: write `Relay.kept(type)` down."""
+
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Envoy refused versions of these names; for the log."""
+
+    type: str
+    names: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndEnvoy:
+    """End Envoy's stream with these words."""
+
+    reason: str
+
+
+Event = (
+    EnvoyConnected
+    | EnvoyDisconnected
+    | EnvoyAsked
+    | UpstreamConnected
+    | UpstreamDisconnected
+    | UpstreamAnswered
+    | Tick
+)
+Command = ToEnvoy | ToUpstream | Keep | Refused | EndEnvoy
+
+
+@dataclass
+class _Open:
+    """A response of upstream's that is not answered yet: what Envoy has still to say, and what it refused."""
+
+    nonce: str
+    left: dict[str, str]
+    leaving: set[str]
+    bad: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Type:
+    world: dict[str, Entry] = field(default_factory=dict)
+    kept: dict[str, Entry] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
+    known: bool = False
+    wanted: set[str] = field(default_factory=set)
+    opens: dict[str, _Open] = field(default_factory=dict)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    # Of Envoy's present stream:
+    requested: bool = False
+    wildcard: bool = False
+    asked: set[str] = field(default_factory=set)
+    held_back: set[str] = field(default_factory=set)
+    has: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, Entry] = field(default_factory=dict)
+    idle: set[str] = field(default_factory=set)
+
+    def forget_stream(self) -> None:
+        """Envoy is another one, or away."""
+        self.requested = self.wildcard = False
+        for names in (self.asked, self.held_back, self.idle):
+            names.clear()
+        self.has.clear()
+        self.sent.clear()
+        self.refused.clear()
+
+    def answered(self, name: str) -> bool:
+        """Whether upstream (or the disk) has told what this name is."""
+        return name in self.world or name in self.absent
+
+
+class Relay:
+    """One pod's relay; see the module. `kept` is what was written down in an earlier life, by type."""
+
+    def __init__(self, kept: Mapping[str, Iterable[Entry]] | None = None) -> None:
+        held = {type_url: tuple(entries) for type_url, entries in (kept or {}).items()}
+        self._client = ads_client.AdsClient(held)
+        self._stream: ads.AdsStream[Entry] | None = None
+        self._types: dict[str, _Type] = {type_url: _Type() for type_url in ORDER}
+        for type_url, entries in held.items():
+            state = self._types.setdefault(type_url, _Type())
+            state.known = True
+            state.kept = {entry.name: entry for entry in entries}
+            state.world = dict(state.kept)
+
+    @property
+    def envoy_connected(self) -> bool:
+        """Whether Envoy has a stream."""
+        return self._stream is not None
+
+    @property
+    def upstream_connected(self) -> bool:
+        """Whether the control plane's stream is open."""
+        return self._client.connected
+
+    def kept(self, type_url: str) -> tuple[Entry, ...]:
+        """What Envoy accepted last, sorted by name."""
+        state = self._types.get(type_url)
+        return tuple(state.kept[name] for name in sorted(state.kept)) if state is not None else ()
+
+    def receive(self, event: Event) -> tuple[Command, ...]:
+        """Take one event; returns what follows, in order."""
+        return tuple(self._receive(event))
+
+    def _receive(self, event: Event) -> Iterator[Command]:
+        match event:
+            case EnvoyConnected():
+                yield from self._envoy_connected()
+            case EnvoyDisconnected():
+                self._stream = None
+                for state in self._types.values():
+                    state.forget_stream()
+            case EnvoyAsked():
+                yield from self._envoy_asked(event.request)
+            case UpstreamConnected():
+                yield from self._to_client(ads_client.Connected())
+            case UpstreamDisconnected():
+                for state in self._types.values():
+                    state.opens.clear()
+                yield from self._to_client(ads_client.Disconnected())
+            case UpstreamAnswered():
+                yield from self._upstream_answered(event.response)
+            case Tick():
+                yield from self._tick()
+
+    # --- Envoy's side
+
+    def _envoy_connected(self) -> Iterator[Command]:
+        for state in self._types.values():
+            state.forget_stream()
+        self._stream = ads.AdsStream()
+        known = tuple(ads.Update(t, state.world) for t, state in self._types.items() if state.known)
+        if known:
+            yield from self._to_envoy(ads.Changed(known))
+
+    def _envoy_asked(self, request: Request) -> Iterator[Command]:
+        if self._stream is None:
+            return
+        state = self._types.setdefault(request.type, _Type())
+        first = not state.requested
+        state.requested = True
+        names = [name for name in request.subscribe if name != ALL]
+        legacy = first and not request.subscribe and request.type in WILDCARD
+        state.wildcard = (
+            (state.wildcard and ALL not in request.unsubscribe) or legacy or ALL in request.subscribe
+        )
+        for name in request.unsubscribe:
+            state.asked.discard(name)
+            state.held_back.discard(name)
+            state.has.pop(name, None)
+        state.asked.update(names)
+        if first:
+            state.has.update(
+                (n, v)
+                for n, v in request.initial_resource_versions.items()
+                if state.wildcard or n in state.asked
+            )
+        yield from self._ask_upstream(request.type, state, names)
+        passed = self._held_back(state, request, first=first)
+        if passed is not None:
+            yield from self._to_envoy(passed)
+        yield from self._settle(request.type, state)
+
+    def _ask_upstream(self, type_url: str, state: _Type, names: Iterable[str]) -> Iterator[Command]:
+        new = [name for name in dict.fromkeys(names) if name not in state.wanted]
+        if state.wildcard and ALL not in state.wanted:
+            new.insert(0, ALL)
+        if new:
+            state.wanted.update(new)
+            yield from self._to_client(ads_client.Subscribe(type_url, tuple(new)))
+
+    def _held_back(self, state: _Type, request: Request, *, first: bool) -> Request | None:
+        """The request as Envoy's machine shall see it now: without the names whose answer is still to come."""
+        unknown = {name for name in request.subscribe if name != ALL and not state.answered(name)}
+        # A wildcard's world is whole once it is known: what is not in it does not exist.
+        if state.wildcard and state.known:
+            unknown = set()
+        state.held_back.update(unknown)
+        rest = tuple(name for name in request.subscribe if name not in unknown)
+        if first and unknown and not rest and request.type in WILDCARD:
+            # Without names it would read as "everything".
+            return None
+        return Request(
+            request.type,
+            rest,
+            request.unsubscribe,
+            request.initial_resource_versions,
+            request.nonce,
+            request.error,
+        )
+
+    def _to_envoy(self, event: ads.Event[Entry]) -> Iterator[Command]:
+        if self._stream is None:
+            return
+        for command in self._stream.receive(event):
+            match command:
+                case ads.Respond():
+                    state = self._types.setdefault(command.type, _Type())
+                    state.sent = dict(command.resources)
+                    entries = tuple(entry for _, entry in command.resources)
+                    yield ToEnvoy(command.type, command.nonce, entries, command.removed)
+                case ads.Accepted():
+                    yield from self._accepted(command)
+                case ads.Rejected():
+                    yield from self._rejected(command)
+                case ads.Refuse():
+                    yield EndEnvoy(command.reason)
+
+    def _accepted(self, command: ads.Accepted) -> Iterator[Command]:
+        state = self._types[command.type]
+        changed = False
+        for name, version in command.versions.items():
+            state.has[name] = version
+            entry = state.sent.get(name)
+            if entry is not None and entry.version == version and state.kept.get(name) != entry:
+                state.kept[name] = entry
+                changed = True
+        for name in command.removed:
+            state.has.pop(name, None)
+            if name not in state.world:
+                changed = state.kept.pop(name, None) is not None or changed
+        if changed:
+            yield Keep(command.type)
+        yield from self._settle(command.type, state)
+
+    def _rejected(self, command: ads.Rejected) -> Iterator[Command]:
+        state = self._types[command.type]
+        yield Refused(command.type, command.names, command.reason)
+        back: list[str] = []
+        for name, version in command.versions.items():
+            state.refused[name] = (version, command.reason)
+            current = state.world.get(name)
+            if current is not None and current.version == version:
+                if (old := state.kept.get(name)) is not None and old.version != version:
+                    state.world[name] = old
+                else:
+                    del state.world[name]
+                    state.kept.pop(name, None)
+                back.append(name)
+        yield from self._settle(command.type, state)
+        if back:
+            yield from self._to_envoy(ads.Changed((ads.Update(command.type, state.world, tuple(back)),)))
+
+    # --- upstream's side
+
+    def _to_client(self, event: ads_client.Event) -> Iterator[Command]:
+        for command in self._client.receive(event):
+            if isinstance(command, ads_client.Send):
+                yield ToUpstream(command.request)
+
+    def _upstream_answered(self, response: Response) -> Iterator[Command]:
+        state = self._types.setdefault(response.type, _Type())
+        yield from self._to_client(response)
+        opened = _Open(response.nonce, {}, set())
+        state.opens[response.nonce] = opened
+        changed: list[str] = []
+        for entry in response.resources:
+            if (before := state.refused.get(entry.name)) is not None and before[0] == entry.version:
+                opened.bad[entry.name] = before[1]
+                continue
+            state.refused.pop(entry.name, None)
+            state.absent.discard(entry.name)
+            opened.left[entry.name] = entry.version
+            if (old := state.world.get(entry.name)) is None or old.version != entry.version:
+                state.world[entry.name] = entry
+                changed.append(entry.name)
+        for name in response.removed:
+            opened.leaving.add(name)
+            if name in state.wanted:
+                state.absent.add(name)
+            state.world.pop(name, None)
+            changed.append(name)
+        state.known = True
+        yield from self._world_moved(response.type, state, changed)
+        yield from self._let_through(response.type, state)
+        yield from self._settle(response.type, state)
+
+    def _world_moved(self, type_url: str, state: _Type, names: list[str]) -> Iterator[Command]:
+        yield from self._to_envoy(ads.Changed((ads.Update(type_url, state.world, tuple(names)),)))
+
+    def _let_through(self, type_url: str, state: _Type) -> Iterator[Command]:
+        """Let Envoy's machine see the names whose answer has come."""
+        ready = tuple(sorted(name for name in state.held_back if state.answered(name) or state.wildcard))
+        if ready:
+            state.held_back.difference_update(ready)
+            yield from self._to_envoy(Request(type_url, subscribe=ready))
+
+    def _settle(self, type_url: str, state: _Type) -> Iterator[Command]:
+        """Answer upstream's responses of which Envoy has said all there is to say."""
+        for opened in tuple(state.opens.values()):
+            for name, version in tuple(opened.left.items()):
+                if (refusal := state.refused.get(name)) is not None and refusal[0] == version:
+                    opened.bad[name] = refusal[1]
+                    del opened.left[name]
+                elif self._done(state, name, version):
+                    del opened.left[name]
+            gone = {name for name in opened.leaving if name not in state.has}
+            opened.leaving -= gone
+            if any(state.kept.pop(name, None) is not None for name in gone if name not in state.world):
+                yield Keep(type_url)
+            if opened.left or opened.leaving:
+                continue
+            del state.opens[opened.nonce]
+            if opened.bad:
+                yield from self._to_client(ads_client.Refuse(type_url, opened.nonce, _words(opened.bad)))
+            else:
+                yield from self._to_client(ads_client.Accept(type_url, opened.nonce))
+
+    def _done(self, state: _Type, name: str, version: str) -> bool:
+        if state.has.get(name) == version:
+            return True
+        if (current := state.world.get(name)) is None or current.version != version:
+            return True  # overtaken by a newer response
+        # Envoy speaks of this type by now, and does not want this name.
+        return state.requested and not state.wildcard and name not in state.asked
+
+    def _tick(self) -> Iterator[Command]:
+        if self._stream is None:
+            return
+        for type_url, state in self._types.items():
+            if not state.requested:
+                continue
+            unwanted = {name for name in state.wanted if name != ALL and name not in state.asked}
+            gone = tuple(sorted(unwanted & state.idle))
+            state.idle = unwanted - set(gone)
+            if not gone:
+                continue
+            state.wanted.difference_update(gone)
+            yield from self._to_client(ads_client.Unsubscribe(type_url, gone))
+            if state.wildcard:
+                continue
+            changed = False
+            for name in gone:
+                state.world.pop(name, None)
+                state.absent.discard(name)
+                changed = state.kept.pop(name, None) is not None or changed
+            if changed:
+                yield Keep(type_url)
+            yield from self._settle(type_url, state)
+
+
+def _words(bad: Mapping[str, str]) -> str:
+    """Envoy's words, such that each refused name is named by them."""
+    told: dict[str, None] = {}
+    for name, reason in sorted(bad.items()):
+        told[reason if accused((name,), reason) else f"{name}: {reason}"] = None
+    return "; ".join(told)
