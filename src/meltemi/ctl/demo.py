@@ -1,0 +1,120 @@
+"""`meltemi demo`: bring up a mesh with sample apps, walk a tour of it, and leave it up to be played with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from meltemi.ctl.invocation import FINDINGS, Invocation, common, invocation
+
+if TYPE_CHECKING:
+    from meltemi.ctl.tour import Result
+    from meltemi.init.core import Layout
+
+DEMO_MESH = "demo"
+
+
+@click.command(short_help="Bring up a mesh with sample apps and walk a tour of it.")
+@common
+@click.option("--once", is_flag=True, help="End after the tour: exit 0 only if every step was as expected.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, writable=True), help="Write the steps to a file."
+)
+@click.option(
+    "--ingress-port", type=click.IntRange(0, 65535), default=0, help="Loopback port of the ingress gateway."
+)
+@click.pass_context
+@invocation
+def command(
+    call: Invocation, ctx: click.Context, once: bool, json_file: str | None, ingress_port: int
+) -> None:
+    """Bring up a mesh with the helloworld app and walk a tour of it, one step a line."""
+    from meltemi.ctl.tour import as_json
+
+    mesh = DEMO_MESH if call.mesh == "default" else call.mesh
+    with running(mesh, ingress_port) as layout:
+        results = walk(layout, mesh)
+        if json_file:
+            Path(json_file).write_text(as_json(results), encoding="utf-8")
+        wrong = [result for result in results if not result.ok]
+        click.echo(f"\n{len(results) - len(wrong)} of {len(results)} steps as expected.")
+        if not once:
+            _go_on(layout, mesh)
+    if once and wrong:
+        ctx.exit(FINDINGS)
+
+
+@contextmanager
+def running(mesh: str, ingress_port: int) -> Iterator[Layout]:
+    """Keep a mesh up for the time of the block; a demo begins with a fresh state and leaves none."""
+    import shutil
+
+    from meltemi.ctl import local
+    from meltemi.ctl.client import answers
+    from meltemi.ctl.layout import find_layout
+    from meltemi.ctl.progress import spinner
+
+    before = find_layout(mesh)
+    if not answers(before.init_socket):
+        shutil.rmtree(before.state, ignore_errors=True)
+    began = time.monotonic()
+    with spinner() as say:
+        layout, _ = local.start(local.Wanted(mesh, ingress_port), say)
+    try:
+        with spinner() as say:
+            local.wait_ready(layout, mesh, say)
+        click.echo(
+            f"The mesh is up after {time.monotonic() - began:.1f} s.  ingress {local.ingress_url(layout)}\n"
+        )
+        yield layout
+    finally:
+        with spinner() as say:
+            say("stopping")
+            local.stop(layout)
+        shutil.rmtree(layout.state, ignore_errors=True)
+        shutil.rmtree(layout.run, ignore_errors=True)
+
+
+def walk(layout: Layout, mesh: str) -> list[Result]:
+    """Take every step of the tour and print its line."""
+    from meltemi.ctl import helloworld, local
+    from meltemi.ctl.client import Client, UnixTransport, owner_token
+    from meltemi.ctl.progress import spinner
+    from meltemi.ctl.tour import Hands, take
+
+    token = owner_token(Path(layout.tokens_folder) / "admin")
+    client = Client(UnixTransport(layout.api_socket), token, mesh, layout.init_socket)
+    results = []
+    with helloworld.outside_server() as port:
+        hands = Hands(layout, mesh, client, local.ingress_url(layout))
+        for step in helloworld.Tour(hands, port).steps():
+            with spinner() as say:
+                say(step.name)
+                result = take(step)
+            _show(result)
+            results.append(result)
+    client.close()
+    return results
+
+
+def _show(result: Result) -> None:
+    mark = click.style("ok  ", fg="green") if result.ok else click.style("FAIL", fg="red", bold=True)
+    click.echo(f"{mark}  {result.name}")
+    label = "saw" if result.ok else f"expected {result.expected}; saw"
+    click.echo(click.style(f"      {label} {result.observed}", dim=result.ok))
+
+
+def _go_on(layout: Layout, mesh: str) -> None:
+    from meltemi.ctl.local import ingress_url
+    from meltemi.ctl.up import wait_for_end
+
+    click.echo(f"\nThe mesh stays up until Ctrl-C.  Try:\n  curl {ingress_url(layout)}/hello")
+    click.echo(f'  export KUBECONFIG="$(meltemi kubeconfig --mesh {mesh})"; kubectl get pods,svc,vs -A')
+    click.echo(f"  meltemi status --mesh {mesh}")
+    click.echo(f"  meltemi exec --mesh {mesh} sleep -- curl -s http://helloworld:5000/hello")
+    wait_for_end()
