@@ -32,15 +32,16 @@ def query(function: Callable[Concatenate[Db, P], R]) -> Callable[Concatenate[Db,
     def call(q: Db, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != count:
             args = _positional(signature, args, kwargs)
-        memo = q._tables[call].get(args)  # noqa: SLF001 - the engine's own hot path
+        machine = q._machine  # noqa: SLF001 - the engine's own hot path
+        memo = machine.tables[call].get(args)
         if memo is None or memo.state:
-            memo = q._pull(call, args, memo)  # noqa: SLF001
-        reads = q._reads  # noqa: SLF001
+            memo = machine.pull(call, args, memo)
+        reads = machine.reads
         if reads is not None:
             reads[memo] = None
         value = memo.value
         if type(value) is Failure:
-            raise q._failed(memo)  # noqa: SLF001
+            raise machine.failed(memo)
         return value
 
     call.__query__ = (function, name)  # type: ignore[attr-defined]

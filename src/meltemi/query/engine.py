@@ -22,7 +22,7 @@ class Engine:
     """The incremental engine. One thread; no clock: the shell decides when to refresh and how long a slice is."""
 
     def __init__(self) -> None:
-        self._db = Db()
+        self._machine = Db()._machine  # noqa: SLF001 - the two faces of one thing
         self._revision = 0
         self._holds = 0
         self._refreshing = False
@@ -39,7 +39,7 @@ class Engine:
         Of several changes to one fact the last counts. Raises BusyError during a refresh or a dry run,
         TypeError for a fact that cannot be hashed.
         """
-        self._db._idle("apply")
+        self._machine.idle("apply")
         if self._refreshing:
             raise BusyError("apply while a refresh is under way: finish it or close it first")
         if self._write(changes):
@@ -48,25 +48,25 @@ class Engine:
 
     def hold(self, function: Callable[Concatenate[Db, P], Any], *args: P.args, **kwargs: P.kwargs) -> None:
         """Make a call a root: kept alive, and delivered by `refresh` now and whenever it changes. Holds are counted."""
-        self._db._idle("hold")
+        self._machine.idle("hold")
         memo = self._memo(function, args, kwargs)
         if memo.root is None:
             self._holds += 1
             memo.root = Root(self._holds)
-            self._db._pending[memo] = None
+            self._machine.pending[memo] = None
         memo.root.holds += 1
 
     def release(self, function: Callable[Concatenate[Db, P], Any], *args: P.args, **kwargs: P.kwargs) -> None:
         """Undo one `hold`; the last one frees what nobody else reads. Raises KeyError for what is not held."""
-        self._db._idle("release")
-        memo = self._db._tables[function].get(_positional(function, args, kwargs))
+        self._machine.idle("release")
+        memo = self._machine.tables[function].get(_positional(function, args, kwargs))
         if memo is None or memo.root is None:
             raise KeyError(f"{getattr(function, '__qualname__', function)}{args!r} is not held")
         memo.root.holds -= 1
         if memo.root.holds == 0:
             memo.root = None
-            self._db._pending.pop(memo, None)
-            self._db._orphans[memo] = None
+            self._machine.pending.pop(memo, None)
+            self._machine.orphans[memo] = None
             self._clean()
 
     def refresh(self) -> tuple[RootChange, ...]:
@@ -79,22 +79,15 @@ class Engine:
         Facts stand still meanwhile (`apply` raises BusyError); `get` and `dry_run` are allowed between steps.
         Closing the iterator early leaves the rest to the next refresh.
         """
-        db = self._db
-        if self._refreshing or db._reads is not None:
+        machine = self._machine
+        if self._refreshing or machine.reads is not None:
             raise BusyError("a refresh is already under way")
         self._refreshing = True
         try:
-            while db._pending:
-                memo = min(db._pending, key=_order)
-                try:
-                    for _ in db._steps(memo):
-                        yield None
-                except RecursionError as error:
-                    # Too deep to be computed at all; the others go on. It is tried again when something changes.
-                    change = self._deliver(memo, captured(memo.call, error))
-                else:
-                    change = self._deliver(memo, memo.value)
-                yield change
+            while machine.pending:
+                for memo in sorted(machine.pending, key=_order):
+                    if memo in machine.pending:
+                        yield from self._bring(memo)
         finally:
             self._refreshing = False
             self._clean()
@@ -145,8 +138,8 @@ class Engine:
         With `membership` also those that only list the names of its namespace. This is what may change;
         `touches` says what would.
         """
-        nodes = walk.ground(self._db._facts, kind.name, namespace, name, membership=membership)
-        return walk.above(nodes, None if of is None else self._db._tables[of])
+        nodes = walk.ground(self._machine.facts, kind.name, namespace, name, membership=membership)
+        return walk.above(nodes, None if of is None else self._machine.tables[of])
 
     def touches(self, kind: FactKind[Any], namespace: str, name: str) -> tuple[RootChange, ...]:
         """Say which roots would change, and how, if the fact were not there (a dry run of its removal)."""
@@ -157,38 +150,43 @@ class Engine:
 
         A `refresh` inside delivers nothing: the next real one compares with what was delivered before.
         """
-        db = self._db
-        if db._trial is not None:
+        machine = self._machine
+        if machine.trial is not None:
             raise BusyError("a dry run is already under way")
-        if db._reads is not None:
+        if machine.reads is not None:
             raise BusyError("dry run inside a query")
-        trial, runs = Trial(), {public: table.runs for public, table in db._tables.items()}
-        pending, orphans, refreshing = dict(db._pending), db._orphans, self._refreshing
+        trial, runs = Trial(), {public: table.runs for public, table in machine.tables.items()}
+        pending, orphans, refreshing = dict(machine.pending), machine.orphans, self._refreshing
         delivered = [(memo.root, memo.root.delivered) for memo in self._roots() if memo.root is not None]
-        db._trial, db._orphans, self._refreshing = trial, {}, False
-        frames, db._frames[:] = list(db._frames), []
+        machine.trial, machine.orphans, self._refreshing = trial, {}, False
+        frames, machine.frames[:] = list(machine.frames), []
         try:
             self._write(changes)
             return look(self)
         finally:
             self._undo(trial)
-            orphans.update(db._orphans)
-            db._trial, db._orphans, db._pending, self._refreshing = None, orphans, pending, refreshing
-            db._frames[:] = frames
+            orphans.update(machine.orphans)
+            machine.trial, machine.orphans, machine.pending, self._refreshing = (
+                None,
+                orphans,
+                pending,
+                refreshing,
+            )
+            machine.frames[:] = frames
             for root, value in delivered:
                 root.delivered = value
-            for public, table in db._tables.items():
+            for public, table in machine.tables.items():
                 table.runs = runs.get(public, 0)
             self._clean()
 
     def fact(self, kind: FactKind[T], namespace: str, name: str) -> T | None:
         """Look at a fact."""
-        return self._db._facts.value(kind.name, namespace, name)  # type: ignore[no-any-return]
+        return self._machine.facts.value(kind.name, namespace, name)  # type: ignore[no-any-return]
 
     def take_runs(self) -> dict[str, int]:
         """How often each query ran since this was last asked, by its short name; those that did not run are left out."""
         now: dict[str, int] = {}
-        for table in self._db._tables.values():
+        for table in self._machine.tables.values():
             short = table.name.rpartition(".")[2]
             now[short] = now.get(short, 0) + table.runs
         ran = {name: count - self._counted.get(name, 0) for name, count in sorted(now.items())}
@@ -198,23 +196,33 @@ class Engine:
     def memos(self) -> dict[str, int]:
         """How many memos each query has, by its dotted name; empty ones are left out."""
         sizes: dict[str, int] = {}
-        for table in self._db._tables.values():
+        for table in self._machine.tables.values():
             if table:
                 sizes[table.name] = sizes.get(table.name, 0) + len(table)
         return dict(sorted(sizes.items()))
 
     def counts(self) -> Counts:
         """Count memos, edges and facts; walks the whole graph."""
-        tables = self._db._tables.values()
+        tables = self._machine.tables.values()
         edges = sum(len(memo.reads) for table in tables for memo in table.values())
-        return Counts(sum(map(len, tables)), edges, self._db._facts.count)
+        return Counts(sum(map(len, tables)), edges, self._machine.facts.count)
 
     def audit(self) -> tuple[str, ...]:
         """Check the graph against its own rules; empty when all is well. For tests."""
-        return walk.audit(self._db)
+        return walk.audit(self._machine)
+
+    def _bring(self, memo: Memo) -> Iterator[RootChange | None]:
+        try:
+            for _ in self._machine.steps(memo):
+                yield None
+        except RecursionError as error:
+            # Too deep to be computed at all; the others go on. It is tried again when something changes.
+            yield self._deliver(memo, captured(memo.call, error))
+        else:
+            yield self._deliver(memo, memo.value)
 
     def _deliver(self, memo: Memo, value: object) -> RootChange | None:
-        self._db._pending.pop(memo, None)
+        self._machine.pending.pop(memo, None)
         root = memo.root
         if root is None:
             return None
@@ -224,7 +232,7 @@ class Engine:
         return RootChange(memo.table.public, memo.args, None if old is UNSET else old, value)
 
     def _write(self, changes: Iterable[Change[Any]]) -> bool:
-        db = self._db
+        machine = self._machine
         last = {(change.kind.name, change.namespace, change.name): change.value for change in changes}
         for (kind, namespace, name), value in last.items():
             if type(value).__hash__ is None:
@@ -233,41 +241,43 @@ class Engine:
                 )
         differs = False
         for (kind, namespace, name), value in last.items():
-            if db._trial is not None:
-                db._trial.facts.append((kind, namespace, name, db._facts.value(kind, namespace, name)))
-            for node in db._facts.write(kind, namespace, name, value):
+            if machine.trial is not None:
+                machine.trial.facts.append(
+                    (kind, namespace, name, machine.facts.value(kind, namespace, name))
+                )
+            for node in machine.facts.write(kind, namespace, name, value):
                 differs = True
-                db._changed(node)
+                machine.changed(node)
         return differs
 
     def _undo(self, trial: Trial) -> None:
-        db = self._db
+        machine = self._machine
         # Memos before facts: a fact's node must have its readers back when its value goes.
         for memo, was in trial.saved.items():
             if was is None:
-                db._set_reads(memo, ())
+                machine.set_reads(memo, ())
                 if memo.table.get(memo.args) is memo:
                     del memo.table[memo.args]
             else:
                 memo.value, _, memo.reports, memo.state = was
-                db._set_reads(memo, was[1])
+                machine.set_reads(memo, was[1])
         for kind, namespace, name, value in reversed(trial.facts):
-            db._facts.write(kind, namespace, name, value)
+            machine.facts.write(kind, namespace, name, value)
 
     def _memo(self, function: Callable[..., Any], args: tuple[Hashable, ...], kwargs: dict[str, Any]) -> Memo:
         key = _positional(function, args, kwargs)
-        memo = self._db._tables[function].get(key)
-        return self._db._make(function, key) if memo is None else memo
+        memo = self._machine.tables[function].get(key)
+        return self._machine.make(function, key) if memo is None else memo
 
     @contextmanager
     def _asking(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Memo]:
-        db = self._db
-        if db._reads is not None:
+        machine = self._machine
+        if machine.reads is not None:
             raise BusyError("the engine was asked inside a query: queries call queries")
         memo = self._memo(function, args, kwargs)
-        db._orphans[memo] = None
+        machine.orphans[memo] = None
         try:
-            for _ in db._steps(memo):
+            for _ in machine.steps(memo):
                 pass
             yield memo
         finally:
@@ -275,12 +285,15 @@ class Engine:
 
     def _clean(self) -> None:
         # During a refresh what lost its reader may find another; during a dry run nothing may go.
-        if not self._refreshing and self._db._trial is None:
-            self._db._reap()
+        if not self._refreshing and self._machine.trial is None:
+            self._machine.reap()
 
     def _roots(self) -> list[Memo]:
         held = [
-            memo for table in self._db._tables.values() for memo in table.values() if memo.root is not None
+            memo
+            for table in self._machine.tables.values()
+            for memo in table.values()
+            if memo.root is not None
         ]
         return sorted(held, key=_order)
 

@@ -161,8 +161,7 @@ def drop_reader(node: Node, memo: Memo) -> bool:
     if readers is memo:
         node.readers = None
         return True
-    assert type(readers) is list or type(readers) is set
-    readers.remove(memo)
+    readers.remove(memo)  # type: ignore[union-attr]
     if readers:
         return False
     node.readers = None

@@ -49,7 +49,7 @@ class FactRef:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A query and its arguments. `query` is the function's dotted name below `meltemi`: `pilot.core.clusters.cluster`."""
+    """A query and its arguments. `query` is its dotted name below `meltemi`, as `pilot.core.clusters.cluster`."""
 
     query: str
     arguments: tuple[Hashable, ...] = ()

@@ -9,8 +9,8 @@ from meltemi.query.nodes import CLEAN, Fact, Members, Memo, Node, Table, readers
 from meltemi.query.values import Call, FactRef
 
 if TYPE_CHECKING:
-    from meltemi.query.db import Db
     from meltemi.query.facts import Facts
+    from meltemi.query.machine import Machine
 
 
 def nodes(starts: Iterable[Node]) -> Iterator[Node]:
@@ -81,10 +81,10 @@ def _rank(memo: Memo) -> tuple[int, str, str]:
     return (0 if memo.root is None else memo.root.order, memo.table.name, repr(memo.args))
 
 
-def audit(db: Db) -> tuple[str, ...]:
+def audit(machine: Machine) -> tuple[str, ...]:
     """Check: edges go both ways, no CLEAN memo reads an unclean one, nothing is kept that nobody needs."""
     wrong: list[str] = []
-    every = [memo for table in db._tables.values() for memo in table.values()]
+    every = [memo for table in machine.tables.values() for memo in table.values()]
     alive = set(nodes(memo for memo in every if memo.root is not None))
     for memo in every:
         if memo not in alive:
@@ -98,7 +98,7 @@ def audit(db: Db) -> tuple[str, ...]:
                 wrong.append(f"{memo.call} is clean above {_name(read)}")
             if isinstance(read, Memo) and read.table.get(read.args) is not read:
                 wrong.append(f"{memo.call} reads {_name(read)}, which is gone")
-    for node in (*every, *db._facts.nodes()):
+    for node in (*every, *machine.facts.nodes()):
         wrong.extend(
             f"{_name(node)} has a reader {reader.call} that does not read it"
             for reader in readers_of(node)

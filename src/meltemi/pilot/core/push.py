@@ -20,8 +20,8 @@ from meltemi.pilot.core.resource import (
     LDS,
     RDS,
     Resource,
-    Rope,
     Roots,
+    Rope,
     Segment,
     framed,
     tag,
@@ -30,10 +30,10 @@ from meltemi.pilot.core.resource import (
 TYPES: Final = (CDS, EDS, LDS, RDS)
 """The types of a root, in the order in which they are sent; what is removed goes last, the other way round."""
 
-_VERSION: Final = tag(DeltaDiscoveryResponse.DESCRIPTOR, "system_version_info")
-_TYPE_URL: Final = tag(DeltaDiscoveryResponse.DESCRIPTOR, "type_url")
-_NONCE: Final = tag(DeltaDiscoveryResponse.DESCRIPTOR, "nonce")
-_REMOVED: Final = tag(DeltaDiscoveryResponse.DESCRIPTOR, "removed_resources")
+_VERSION: Final = tag(DeltaDiscoveryResponse, "system_version_info")
+_TYPE_URL: Final = tag(DeltaDiscoveryResponse, "type_url")
+_NONCE: Final = tag(DeltaDiscoveryResponse, "nonce")
+_REMOVED: Final = tag(DeltaDiscoveryResponse, "removed_resources")
 
 Item = Resource | Rope
 

@@ -18,7 +18,7 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 from envoy.service.discovery.v3.discovery_pb2 import Resource as WireResource
 from google.protobuf.any_pb2 import Any as WireAny
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 
 CDS: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 EDS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -39,9 +39,9 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-def tag(message: Descriptor, name: str) -> bytes:
+def tag(message: type[Message], name: str) -> bytes:
     """Look up the tag of a length-delimited field: no field number is typed by hand."""
-    return varint(message.fields_by_name[name].number << 3 | LENGTH_DELIMITED)
+    return varint(message.DESCRIPTOR.fields_by_name[name].number << 3 | LENGTH_DELIMITED)
 
 
 def framed(tag_bytes: bytes, content: bytes) -> bytes:
@@ -57,13 +57,13 @@ def digest(*parts: bytes) -> bytes:
     return hashed.digest()
 
 
-_RESOURCES: Final = tag(DeltaDiscoveryResponse.DESCRIPTOR, "resources")
-_NAME: Final = tag(WireResource.DESCRIPTOR, "name")
-_VERSION: Final = tag(WireResource.DESCRIPTOR, "version")
-_RESOURCE: Final = tag(WireResource.DESCRIPTOR, "resource")
-_TYPE_URL: Final = tag(WireAny.DESCRIPTOR, "type_url")
-_VALUE: Final = tag(WireAny.DESCRIPTOR, "value")
-_VIRTUAL_HOSTS: Final = tag(RouteConfiguration.DESCRIPTOR, "virtual_hosts")
+_RESOURCES: Final = tag(DeltaDiscoveryResponse, "resources")
+_NAME: Final = tag(WireResource, "name")
+_VERSION: Final = tag(WireResource, "version")
+_RESOURCE: Final = tag(WireResource, "resource")
+_TYPE_URL: Final = tag(WireAny, "type_url")
+_VALUE: Final = tag(WireAny, "value")
+_VIRTUAL_HOSTS: Final = tag(RouteConfiguration, "virtual_hosts")
 _TYPES: Final = {url: framed(_TYPE_URL, url.encode()) for url in (CDS, EDS, LDS, RDS, SDS)}
 _VERSION_HEX: Final = _VERSION + varint(16)
 

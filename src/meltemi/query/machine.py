@@ -1,0 +1,299 @@
+"""The machine beneath `Db` and `Engine`: recording reads, looking before running, stopping early.
+
+A change marks its readers STALE and everything above them MAYBE (a marked node is not marked again).
+Whoever pulls a MAYBE memo looks at its reads in the order of the last run; the first that changed makes it
+STALE and it runs; if none did, it is CLEAN again and nothing above runs. A memo whose new value equals the
+old one tells its readers nothing. So a node that is not CLEAN has no CLEAN reader, which is all the
+book-keeping there is: no revisions in nodes.
+
+A cycle is found when a running memo is read. Every memo on the way gets the same `Failure`, whatever it does
+with the error, and reads what they all read, so that no edge of the graph ever closes a circle and any change
+that may break the cycle is seen by all of them. Each memo waits for one other at a time, so which cycle is
+found does not depend on where it was entered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from meltemi.query.errors import BusyError, Failure, QueryError, captured, circle, raised
+from meltemi.query.facts import Facts
+from meltemi.query.nodes import (
+    CLEAN,
+    MAYBE,
+    RUNNING,
+    STALE,
+    UNSET,
+    Memo,
+    Node,
+    Table,
+    add_reader,
+    drop_reader,
+    readers_of,
+)
+from meltemi.query.trial import Trial
+
+if TYPE_CHECKING:
+    from meltemi.query.db import Db
+
+MUTABLE: Final = frozenset({list, dict, set, bytearray})
+
+
+class Frame:
+    """A memo being run (`reads` fills), or being looked at (`rest` are the reads still to look at)."""
+
+    __slots__ = ("memo", "poison", "reads", "reports", "rest", "union")
+
+    def __init__(self, memo: Memo, rest: Iterator[Node] | None = None) -> None:
+        self.memo = memo
+        self.rest = rest
+        self.reads: dict[Node, None] = {}
+        self.reports: list[Any] = []
+        self.poison: Failure | None = None
+        self.union: dict[Node, None] | None = None
+
+
+class Tables(dict[Callable[..., Any], Table]):
+    """One table per query, made on its first call."""
+
+    def __missing__(self, public: Callable[..., Any]) -> Table:
+        declared = getattr(public, "__query__", None)
+        if declared is None:
+            raise TypeError(
+                f"{getattr(public, '__qualname__', public)} is not a query: decorate it with @query"
+            )
+        table = self[public] = Table(public, *declared)
+        return table
+
+
+class Machine:
+    """One graph. `db` is what its queries are given."""
+
+    def __init__(self, db: Db) -> None:
+        self.db = db
+        self.facts = Facts()
+        self.tables = Tables()
+        self.frames: list[Frame] = []
+        self.reads: dict[Node, None] | None = None
+        # Nodes that lost their last reader, and roots that are no longer CLEAN; dicts, for their order is seen.
+        self.orphans: dict[Node, None] = {}
+        self.pending: dict[Memo, None] = {}
+        self.trial: Trial | None = None
+
+    def pull(self, public: Callable[..., Any], args: tuple[Any, ...], memo: Memo | None) -> Memo:
+        """Bring a memo up to date, making it if need be."""
+        if memo is None:
+            memo = self.make(public, args)
+            self.run(memo)
+        elif memo.state == RUNNING:
+            raise self.cycle(memo)
+        else:
+            for _ in self.steps(memo):
+                pass
+        return memo
+
+    def make(self, public: Callable[..., Any], args: tuple[Any, ...]) -> Memo:
+        """Enter a memo that has not run yet."""
+        table = self.tables[public]
+        memo = table[args] = Memo(table, args)
+        if self.trial is not None:
+            self.trial.made(memo)
+        return memo
+
+    def steps(self, memo: Memo) -> Iterator[None]:
+        """Bring a memo up to date; stop after each query run, so that a long pull can be cut into slices."""
+        frames = self.frames
+        floor = len(frames)
+        frames.append(Frame(memo, iter(memo.reads)))
+        try:
+            while len(frames) > floor:
+                frame = frames[-1]
+                memo = frame.memo
+                if memo.state == MAYBE:
+                    below = self.look(frame)
+                    if below is not None:
+                        frames.append(Frame(below, iter(below.reads)))
+                        continue
+                frames.pop()
+                if memo.state == STALE:
+                    self.run(memo)
+                    yield
+        finally:
+            del frames[floor:]
+
+    def look(self, frame: Frame) -> Memo | None:
+        """Find the next read that must be looked at first; else the frame's memo is now CLEAN or STALE."""
+        memo = frame.memo
+        for read in frame.rest or ():
+            if read.state == CLEAN or not isinstance(read, Memo):
+                continue
+            if read.state != RUNNING:
+                return read
+            # It waits for one that waits for it: let it run into the cycle.
+            self.save(memo)
+            memo.state = STALE
+            return None
+        self.save(memo)
+        memo.state = CLEAN
+        return None
+
+    def run(self, memo: Memo) -> None:
+        """Run a memo's function and take in what came of it."""
+        self.save(memo)
+        frame = Frame(memo)
+        outer, self.reads = self.reads, frame.reads
+        self.frames.append(frame)
+        memo.state = RUNNING
+        table = memo.table
+        table.runs += 1
+        try:
+            value = table.function(self.db, *memo.args)
+            if type(value) in MUTABLE:
+                raise TypeError(f"a query must return a frozen value, not a {type(value).__name__}")  # noqa: TRY301
+        except RecursionError:
+            # No fault of this query but of the way down to it: from elsewhere it may succeed.
+            self.abort(frame)
+            raise
+        except Exception as error:  # noqa: BLE001 - one object's fault must not take the others
+            value = captured(memo.call, error)
+        except BaseException:
+            self.abort(frame)
+            raise
+        finally:
+            self.frames.pop()
+            self.reads = outer
+        if frame.poison is not None:
+            value = frame.poison
+            self.unread(frame)
+        memo.reports = tuple(dict.fromkeys(frame.reports)) if frame.reports else ()
+        self.set_reads(memo, tuple(frame.reads if frame.union is None else frame.union))
+        self.set_value(memo, value)
+        memo.state = CLEAN
+
+    def abort(self, frame: Frame) -> None:
+        """Leave a memo as if it had not been run."""
+        frame.memo.state = STALE
+        self.unread(frame)
+
+    def unread(self, frame: Frame) -> None:
+        """See to it that what a broken run leaves without an edge is freed."""
+        self.orphans[frame.memo] = None
+        self.orphans.update(frame.reads)
+
+    def set_value(self, memo: Memo, value: Any) -> None:
+        """Take in a new value, and tell the readers if it is another."""
+        old = memo.value
+        if old is UNSET:
+            memo.value = value
+        elif old is value:
+            pass
+        elif type(old) is type(value) and old == value:
+            # Equal: keep the old one, that others share; unless it carries something that is not compared.
+            adopt = getattr(value, "__adopt__", None)
+            if adopt is not None:
+                memo.value = adopt(old)
+        else:
+            memo.value = value
+            for reader in readers_of(memo):
+                if reader.state == MAYBE:
+                    self.save(reader)
+                    reader.state = STALE
+
+    def set_reads(self, memo: Memo, reads: tuple[Node, ...]) -> None:
+        """Replace the edges down from a memo."""
+        old = memo.reads
+        if old == reads:
+            return
+        memo.reads = reads
+        if not old:
+            for node in reads:
+                add_reader(node, memo)
+            return
+        before = set(old)
+        for node in reads:
+            if node in before:
+                before.discard(node)
+            else:
+                add_reader(node, memo)
+        if before:
+            for node in old:
+                if node in before and drop_reader(node, memo):
+                    self.orphans[node] = None
+
+    def failed(self, memo: Memo) -> QueryError:
+        """Make what the reader of a failed memo gets; a reader that is a member of the cycle cannot escape it."""
+        failure: Failure = memo.value
+        if failure.cycle and self.frames:
+            frame = self.frames[-1]
+            if frame.poison is None and frame.memo.call in failure.cycle:
+                frame.poison = failure
+        return raised(failure)
+
+    def cycle(self, memo: Memo) -> QueryError:
+        """Fail every memo on the way from a running memo to itself, and make what the reader gets."""
+        start = next(i for i, frame in enumerate(self.frames) if frame.memo is memo and frame.rest is None)
+        members = self.frames[start:]
+        failure = circle([frame.memo.call for frame in members])
+        inside = {frame.memo for frame in members}
+        union: dict[Node, None] = {}
+        for frame in members:
+            for node in frame.reads if frame.rest is None else frame.memo.reads:
+                if node in inside:
+                    # A memo that is being looked at has read this far and no further.
+                    if frame.rest is not None:
+                        break
+                    continue
+                union[node] = None
+        for frame in members:
+            if frame.rest is None and frame.poison is None:
+                frame.poison, frame.union = failure, union
+        return raised(failure)
+
+    def changed(self, node: Node) -> None:
+        """Mark what read a fact: STALE the readers, MAYBE all above."""
+        above: list[Memo] = []
+        for reader in readers_of(node):
+            if reader.state == CLEAN:
+                self.mark(reader, STALE)
+                above.append(reader)
+            elif reader.state == MAYBE:
+                self.mark(reader, STALE)
+        while above:
+            for reader in readers_of(above.pop()):
+                if reader.state == CLEAN:
+                    self.mark(reader, MAYBE)
+                    above.append(reader)
+
+    def mark(self, memo: Memo, state: int) -> None:
+        """Mark one memo; a root is to be refreshed."""
+        self.save(memo)
+        memo.state = state
+        if memo.root is not None:
+            self.pending[memo] = None
+
+    def save(self, memo: Memo) -> None:
+        """Note a memo for the dry run under way, if any."""
+        if self.trial is not None:
+            self.trial.save(memo)
+
+    def reap(self) -> None:
+        """Free every memo that nobody reads and nobody holds, and what only they read."""
+        orphans = self.orphans
+        while orphans:
+            node, _ = orphans.popitem()
+            if node.readers is not None:
+                continue
+            if not isinstance(node, Memo):
+                self.facts.forget(node)
+            elif node.root is None and node.table.get(node.args) is node:
+                del node.table[node.args]
+                reads, node.reads = node.reads, ()
+                for read in reads:
+                    if drop_reader(read, node):
+                        orphans[read] = None
+
+    def idle(self, what: str) -> None:
+        """Raise BusyError unless the graph is at rest."""
+        if self.reads is not None or self.trial is not None:
+            raise BusyError(f"{what} while a query or a dry run is under way")
