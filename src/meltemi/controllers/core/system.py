@@ -82,3 +82,20 @@ def root_writes(
         elif section(found, "data") != wanted["data"]:
             update.append({**found, "data": wanted["data"]})
     return tuple(create), tuple(update)
+
+
+def api_slice(address: str, port: int) -> dict[str, Any]:
+    """Build the EndpointSlice of the Service `kubernetes`: where the API server is reached inside the mesh."""
+    namespace_name, name = API_SERVICE
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": name,
+            "namespace": namespace_name,
+            "labels": {"kubernetes.io/service-name": name},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    }
