@@ -88,6 +88,7 @@ class Subscription(Generic[E]):
         self.has = {name: version for name, version in initial.items() if self.wants(name)}
         # A client that waits for its first answer must get one, be it empty.
         self.greeting = self.wildcard and not initial
+        self._forced = {name for name in self._forced if self.wants(name)}
         self.everything_may_differ()
 
     def subscribe(self, names: Iterable[str]) -> None:
@@ -150,6 +151,10 @@ class Subscription(Generic[E]):
 
     def force(self, names: Iterable[str]) -> None:
         """Send these again although the client has them: a changed cluster waits for its endpoints anew."""
+        if not self.requested:
+            # After a reconnect the first request may say that it has them: they are sent all the same.
+            self._forced.update(names)
+            return
         for name in names:
             if name in self.names or (self.wildcard and name in self.has):
                 self._dirty.add(name)
@@ -159,7 +164,7 @@ class Subscription(Generic[E]):
 
     def plan(self) -> Plan[E]:
         """What differs now. Names that turn out equal are dropped from the list of suspects."""
-        if self.world is None or not self._dirty:
+        if self.world is None or not self.requested or not self._dirty:
             return Plan()
         adds: list[tuple[str, E]] = []
         removals: list[str] = []
