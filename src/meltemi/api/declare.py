@@ -42,18 +42,21 @@ class Meta:
     format: str = ""
     deprecated: str = ""
     versions: tuple[str, ...] = ()
-    rules: tuple[Rule, ...] = ()
     list_type: str = ""
     list_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule over a decoded value: `holds` decides, `cel` says the same in a CRD's language (or is empty)."""
+    """A rule over a decoded value: `holds` decides, `cel` says the same in a CRD's language (or is empty).
+
+    `at` is the path, from the value, that the finding names.
+    """
 
     message: str
     holds: Callable[[Any], bool]
     cel: str = ""
+    at: tuple[str, ...] = ()
 
 
 def field(doc: str, default: Any, **more: Any) -> Any:

@@ -65,7 +65,7 @@ class EndpointSlice:
     """A slice of a service's endpoints; the service is named by the label `kubernetes.io/service-name`."""
 
     address_type: str = field("IPv4, IPv6 or FQDN.", "", required=True)
-    endpoints: tuple[Endpoint, ...] = field("The endpoints.", (), required=True)
+    endpoints: tuple[Endpoint, ...] = field("The endpoints.", ())
     ports: tuple[EndpointPort, ...] = field("Their ports.", ())
 
 

@@ -3,7 +3,13 @@
 from meltemi.api.networking.destination_rule import DestinationRule, Subset, TrafficPolicy
 from meltemi.api.networking.gateway import Gateway, Server
 from meltemi.api.networking.service_entry import ServiceEntry
-from meltemi.api.networking.virtual_service import Destination, HTTPRetry, HTTPRoute, StringMatch, VirtualService
+from meltemi.api.networking.virtual_service import (
+    Destination,
+    HTTPRetry,
+    HTTPRoute,
+    StringMatch,
+    VirtualService,
+)
 from meltemi.api.networking.workload_entry import WorkloadEntry
 
 __all__ = [

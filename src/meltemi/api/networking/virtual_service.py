@@ -221,6 +221,13 @@ class Delay:
 class Abort:
     """Requests answered with an error, as if the service failed."""
 
+    percent: int = field(
+        "Share of requests, whole percent (Istio 1.0).",
+        0,
+        deprecated="use percentage",
+        format="int32",
+        versions=("v1alpha3",),
+    )
     http_status: int | None = field("HTTP status of the answer.", None, oneof="error_type", format="int32")
     grpc_status: str | None = field("gRPC status, name or number.", None, oneof="error_type")
     http2_error: str | None = field("Not supported, refused.", None, oneof="error_type", json="http2Error")
@@ -265,6 +272,18 @@ class HTTPRoute:
     mirror_percentage: Percent | None = field("Share of requests copied by `mirror`.", None)
     cors_policy: CorsPolicy | None = field("Cross-origin rules.", None)
     headers: Headers | None = field("Header changes for all destinations.", None)
+    websocket_upgrade: bool = field(
+        "Allow WebSocket (Istio 1.0).", False, deprecated="it is always allowed", versions=("v1alpha3",)
+    )
+    append_headers: Map[str] = field(
+        "Append to requests (Istio 1.0).", EMPTY, deprecated="use headers.request.add", versions=("v1alpha3",)
+    )
+    remove_response_headers: tuple[str, ...] = field(
+        "Delete from responses (Istio 1.0).",
+        (),
+        deprecated="use headers.response.remove",
+        versions=("v1alpha3",),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +293,12 @@ class TLSMatchAttributes:
     sni_hosts: tuple[str, ...] = field("Server names, each within the object's hosts.", (), required=True)
     destination_subnets: tuple[str, ...] = field("Addresses or CIDRs of the destination.", ())
     port: int = field("Port of the host that was addressed.", 0, format="uint32")
+    source_subnet: str = field(
+        "Address or CIDR of the caller (Istio 1.0).",
+        "",
+        deprecated="it has no effect",
+        versions=("v1alpha3",),
+    )
     source_labels: Map[str] = field("Labels the calling workload must bear.", EMPTY)
     gateways: tuple[str, ...] = field("Gateways this condition holds for.", ())
     source_namespace: str = field("Namespace of the calling workload.", "")
