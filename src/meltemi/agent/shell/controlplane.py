@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import grpc.aio
 
@@ -94,7 +94,7 @@ class ControlPlane:
         self._target = f"unix:{path}"
         self._channel: grpc.aio.Channel | None = None
 
-    async def __aenter__(self) -> ControlPlane:
+    async def __aenter__(self) -> Self:
         self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
         return self
 
@@ -102,17 +102,20 @@ class ControlPlane:
         if self._channel is not None:
             await self._channel.close()
 
+    def _open(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            raise RuntimeError("the channel is used outside `async with`")
+        return self._channel
+
     def stream(self, token: str) -> grpc.aio.StreamStreamCall[bytes, bytes]:
         """Open a delta ADS stream: bytes in, bytes out."""
-        assert self._channel is not None, "enter it first"
-        call: Any = self._channel.stream_stream(ADS_METHOD)
+        call: Any = self._open().stream_stream(ADS_METHOD)
         made: grpc.aio.StreamStreamCall[bytes, bytes] = call(metadata=_bearer(token))
         return made
 
     async def certificate(self, token: str, csr: str, seconds: int) -> tuple[str, ...]:
         """Have a request signed; the chain, leaf first, root last. Raises grpc.aio.AioRpcError and ca.Malformed."""
-        assert self._channel is not None, "enter it first"
-        call: Any = self._channel.unary_unary(CSR_METHOD)
+        call: Any = self._open().unary_unary(CSR_METHOD)
         data = ca.encode_request(ca.CertificateRequest(csr, seconds))
         answer: bytes = await call(data, metadata=_bearer(token), timeout=10.0)
         return ca.decode_response(answer)

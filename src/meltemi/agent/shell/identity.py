@@ -7,6 +7,7 @@ served no longer: no new connection is made with it, and the log says why.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 from collections.abc import Callable
@@ -94,7 +95,7 @@ class Identity:
         clock: Clock,
         dice: Callable[[], float] = random.random,
     ) -> None:
-        self._folder = folder
+        self._file = f"{folder}/identity.json"
         self._spiffe = spiffe
         self._plane = plane
         self._token = token
@@ -124,14 +125,11 @@ class Identity:
 
     def load(self) -> None:
         """Take what an earlier life kept, if it is whole."""
-        parts = [
-            keep.read(f"{self._folder}/{name}") for name in ("key.pem", "cert-chain.pem", "root-cert.pem")
-        ]
-        key, chain, root = parts
-        if key is None or chain is None or root is None:
+        content = keep.read(self._file)
+        if content is None:
             return
         try:
-            self._take(pair_of(key, chain, root))
+            self._take(_decode(content))
         except BadPairError as error:
             log.warning("%s: %s; asking for a new certificate", self._spiffe, error)
 
@@ -158,9 +156,7 @@ class Identity:
         try:
             token = await self._token.get()
             chain = await self._plane.certificate(token, csr, self._seconds)
-            if len(chain) < 2:
-                raise BadPairError("the chain lacks its root")
-            pair = pair_of(key, "".join(chain[:-1]).encode(), chain[-1].encode())
+            pair = _signed(key, chain)
         except AwayError as error:
             self._failed(str(error))
             return False
@@ -174,16 +170,10 @@ class Identity:
             return False
         self._take(pair)
         try:
-            await asyncio.to_thread(self._save, pair)
+            await asyncio.to_thread(keep.write, self._file, _encode(pair))
         except OSError as error:
             log.warning("%s: the certificate is used, but could not be kept: %s", self._spiffe, error)
         return True
-
-    def _save(self, pair: Pair) -> None:
-        # The chain last: a key without its certificate is noticed at `load`, and another one is asked for.
-        keep.write(f"{self._folder}/key.pem", pair.key)
-        keep.write(f"{self._folder}/root-cert.pem", pair.root)
-        keep.write(f"{self._folder}/cert-chain.pem", pair.chain)
 
     def _take(self, pair: Pair) -> None:
         self._pair = pair
@@ -212,6 +202,28 @@ class Identity:
     def _tell(self) -> None:
         for listener in tuple(self._listeners):
             listener()
+
+
+def _signed(key: bytes, chain: tuple[str, ...]) -> Pair:
+    if len(chain) < 2:
+        raise BadPairError("the chain lacks its root")
+    return pair_of(key, "".join(chain[:-1]).encode(), chain[-1].encode())
+
+
+def _encode(pair: Pair) -> bytes:
+    """One file for all three: a key is never without its certificate."""
+    return json.dumps(
+        {"key": pair.key.decode(), "chain": pair.chain.decode(), "root": pair.root.decode()}
+    ).encode()
+
+
+def _decode(content: bytes) -> Pair:
+    try:
+        document = json.loads(content)
+        parts = [str(document[name]).encode() for name in ("key", "chain", "root")]
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadPairError("the file is damaged") from error
+    return pair_of(*parts)
 
 
 def _spki(key: object) -> bytes:

@@ -50,6 +50,14 @@ class EnvoyAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvoyOverdue:
+    """Envoy has not answered this response for long: what waits for it goes on without."""
+
+    type: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamConnected:
     """The stream to the control plane is open."""
 
@@ -115,6 +123,7 @@ Event = (
     EnvoyConnected
     | EnvoyDisconnected
     | EnvoyAsked
+    | EnvoyOverdue
     | UpstreamConnected
     | UpstreamDisconnected
     | UpstreamAnswered
@@ -208,6 +217,8 @@ class Relay:
                     state.forget_stream()
             case EnvoyAsked():
                 yield from self._envoy_asked(event.request)
+            case EnvoyOverdue():
+                yield from self._to_envoy(ads.Overdue(event.type, event.nonce))
             case UpstreamConnected():
                 yield from self._to_client(ads_client.Connected())
             case UpstreamDisconnected():
@@ -331,7 +342,8 @@ class Relay:
                     state.world[name] = old
                 else:
                     del state.world[name]
-                    state.kept.pop(name, None)
+                    if state.kept.pop(name, None) is not None:
+                        yield Keep(command.type)
                 back.append(name)
         yield from self._settle(command.type, state)
         if back:
