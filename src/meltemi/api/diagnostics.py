@@ -55,7 +55,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: what is wrong (`message`), where (`ref`, and `path` as `api.paths` writes it), what helps (`hint`)."""
+    """One finding: what is wrong (`message`), where (`ref`, `path` as in `api.paths`), what helps (`hint`)."""
 
     code: Code
     message: str

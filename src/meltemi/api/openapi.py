@@ -2,18 +2,76 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import typing
+from enum import Enum
+from typing import Any, Final
 
+from meltemi.api import registry
+from meltemi.api.compiled import Field, fields_of, is_int_or_string, rules_of, unwrapped
+from meltemi.api.declare import Meta
+from meltemi.api.duration import Duration
 from meltemi.api.kind import Kind
+from meltemi.api.kubernetes.schemas import PREFIX, SCHEMAS, by_kind
+from meltemi.api.scalars import INTEGERS
+from meltemi.api.values import Map
 
 Schema = dict[str, Any]
 
-OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
+OBJECT_META: Final = f"{_META}ObjectMeta"
+LIST_META: Final = f"{_META}ListMeta"
+STATUS: Final = f"{_META}Status"
+DELETE_OPTIONS: Final = f"{_META}DeleteOptions"
+
+_NATIVE: Final = by_kind()
+
+_CONDITION: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "description": "What it is about."},
+        "status": {"type": "string", "description": "True, False or Unknown."},
+        "reason": {"type": "string", "description": "One word."},
+        "message": {"type": "string", "description": "A sentence."},
+        "lastProbeTime": {"type": "string", "format": "date-time"},
+        "lastTransitionTime": {"type": "string", "format": "date-time"},
+        "observedGeneration": {
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "x-kubernetes-int-or-string": True,
+        },
+    },
+}
+# Istio's status of all its kinds: lists are keyed so that several writers each own their condition.
+_STATUS: Final[Schema] = {
+    "type": "object",
+    "description": "What the mesh reports of the object.",
+    "properties": {
+        "conditions": {
+            "type": "array",
+            "items": _CONDITION,
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+        "validationMessages": {
+            "type": "array",
+            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        },
+        "observedGeneration": {
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "x-kubernetes-int-or-string": True,
+        },
+    },
+    "x-kubernetes-preserve-unknown-fields": True,
+}
 
 
 def definition_name(kind: Kind[Any], version: str) -> str:
     """Name of a kind's definition, such as `io.k8s.api.core.v1.Pod` or `io.istio.networking.v1.VirtualService`."""
-    raise NotImplementedError
+    native = _NATIVE.get((kind.group, version, kind.name))
+    if native is not None:
+        return native
+    reverse = ".".join(reversed(kind.group.split(".")))
+    return f"{reverse}.{version}.{kind.name}"
 
 
 def definitions() -> dict[str, Schema]:
@@ -22,14 +80,174 @@ def definitions() -> dict[str, Schema]:
     The definition of a kind bears `x-kubernetes-group-version-kind`; lists bear `x-kubernetes-list-type`,
     `-list-map-keys`, `-patch-merge-key`, `-patch-strategy`. The values are shared: do not change them.
     """
-    raise NotImplementedError
+    return _DEFINITIONS
 
 
 def schema(kind: Kind[Any], version: str) -> Schema:
     """Give the definition of one kind; references point into `definitions()`."""
-    return definitions()[definition_name(kind, version)]
+    return _DEFINITIONS[definition_name(kind, version)]
 
 
 def structural_schema(kind: Kind[Any], version: str) -> Schema:
-    """Give the schema as a CRD has it: without references, `metadata` a bare object, rules as CEL."""
-    raise NotImplementedError
+    """Give the schema as a CRD has it: without references, without `metadata`, rules as CEL."""
+    spec = _model(kind.model, version)
+    properties: Schema = (
+        dict(spec["properties"]) if kind.body else {"spec": {**spec, "description": kind.doc}}
+    )
+    if kind.has_status:
+        properties["status"] = _STATUS
+    made: Schema = {"type": "object", "properties": properties}
+    if kind.doc:
+        made["description"] = kind.doc
+    if not kind.body and "required" in spec:
+        made["required"] = ["spec"]
+    return made
+
+
+def _definition(kind: Kind[Any], version: str) -> Schema:
+    made = structural_schema(kind, version)
+    made["properties"] = {
+        "apiVersion": {"type": "string", "description": "Group and version of the kind."},
+        "kind": {"type": "string", "description": "Name of the kind."},
+        # A bare $ref may have no siblings; `explain` looks through allOf.
+        "metadata": {"allOf": [{"$ref": PREFIX + OBJECT_META}], "description": "Name, labels and the like."},
+        **made["properties"],
+    }
+    made["x-kubernetes-group-version-kind"] = [{"group": kind.group, "version": version, "kind": kind.name}]
+    return made
+
+
+def _model(model: type[Any], version: str) -> Schema:
+    """Give the schema of a declared dataclass."""
+    fields = [
+        field for field in fields_of(model) if not field.meta.versions or version in field.meta.versions
+    ]
+    made: Schema = {"type": "object", "properties": {field.json: _field(field, version) for field in fields}}
+    if model.__doc__:
+        made["description"] = model.__doc__.strip().split("\n")[0]
+    required = [field.json for field in fields if field.meta.required]
+    if required:
+        made["required"] = required
+    rules = [{"rule": rule.cel, "message": rule.message} for rule in rules_of(model) if rule.cel]
+    rules += _oneofs(fields)
+    if rules:
+        made["x-kubernetes-validations"] = rules
+    return made
+
+
+def _oneofs(fields: list[Field]) -> list[Schema]:
+    groups: dict[str, list[str]] = {}
+    for field in fields:
+        if field.meta.oneof:
+            groups.setdefault(field.meta.oneof, []).append(field.json)
+    return [
+        {
+            "rule": " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in group) + " <= 1",
+            "message": f"at most one of {', '.join(group)} may be given",
+        }
+        for group in groups.values()
+        if len(group) > 1
+    ]
+
+
+def _field(field: Field, version: str) -> Schema:
+    made = {**_value(field.type, field.meta, version), "description": field.meta.doc}
+    if field.meta.deprecated:
+        made["description"] += f" Deprecated: {field.meta.deprecated}."
+        made["deprecated"] = True
+    return made
+
+
+def _value(hint: Any, meta: Meta, version: str) -> Schema:
+    if is_int_or_string(hint):
+        return {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
+    hint = unwrapped(hint)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        return _list(args[0], meta, version)
+    if origin is Map:
+        return _map(args[0], meta, version)
+    if dataclasses.is_dataclass(hint) and hint is not Duration and isinstance(hint, type):
+        return _model(hint, version)
+    return _scalar(hint, meta)
+
+
+def _scalar(hint: Any, meta: Meta) -> Schema:
+    if hint is Duration:
+        made: Schema = {"type": "string"}
+        if meta.minimum is not None:
+            least = f"{Duration(int(meta.minimum)).milliseconds:g}ms"
+            rule = f"duration(self) >= duration('{least}')"
+            made["x-kubernetes-validations"] = [
+                {"rule": rule, "message": f"must be a duration of at least {least}"}
+            ]
+        return made
+    if hint is bool:
+        return {"type": "boolean"}
+    if hint is bytes:
+        return {"type": "string", "format": "byte"}
+    if hint is str:
+        return {"type": "string", **_bounds(minLength=meta.min_length, maxLength=meta.max_length)} | (
+            {"pattern": meta.pattern} if meta.pattern else {}
+        )
+    if hint is int:
+        return _integer(meta)
+    if hint is float:
+        return {"type": "number", "format": "double", **_bounds(minimum=meta.minimum, maximum=meta.maximum)}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return {"type": "string", "enum": [member.name for member in hint]}
+    raise TypeError(f"{hint} has no schema")
+
+
+def _integer(meta: Meta) -> Schema:
+    made: Schema = {"type": "integer"}
+    if meta.format in ("int32", "int64"):
+        made["format"] = meta.format
+    elif meta.format == "uint32":
+        made |= dict(zip(("minimum", "maximum"), INTEGERS["uint32"], strict=True))
+    elif meta.format == "uint64":
+        # The upper bound does not fit into what JSON readers take for an integer.
+        made["minimum"] = 0
+    return made | _bounds(minimum=meta.minimum, maximum=meta.maximum)
+
+
+def _list(member: Any, meta: Meta, version: str) -> Schema:
+    made: Schema = {"type": "array", "items": _value(member, _of_items(meta), version)}
+    made |= _bounds(minItems=meta.min_items, maxItems=meta.max_items)
+    if meta.list_type:
+        made["x-kubernetes-list-type"] = meta.list_type
+        if meta.list_keys:
+            made["x-kubernetes-list-map-keys"] = list(meta.list_keys)
+    return made
+
+
+def _map(member: Any, meta: Meta, version: str) -> Schema:
+    made: Schema = {"type": "object", "additionalProperties": _value(member, _of_items(meta), version)}
+    return made | _bounds(minProperties=meta.min_items, maxProperties=meta.max_items)
+
+
+def _of_items(meta: Meta) -> Meta:
+    return Meta(
+        min_length=meta.items_min_length,
+        max_length=meta.items_max_length,
+        minimum=meta.minimum,
+        maximum=meta.maximum,
+        pattern=meta.pattern,
+        format=meta.format,
+    )
+
+
+def _bounds(**bounds: float | None) -> Schema:
+    found = {name: value for name, value in bounds.items() if value is not None}
+    return {name: int(value) if float(value).is_integer() else value for name, value in found.items()}
+
+
+_DEFINITIONS: Final[dict[str, Schema]] = {
+    **SCHEMAS,
+    **{
+        definition_name(kind, version): _definition(kind, version)
+        for kind in registry.KINDS
+        for version in kind.versions
+        if (kind.group, version, kind.name) not in _NATIVE
+    },
+}
