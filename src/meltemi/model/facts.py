@@ -60,7 +60,7 @@ class Accepted:
 
 
 def nack_key(name: str, version: str, envoy: str) -> str:
-    """Name a Nack (and its Accepted): resource name, the refused version, the Envoy release that refused.
+    """Name a Nack (and its Accepted): resource name, the refused version in hex, the Envoy release (`1.40`).
 
     The fact's namespace is the resource's type URL.
     """

@@ -29,7 +29,7 @@ class Setting(Generic[T]):
         value = q.fact(SETTING, "", self.name)
         if value is None or not isinstance(value, type(self.default)):
             return self.default
-        return cast("T", value)
+        return value
 
 
 ROOT_NAMESPACE = Setting("rootNamespace", "istio-system")
@@ -44,7 +44,9 @@ PROTOCOL_DETECTION_TIMEOUT = Setting("protocolDetectionTimeout", 0.0)
 DNS_REFRESH_RATE = Setting("dnsRefreshRate", 60.0)
 DEFAULT_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultServiceExportTo", ("*",))
 DEFAULT_VIRTUAL_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultVirtualServiceExportTo", ("*",))
-DEFAULT_DESTINATION_RULE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultDestinationRuleExportTo", ("*",))
+DEFAULT_DESTINATION_RULE_EXPORT_TO: Setting[tuple[str, ...]] = Setting(
+    "defaultDestinationRuleExportTo", ("*",)
+)
 
 SETTINGS: tuple[Setting[object], ...] = cast(
     "tuple[Setting[object], ...]",

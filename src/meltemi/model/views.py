@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from meltemi.api.values import EMPTY, Map
-from meltemi.query import Db
 
 
 class ProxyType(Enum):
@@ -60,8 +59,3 @@ class View:
     ip_families: tuple[str, ...] = ("IPv4",)
     proxy_config: str = ""
     named_ports: tuple[tuple[str, int], ...] = ()
-
-
-def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
-    """Return the View of a Pod's proxy, or None where there is no such Pod."""
-    raise NotImplementedError

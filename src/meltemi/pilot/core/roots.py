@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from meltemi.model.views import View
-    from meltemi.pilot.core.resource import Roots, Segments
+    from meltemi.pilot.core.resource import Ropes, Roots, Segments
     from meltemi.query import Db
 
 
@@ -28,7 +28,7 @@ def listeners_root(q: Db, view: View) -> Segments:
     raise NotImplementedError
 
 
-def routes_root(q: Db, view: View) -> Segments:
+def routes_root(q: Db, view: View) -> Ropes:
     """Return the route configurations of a proxy: one per RDS name of `listeners_root`."""
     raise NotImplementedError
 

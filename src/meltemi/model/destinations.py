@@ -1,0 +1,181 @@
+"""DestinationRules: which one holds for a host, seen from a client's namespace.
+
+The order is Istio's: the client's namespace, the service's, the root namespace; in each the closest host wins,
+and rules of one host and namespace are merged, the oldest first.
+
+A client that nothing sets apart gets the default choice, so that what is made of it is shared; `choice` names the
+namespace where it differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.api.diagnostics import Ref
+from meltemi.api.networking.destination_rule import DestinationRule, Subset, TrafficPolicy
+from meltemi.api.values import Map
+from meltemi.model import facts, settings
+from meltemi.model.hosts import closest, complete, exported, is_pattern, public
+from meltemi.query import Db, query
+
+DEFAULT = ""
+"""The choice of a client that nothing sets apart."""
+NONE = "-"
+"""The choice of a client that sees no rule (no namespace has this name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The DestinationRules of one host and namespace as one: policy of the oldest that has any, subsets of all."""
+
+    namespace: str
+    host: str
+    policy: TrafficPolicy | None = None
+    subsets: tuple[Subset, ...] = ()
+    origins: tuple[Ref, ...] = ()
+
+    @property
+    def config(self) -> str:
+        """The path of the oldest object, as Istio writes it into metadata."""
+        if not self.origins:
+            return ""
+        return f"/apis/networking.istio.io/v1/namespaces/{self.namespace}/destination-rule/{self.origins[0].name}"
+
+    def subset(self, name: str) -> Subset | None:
+        """Return a subset by name."""
+        return next((subset for subset in self.subsets if subset.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What choosing among DestinationRules reads of one. One with a workloadSelector is set apart: not yet applied."""
+
+    host: str
+    name: str
+    export_to: tuple[str, ...]
+    created: float
+    selective: bool
+
+
+@query
+def heads(q: Db, namespace: str) -> tuple[Head, ...]:
+    """List the DestinationRules of a namespace, oldest first."""
+    found = [_head(q, namespace, name) for name in q.names(facts.DESTINATION_RULES, namespace)]
+    return tuple(
+        sorted((head for head in found if head is not None), key=lambda head: (head.created, head.name))
+    )
+
+
+@query
+def _head(q: Db, namespace: str, name: str) -> Head | None:
+    made = q.fact(facts.DESTINATION_RULES, namespace, name)
+    if made is None:
+        return None
+    return Head(
+        host=complete(made.spec.host, namespace, settings.CLUSTER_DOMAIN.read(q)),
+        name=name,
+        export_to=made.spec.export_to or settings.DEFAULT_DESTINATION_RULE_EXPORT_TO.read(q),
+        created=made.created,
+        selective=made.spec.workload_selector is not None,
+    )
+
+
+@query
+def patterns(q: Db, namespace: str) -> tuple[str, ...]:
+    """List the hosts that a namespace's DestinationRules are for, sorted."""
+    return tuple(sorted({head.host for head in heads(q, namespace) if not head.selective}))
+
+
+@query
+def private_patterns(q: Db, namespace: str) -> tuple[str, ...]:
+    """List the hosts of a namespace's DestinationRules that not everyone sees."""
+    return tuple(
+        sorted(
+            {head.host for head in heads(q, namespace) if not head.selective and not public(head.export_to)}
+        )
+    )
+
+
+@query
+def _by_host(q: Db, namespace: str) -> Map[tuple[Head, ...]]:
+    found: dict[str, list[Head]] = {}
+    for head in heads(q, namespace):
+        if not head.selective:
+            found.setdefault(head.host, []).append(head)
+    return Map({host: tuple(listed) for host, listed in found.items()})
+
+
+@query
+def _wild(q: Db, namespace: str) -> tuple[str, ...]:
+    return tuple(host for host in _by_host(q, namespace) if is_pattern(host))
+
+
+@query
+def chosen_pattern(q: Db, namespace: str, host: str, client: str | None) -> str | None:
+    """Return the closest host among a namespace's rules that `client` sees (None: that everyone sees)."""
+    index = _by_host(q, namespace)
+    if host in index and _seen(index[host], namespace, client):
+        return host
+    return closest((wild for wild in _wild(q, namespace) if _seen(index[wild], namespace, client)), host)
+
+
+def _seen(found: tuple[Head, ...], namespace: str, client: str | None) -> bool:
+    if client is None:
+        return any(public(head.export_to) for head in found)
+    return any(exported(head.export_to, namespace, client) for head in found)
+
+
+@query
+def merged(q: Db, namespace: str, pattern: str) -> Rule:
+    """Merge the rules of one host in one namespace."""
+    policy: TrafficPolicy | None = None
+    subsets: dict[str, Subset] = {}
+    origins: list[Ref] = []
+    for head in _by_host(q, namespace).get(pattern, ()):
+        made = q.fact(facts.DESTINATION_RULES, namespace, head.name)
+        if made is None:
+            continue
+        spec: DestinationRule = made.spec
+        origins.append(made.ref)
+        policy = policy if policy is not None else spec.traffic_policy
+        for subset in spec.subsets:
+            subsets.setdefault(subset.name, subset)
+    return Rule(namespace, pattern, policy, tuple(subsets.values()), tuple(origins))
+
+
+@query
+def default_home(q: Db, namespace: str, host: str) -> str:
+    """Return the namespace of the rule that everyone gets for a service in `namespace`, or NONE."""
+    root = settings.ROOT_NAMESPACE.read(q)
+    for place in dict.fromkeys((namespace, root)):
+        if chosen_pattern(q, place, host, None) is not None:
+            return place
+    return NONE
+
+
+def choose(q: Db, namespace: str, host: str, client: str) -> str:
+    """Return the choice of a client's namespace for a service: DEFAULT where nothing sets it apart."""
+    root = settings.ROOT_NAMESPACE.read(q)
+    found = NONE
+    for place in dict.fromkeys((client, namespace, root)):
+        if chosen_pattern(q, place, host, client) is not None:
+            found = place
+            break
+    if found != default_home(q, namespace, host):
+        return found
+    # The same namespace, yet another pattern: a rule that only the client sees lies closer.
+    if found != NONE and chosen_pattern(q, found, host, client) != chosen_pattern(q, found, host, None):
+        return f"{found}/{client}"
+    return DEFAULT
+
+
+@query
+def rule(q: Db, namespace: str, host: str, choice: str) -> Rule | None:
+    """Return the rule for a service by a choice made with `choose`."""
+    place, _slash, client = (choice or default_home(q, namespace, host)).partition("/")
+    if place == NONE:
+        return None
+    # An explicit choice was made among what the client sees; in its own namespace it sees everything.
+    sees = client or (None if choice == DEFAULT else place)
+    pattern = chosen_pattern(q, place, host, sees) or chosen_pattern(q, place, host, None)
+    return None if pattern is None else merged(q, place, pattern)

@@ -1,0 +1,106 @@
+"""Gateways: which servers a gateway proxy runs, and on which port of its pod."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.api.core.service import Protocol as Transport
+from meltemi.api.diagnostics import Ref
+from meltemi.api.networking.gateway import Server
+from meltemi.api.values import Map
+from meltemi.model import facts
+from meltemi.query import Db, query
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A server of a Gateway, on the port of the pod that its traffic comes to."""
+
+    gateway: str
+    """`namespace/name` of the Gateway."""
+    index: int
+    server: Server
+    port: int
+    origin: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What choosing among Gateways reads of one."""
+
+    created: float
+    namespace: str
+    name: str
+    selector: Map[str]
+
+
+@query
+def head(q: Db, namespace: str, name: str) -> Head | None:
+    """Return the head of a Gateway."""
+    made = q.fact(facts.GATEWAYS, namespace, name)
+    return None if made is None else Head(made.created, namespace, name, made.spec.selector)
+
+
+@query
+def heads(q: Db) -> tuple[Head, ...]:
+    """List all Gateways, oldest first."""
+    found = [
+        head(q, namespace, name)
+        for namespace in q.namespaces(facts.GATEWAYS)
+        for name in q.names(facts.GATEWAYS, namespace)
+    ]
+    return tuple(
+        sorted(
+            (one for one in found if one is not None), key=lambda one: (one.created, one.namespace, one.name)
+        )
+    )
+
+
+@query
+def selector_keys(q: Db) -> tuple[str, ...]:
+    """List the labels that Gateways read, sorted."""
+    return tuple(sorted({key for one in heads(q) for key in one.selector}))
+
+
+@query
+def servers(q: Db, namespace: str, labels: Map[str], named: tuple[tuple[str, int], ...]) -> tuple[Bound, ...]:
+    """List the servers that a gateway proxy runs, oldest Gateway first. A selector of no labels selects all."""
+    ports = dict(target_ports(q, namespace, labels, named))
+    found: list[Bound] = []
+    for one in heads(q):
+        if not labels.contains_all(one.selector):
+            continue
+        made = q.fact(facts.GATEWAYS, one.namespace, one.name)
+        if made is None:
+            continue
+        for index, server in enumerate(made.spec.servers):
+            if server.port is not None:
+                port = ports.get(server.port.number, server.port.number)
+                found.append(Bound(f"{one.namespace}/{one.name}", index, server, port, made.ref))
+    return tuple(found)
+
+
+@query
+def target_ports(
+    q: Db, namespace: str, labels: Map[str], named: tuple[tuple[str, int], ...]
+) -> tuple[tuple[int, int], ...]:
+    """Map the ports of the Services before a gateway to those of its pod: (service port, pod's port)."""
+    found: dict[int, int] = {}
+    for name in q.names(facts.SERVICES, namespace):
+        made = q.fact(facts.SERVICES, namespace, name)
+        if made is None or not made.spec.selector or not labels.contains_all(made.spec.selector):
+            continue
+        for port in made.spec.ports:
+            if port.protocol is not Transport.TCP:
+                continue
+            number = pod_port(port.target_port or port.port, named)
+            if number:
+                found.setdefault(port.port, number)
+    return tuple(sorted(found.items()))
+
+
+def pod_port(target: int | str, named: tuple[tuple[str, int], ...]) -> int:
+    """Find the number of a target port; 0 where the pod has no port of that name."""
+    if isinstance(target, int):
+        return target
+    return int(target) if target.isdecimal() else dict(named).get(target, 0)

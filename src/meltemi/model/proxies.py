@@ -1,0 +1,81 @@
+"""The View of a pod's proxy."""
+
+from __future__ import annotations
+
+from meltemi.api.core.pod import SIDECAR
+from meltemi.api.values import Map
+from meltemi.model import authn, facts, gateways, routing
+from meltemi.model.views import ProxyType, View
+from meltemi.model.workloads import place, workload
+from meltemi.query import Db, query
+
+ROUTER = "router"
+TEMPLATES = "inject.istio.io/templates"
+"""Annotation by which a pod asks for a gateway's proxy, as Istio's injection has it."""
+GATEWAY_TEMPLATE = "gateway"
+
+
+@query
+def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
+    """Return the View of a Pod's proxy, or None where there is no such Pod."""
+    found = workload(q, namespace, pod_name)
+    if found is None:
+        return None
+    reads = set(label_keys(q, namespace))
+    targets = set(target_names(q, namespace))
+    return View(
+        namespace=namespace,
+        type=_type(q, namespace, pod_name),
+        labels=Map({key: value for key, value in found.labels.items() if key in reads}),
+        workload=found.workload,
+        service_account=found.account,
+        locality=place(q, found),
+        named_ports=tuple(pair for pair in found.named_ports if pair[0] in targets),
+    )
+
+
+@query
+def _type(q: Db, namespace: str, pod_name: str) -> ProxyType:
+    """Tell a gateway: a proxy alone in its pod, or one whose arguments or template say so."""
+    made = q.fact(facts.PODS, namespace, pod_name)
+    if made is None:
+        return ProxyType.SIDECAR
+    wanted = [part.strip() for part in made.annotations.get(TEMPLATES, "").split(",")]
+    proxies = [one for one in (*made.spec.containers, *made.spec.init_containers) if one.name == SIDECAR]
+    alone = bool(proxies) and all(one.name == SIDECAR for one in made.spec.containers)
+    if alone or GATEWAY_TEMPLATE in wanted or any(ROUTER in one.args for one in proxies):
+        return ProxyType.ROUTER
+    return ProxyType.SIDECAR
+
+
+@query
+def label_keys(q: Db, namespace: str) -> tuple[str, ...]:
+    """List the labels of a namespace's pods that some selector in reach reads, sorted."""
+    keys = set(_service_keys(q, namespace))
+    keys.update(authn.selector_keys(q, namespace), gateways.selector_keys(q), routing.all_asks(q).labels)
+    return tuple(sorted(keys))
+
+
+@query
+def _service_keys(q: Db, namespace: str) -> tuple[str, ...]:
+    keys: set[str] = set()
+    for name in q.names(facts.SERVICES, namespace):
+        made = q.fact(facts.SERVICES, namespace, name)
+        if made is not None:
+            keys.update(made.spec.selector)
+    for name in q.names(facts.SERVICE_ENTRIES, namespace):
+        entry = q.fact(facts.SERVICE_ENTRIES, namespace, name)
+        if entry is not None and entry.spec.workload_selector is not None:
+            keys.update(entry.spec.workload_selector.labels)
+    return tuple(sorted(keys))
+
+
+@query
+def target_names(q: Db, namespace: str) -> tuple[str, ...]:
+    """List the names of container ports that some Service of the namespace targets, sorted."""
+    names: set[str] = set()
+    for name in q.names(facts.SERVICES, namespace):
+        made = q.fact(facts.SERVICES, namespace, name)
+        if made is not None:
+            names.update(port.target_port for port in made.spec.ports if isinstance(port.target_port, str))
+    return tuple(sorted(names))

@@ -1,0 +1,192 @@
+"""VirtualServices: which one holds for a host in the mesh, and which ones for a gateway.
+
+In the mesh the oldest wins, nothing is merged. Among hosts that cover a service the closest decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.api.networking.virtual_service import VirtualService
+from meltemi.api.values import EMPTY, Map
+from meltemi.model import facts, settings
+from meltemi.model.hosts import closest, complete, exported, is_pattern, public
+from meltemi.query import Db, query
+
+MESH = "mesh"
+Key = tuple[str, str]
+"""Namespace and name of a VirtualService."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What choosing among VirtualServices reads of one. `gateways` are `mesh` or `namespace/name`."""
+
+    created: float
+    namespace: str
+    name: str
+    hosts: tuple[str, ...]
+    gateways: tuple[str, ...]
+    export_to: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        """Its namespace and name."""
+        return (self.namespace, self.name)
+
+
+def gateway_name(text: str, namespace: str) -> str:
+    """Complete a gateway's name as VirtualServices write it: `mesh`, `name`, or `namespace/name`."""
+    if text == MESH or "/" in text:
+        return text
+    return f"{namespace}/{text}"
+
+
+@query
+def head(q: Db, namespace: str, name: str) -> Head | None:
+    """Return the head of a VirtualService; a delegate (one without hosts) has none."""
+    made = q.fact(facts.VIRTUAL_SERVICES, namespace, name)
+    if made is None or not made.spec.hosts:
+        return None
+    domain = settings.CLUSTER_DOMAIN.read(q)
+    return Head(
+        created=made.created,
+        namespace=namespace,
+        name=name,
+        hosts=tuple(dict.fromkeys(complete(host, namespace, domain) for host in made.spec.hosts)),
+        gateways=tuple(gateway_name(text, namespace) for text in made.spec.gateways) or (MESH,),
+        export_to=made.spec.export_to or settings.DEFAULT_VIRTUAL_SERVICE_EXPORT_TO.read(q),
+    )
+
+
+@query
+def heads_in(q: Db, namespace: str) -> tuple[Head, ...]:
+    """List the VirtualServices of a namespace, by name."""
+    found = (head(q, namespace, name) for name in q.names(facts.VIRTUAL_SERVICES, namespace))
+    return tuple(one for one in found if one is not None)
+
+
+@query
+def heads(q: Db) -> tuple[Head, ...]:
+    """List all VirtualServices, oldest first."""
+    found = [one for namespace in q.namespaces(facts.VIRTUAL_SERVICES) for one in heads_in(q, namespace)]
+    return tuple(sorted(found, key=lambda one: (one.created, one.namespace, one.name)))
+
+
+@query
+def _mesh_index(q: Db) -> Map[tuple[Head, ...]]:
+    found: dict[str, list[Head]] = {}
+    for one in heads(q):
+        if MESH in one.gateways:
+            for host in one.hosts:
+                found.setdefault(host, []).append(one)
+    return Map({host: tuple(listed) for host, listed in found.items()})
+
+
+@query
+def _wild(q: Db) -> tuple[str, ...]:
+    return tuple(host for host in _mesh_index(q) if is_pattern(host))
+
+
+@query
+def mesh_routing(q: Db, host: str, client: str | None) -> Key | None:
+    """Return the VirtualService of a host in the mesh, as `client` sees it (None: among what everyone sees)."""
+    index = _mesh_index(q)
+    exact = _first(index.get(host, ()), client)
+    if exact is not None:
+        return exact
+    pattern = closest((wild for wild in _wild(q) if _first(index[wild], client) is not None), host)
+    return None if pattern is None else _first(index[pattern], client)
+
+
+def _first(found: tuple[Head, ...], client: str | None) -> Key | None:
+    for one in found:
+        if public(one.export_to) if client is None else exported(one.export_to, one.namespace, client):
+            return one.key
+    return None
+
+
+@query
+def private_hosts(q: Db) -> tuple[str, ...]:
+    """List the hosts of mesh VirtualServices that not everyone sees, sorted."""
+    return tuple(
+        host for host, found in _mesh_index(q).items() if any(not public(one.export_to) for one in found)
+    )
+
+
+@query
+def mesh_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
+    """List every host that a VirtualService seen from `client` is for, with the one that wins."""
+    found = ((host, _first(listed, client)) for host, listed in _mesh_index(q).items())
+    return tuple((host, key) for host, key in found if key is not None)
+
+
+@query
+def gateway_routing(q: Db, gateway: str) -> tuple[Head, ...]:
+    """List the VirtualServices bound to a gateway (`namespace/name`) that its namespace sees, oldest first."""
+    namespace = gateway.partition("/")[0]
+    return tuple(
+        one
+        for one in heads(q)
+        if gateway in one.gateways and exported(one.export_to, one.namespace, namespace)
+    )
+
+
+def spec_of(q: Db, key: Key) -> VirtualService | None:
+    """Return the spec of a VirtualService."""
+    made = q.fact(facts.VIRTUAL_SERVICES, *key)
+    return None if made is None else made.spec
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What routes may ask of the calling workload, and no more: a projection of its View."""
+
+    namespace: str = ""
+    labels: Map[str] = EMPTY
+
+
+ANY_SOURCE = Source()
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What some VirtualService asks of the calling workload."""
+
+    labels: tuple[str, ...] = ()
+    namespace: bool = False
+
+
+@query
+def asks(q: Db, namespace: str, name: str) -> Asks:
+    """Say what one VirtualService asks of the calling workload."""
+    made = q.fact(facts.VIRTUAL_SERVICES, namespace, name)
+    if made is None:
+        return Asks()
+    spec = made.spec
+    http = [(match.source_labels, match.source_namespace) for route in spec.http for match in route.match]
+    tcp = [(match.source_labels, match.source_namespace) for route in spec.tcp for match in route.match]
+    tls = [(match.source_labels, match.source_namespace) for route in spec.tls for match in route.match]
+    asked = (*http, *tcp, *tls)
+    return Asks(
+        tuple(sorted({key for labels, _ns in asked for key in labels})), any(ns for _labels, ns in asked)
+    )
+
+
+@query
+def all_asks(q: Db) -> Asks:
+    """Say what any VirtualService asks of calling workloads."""
+    found = [asks(q, *one.key) for one in heads(q) if MESH in one.gateways]
+    return Asks(
+        tuple(sorted({key for one in found for key in one.labels})), any(one.namespace for one in found)
+    )
+
+
+def project(asked: Asks, namespace: str, labels: Map[str]) -> Source:
+    """Keep of a workload what is asked."""
+    if asked == Asks():
+        return ANY_SOURCE
+    return Source(
+        namespace if asked.namespace else "",
+        Map({key: labels[key] for key in asked.labels if key in labels}),
+    )

@@ -1,0 +1,88 @@
+"""The lens: how one namespace's clients see the services of another, where that differs from what everyone sees.
+
+Nearly always it is empty, and then all clients share what is made of those services.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.model import destinations, routing, settings
+from meltemi.model.hosts import covers, exported, is_pattern
+from meltemi.model.services import export_of, home, host_set, hosts_in, limited_hosts, rival_hosts
+from meltemi.query import Db, query
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """What sets a client's namespace apart, for the services of one namespace; each part sorted.
+
+    `hidden` hosts are not seen (or another namespace's service of that host is); `rules` are choices of
+    DestinationRules (`destinations.choose`); `routed` are VirtualServices that others do not get.
+    """
+
+    hidden: tuple[str, ...] = ()
+    rules: tuple[tuple[str, str], ...] = ()
+    routed: tuple[tuple[str, routing.Key | None], ...] = ()
+
+    def choice(self, host: str) -> str:
+        """Return the choice of DestinationRule for a host."""
+        return dict(self.rules).get(host, destinations.DEFAULT)
+
+
+CLEAR = Lens()
+
+
+@query
+def lens(q: Db, client: str, namespace: str) -> Lens:
+    """Return how clients in `client` see the services of `namespace`."""
+    found = Lens(_hidden(q, client, namespace), _rules(q, client, namespace), _routed(q, client, namespace))
+    return CLEAR if found == CLEAR else found
+
+
+def _hidden(q: Db, client: str, namespace: str) -> tuple[str, ...]:
+    hidden = {
+        host for host, exports in limited_hosts(q, namespace) if not exported(exports, namespace, client)
+    }
+    here = host_set(q, namespace)
+    hidden.update(host for host in rival_hosts(q) if host in here and home(q, host, client) != namespace)
+    return tuple(sorted(hidden))
+
+
+def _within(q: Db, patterns: tuple[str, ...], namespace: str) -> list[str]:
+    """List the hosts of a namespace's services that some of the patterns cover."""
+    here = host_set(q, namespace)
+    found = {pattern for pattern in patterns if not is_pattern(pattern) and pattern in here}
+    wild = [pattern for pattern in patterns if is_pattern(pattern)]
+    if wild:
+        found.update(host for host in hosts_in(q, namespace) if any(covers(one, host) for one in wild))
+    return sorted(found)
+
+
+def _rules(q: Db, client: str, namespace: str) -> tuple[tuple[str, str], ...]:
+    own = () if client == namespace else destinations.patterns(q, client)
+    private = destinations.private_patterns(q, namespace)
+    root = settings.ROOT_NAMESPACE.read(q)
+    if root != namespace:
+        private = (*private, *destinations.private_patterns(q, root))
+    if not own and not private:
+        return ()
+    choices = (
+        (host, destinations.choose(q, namespace, host, client))
+        for host in _within(q, (*own, *private), namespace)
+    )
+    return tuple((host, choice) for host, choice in choices if choice != destinations.DEFAULT)
+
+
+def _routed(q: Db, client: str, namespace: str) -> tuple[tuple[str, routing.Key | None], ...]:
+    private = routing.private_hosts(q)
+    if not private:
+        return ()
+    choices = ((host, routing.mesh_routing(q, host, client)) for host in _within(q, private, namespace))
+    return tuple((host, key) for host, key in choices if key != routing.mesh_routing(q, host, None))
+
+
+@query
+def visible(q: Db, client: str, namespace: str, host: str) -> bool:
+    """Say whether clients in `client` see a service."""
+    return host in host_set(q, namespace) and exported(export_of(q, namespace, host), namespace, client)

@@ -1,0 +1,375 @@
+"""Services: what may be called, from Kubernetes Services and from ServiceEntries.
+
+A service is known by its namespace and its host. Its endpoints are apart (`model.endpoints`): they change a
+thousand times more often.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from meltemi.api.core.service import Protocol as Transport
+from meltemi.api.core.service import Service as ServiceSpec
+from meltemi.api.core.service import ServicePort as PortSpec
+from meltemi.api.core.service import ServiceType
+from meltemi.api.diagnostics import Ref
+from meltemi.api.kind import Object
+from meltemi.api.networking.service_entry import Location, ServiceEntry
+from meltemi.api.networking.service_entry import Resolution as EntryResolution
+from meltemi.api.values import EMPTY, Map
+from meltemi.model import facts, settings
+from meltemi.model.hosts import exported, public
+from meltemi.query import Db, query
+
+EXPORT_TO = "networking.istio.io/exportTo"
+
+
+class Protocol(Enum):
+    """What is spoken on a port. AUTO is found out per connection."""
+
+    HTTP = "http"
+    HTTP2 = "http2"
+    GRPC = "grpc"
+    GRPC_WEB = "grpc-web"
+    HTTPS = "https"
+    TLS = "tls"
+    TCP = "tcp"
+    UDP = "udp"
+    AUTO = ""
+
+    @property
+    def http(self) -> bool:
+        """Whether its requests can be seen."""
+        return self in (Protocol.HTTP, Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB)
+
+    @property
+    def http2(self) -> bool:
+        """Whether it is spoken over HTTP/2."""
+        return self in (Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB)
+
+    @property
+    def tls(self) -> bool:
+        """Whether only the name asked for can be seen."""
+        return self in (Protocol.HTTPS, Protocol.TLS)
+
+
+class Resolution(Enum):
+    """How the endpoints of a service are found."""
+
+    ENDPOINTS = "endpoints"
+    """From slices or entries, handed out by the mesh."""
+    DNS = "dns"
+    """By name, by the proxy itself; all addresses count."""
+    DNS_ONE = "dns-one"
+    """By name, one address at a time."""
+    ORIGINAL = "original"
+    """Wherever the client's connection was going."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of a service. `target` is a number, the name of a container's port, or None (the same)."""
+
+    number: int
+    name: str = ""
+    protocol: Protocol = Protocol.AUTO
+    target: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service, resolved. `name` is the Kubernetes Service's, or "" for a host of a ServiceEntry."""
+
+    host: str
+    namespace: str
+    name: str = ""
+    ports: tuple[Port, ...] = ()
+    addresses: tuple[str, ...] = ()
+    resolution: Resolution = Resolution.ENDPOINTS
+    headless: bool = False
+    external: bool = False
+    """Outside the mesh: no mutual TLS of ours."""
+    selector: Map[str] = EMPTY
+    export_to: tuple[str, ...] = ("*",)
+    created: float = 0.0
+    alias: str = ""
+    """The name that an ExternalName service stands for."""
+    sans: tuple[str, ...] = ()
+    origins: tuple[Ref, ...] = ()
+
+    def port(self, number: int) -> Port | None:
+        """Return the port of that number."""
+        return next((port for port in self.ports if port.number == number), None)
+
+
+# Servers on these ports speak first: waiting for a client's bytes would hang them.
+_SERVER_FIRST = (25, 53, 3306, 27017)
+_NAMES = {
+    "http": Protocol.HTTP,
+    "http2": Protocol.HTTP2,
+    "grpc": Protocol.GRPC,
+    "grpc-web": Protocol.GRPC_WEB,
+    "https": Protocol.HTTPS,
+    "tls": Protocol.TLS,
+    "tcp": Protocol.TCP,
+    "udp": Protocol.UDP,
+    # Their own filters are off by default, as in Istio: bytes.
+    "mongo": Protocol.TCP,
+    "mysql": Protocol.TCP,
+    "redis": Protocol.TCP,
+}
+_APP_PROTOCOLS = {
+    "kubernetes.io/h2c": Protocol.HTTP2,
+    "kubernetes.io/ws": Protocol.HTTP,
+    "kubernetes.io/wss": Protocol.HTTPS,
+}
+
+
+def protocol(number: int, name: str, app_protocol: str = "") -> Protocol:
+    """Decide what is spoken on a port: by appProtocol, by the name's first part, else found out."""
+    word = app_protocol.lower()
+    if word:
+        found = _APP_PROTOCOLS.get(word) or _NAMES.get(word)
+        if found is not None:
+            return found
+    else:
+        text = name.lower()
+        found = _NAMES.get("grpc-web" if text.startswith("grpc-web") else text.partition("-")[0])
+        if found is not None:
+            return found
+    return Protocol.TCP if number in _SERVER_FIRST else Protocol.AUTO
+
+
+def kubernetes_host(name: str, namespace: str, domain: str) -> str:
+    """Return the FQDN of a Kubernetes Service."""
+    return f"{name}.{namespace}.svc.{domain}"
+
+
+def kubernetes_name(host: str, domain: str) -> tuple[str, str] | None:
+    """Split the FQDN of a Kubernetes Service into (name, namespace), or None where it is none."""
+    stem = host.removesuffix(f".svc.{domain}")
+    name, dot, namespace = stem.partition(".")
+    if stem == host or not dot or "." in namespace or not name:
+        return None
+    return name, namespace
+
+
+@query
+def service_namespaces(q: Db) -> tuple[str, ...]:
+    """List the namespaces that have services, sorted."""
+    return tuple(sorted({*q.namespaces(facts.SERVICES), *q.namespaces(facts.SERVICE_ENTRIES)}))
+
+
+@query
+def kubernetes_service(q: Db, namespace: str, name: str) -> Service | None:
+    """Resolve a Kubernetes Service."""
+    made = q.fact(facts.SERVICES, namespace, name)
+    if made is None:
+        return None
+    spec = made.spec
+    ports = tuple(_kubernetes_port(port) for port in spec.ports if port.protocol is Transport.TCP)
+    alias = spec.external_name.lower() if spec.type is ServiceType.ExternalName else ""
+    return Service(
+        host=kubernetes_host(name, namespace, settings.CLUSTER_DOMAIN.read(q)),
+        namespace=namespace,
+        name=name,
+        ports=ports,
+        addresses=() if alias else tuple(address for address in spec.addresses if ":" not in address),
+        resolution=Resolution.DNS if alias else Resolution.ENDPOINTS,
+        headless=spec.headless and not alias,
+        external=bool(alias),
+        selector=spec.selector,
+        export_to=_annotated_export(made, settings.DEFAULT_SERVICE_EXPORT_TO.read(q)),
+        created=made.created,
+        alias=alias,
+        origins=(made.ref,),
+    )
+
+
+def _kubernetes_port(port: PortSpec) -> Port:
+    spoken = protocol(port.port, port.name, port.app_protocol)
+    target = port.target_port
+    if isinstance(target, str) and target.isdecimal():
+        target = int(target)
+    return Port(port.port, port.name, spoken, target or None)
+
+
+def _annotated_export(made: Object[ServiceSpec], default: tuple[str, ...]) -> tuple[str, ...]:
+    text = made.annotations.get(EXPORT_TO, "")
+    return tuple(part.strip() for part in text.split(",") if part.strip()) or default
+
+
+@query
+def entry_heads(q: Db, namespace: str) -> tuple[tuple[str, str, float], ...]:
+    """List (host, name of the ServiceEntry, creation time) in a namespace: by host, oldest first."""
+    found: list[tuple[str, str, float]] = []
+    for name in q.names(facts.SERVICE_ENTRIES, namespace):
+        hosts, created = _entry_head(q, namespace, name)
+        found.extend((host, name, created) for host in hosts)
+    return tuple(sorted(found, key=lambda head: (head[0], head[2], head[1])))
+
+
+@query
+def _entry_head(q: Db, namespace: str, name: str) -> tuple[tuple[str, ...], float]:
+    made = q.fact(facts.SERVICE_ENTRIES, namespace, name)
+    if made is None:
+        return ((), 0.0)
+    return tuple(dict.fromkeys(host.lower() for host in made.spec.hosts)), made.created
+
+
+@query
+def entries_of(q: Db, namespace: str, host: str) -> tuple[str, ...]:
+    """Name the ServiceEntries of a namespace that declare a host, oldest first."""
+    return tuple(name for head, name, _created in entry_heads(q, namespace) if head == host)
+
+
+@query
+def entry_service(q: Db, namespace: str, host: str) -> Service | None:
+    """Resolve a host of ServiceEntries. Where several declare it the oldest decides, the others add ports."""
+    entries = [
+        made
+        for made in (
+            q.fact(facts.SERVICE_ENTRIES, namespace, name) for name in entries_of(q, namespace, host)
+        )
+        if made is not None
+    ]
+    if not entries:
+        return None
+    first = entries[0]
+    ports: dict[int, Port] = {}
+    for made in entries:
+        for port in made.spec.ports:
+            ports.setdefault(
+                port.number,
+                Port(
+                    port.number,
+                    port.name,
+                    entry_protocol(port.number, port.protocol),
+                    port.target_port or None,
+                ),
+            )
+    return Service(
+        host=host,
+        namespace=namespace,
+        ports=tuple(ports.values()),
+        addresses=_addresses(entries),
+        resolution=_resolution(first.spec),
+        external=first.spec.location is Location.MESH_EXTERNAL,
+        selector=first.spec.workload_selector.labels if first.spec.workload_selector is not None else EMPTY,
+        export_to=first.spec.export_to or settings.DEFAULT_SERVICE_EXPORT_TO.read(q),
+        created=first.created,
+        sans=tuple(sorted({san for made in entries for san in made.spec.subject_alt_names})),
+        origins=tuple(made.ref for made in entries),
+    )
+
+
+def entry_protocol(number: int, text: str) -> Protocol:
+    """Decide what is spoken on a ServiceEntry's port, whose protocol is said in so many words."""
+    return _NAMES.get(text.lower()) or (Protocol.TCP if number in _SERVER_FIRST else Protocol.AUTO)
+
+
+def _addresses(entries: list[Object[ServiceEntry]]) -> tuple[str, ...]:
+    # An entry of several hosts shares its addresses among them; which is meant cannot be told, except for TCP by port.
+    found = {address: None for made in entries for address in made.spec.addresses if ":" not in address}
+    return tuple(found)
+
+
+def _resolution(spec: ServiceEntry) -> Resolution:
+    if spec.resolution is EntryResolution.STATIC:
+        return Resolution.ENDPOINTS
+    if spec.resolution is EntryResolution.DNS:
+        return Resolution.DNS
+    if spec.resolution is EntryResolution.DNS_ROUND_ROBIN:
+        return Resolution.DNS_ONE
+    return Resolution.ORIGINAL
+
+
+@query
+def hosts_in(q: Db, namespace: str) -> tuple[str, ...]:
+    """List the hosts of a namespace's services: Kubernetes' first, then those of entries; each once."""
+    domain = settings.CLUSTER_DOMAIN.read(q)
+    named = (kubernetes_host(name, namespace, domain) for name in q.names(facts.SERVICES, namespace))
+    return tuple(dict.fromkeys((*named, *(host for host, _name, _created in entry_heads(q, namespace)))))
+
+
+@query
+def host_set(q: Db, namespace: str) -> frozenset[str]:
+    """Return the hosts of a namespace's services, to look one up."""
+    return frozenset(hosts_in(q, namespace))
+
+
+@query
+def service(q: Db, namespace: str, host: str) -> Service | None:
+    """Return the service of a host in a namespace: Kubernetes' own before an entry of the same name."""
+    parts = kubernetes_name(host, settings.CLUSTER_DOMAIN.read(q))
+    if parts is not None and parts[1] == namespace:
+        found = kubernetes_service(q, namespace, parts[0])
+        if found is not None:
+            return found
+    return entry_service(q, namespace, host)
+
+
+@query
+def entry_namespaces(q: Db) -> Map[tuple[str, ...]]:
+    """Map every host of a ServiceEntry to the namespaces that declare it, sorted."""
+    found: dict[str, list[str]] = {}
+    for namespace in q.namespaces(facts.SERVICE_ENTRIES):
+        for host in dict.fromkeys(head for head, _name, _created in entry_heads(q, namespace)):
+            found.setdefault(host, []).append(namespace)
+    return Map({host: tuple(namespaces) for host, namespaces in found.items()})
+
+
+@query
+def homes(q: Db, host: str) -> tuple[str, ...]:
+    """List the namespaces that have a service of that host: Kubernetes' own first, then the oldest."""
+    parts = kubernetes_name(host, settings.CLUSTER_DOMAIN.read(q))
+    first: tuple[str, ...] = ()
+    if parts is not None and kubernetes_service(q, parts[1], parts[0]) is not None:
+        first = (parts[1],)
+    rest = [namespace for namespace in entry_namespaces(q).get(host, ()) if namespace not in first]
+    rest.sort(key=lambda namespace: (_created(q, namespace, host), namespace))
+    return (*first, *rest)
+
+
+@query
+def _created(q: Db, namespace: str, host: str) -> float:
+    found = entry_service(q, namespace, host)
+    return 0.0 if found is None else found.created
+
+
+@query
+def export_of(q: Db, namespace: str, host: str) -> tuple[str, ...]:
+    """Say to whom a service is exported; nothing of a service that is not there."""
+    found = service(q, namespace, host)
+    return () if found is None else found.export_to
+
+
+@query
+def home(q: Db, host: str, client: str) -> str | None:
+    """Return the namespace whose service of that host a client's namespace calls: its own first, if it sees any."""
+    seen = [one for one in homes(q, host) if exported(export_of(q, one, host), one, client)]
+    if not seen:
+        return None
+    return client if client in seen else seen[0]
+
+
+@query
+def limited_hosts(q: Db, namespace: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """List the services of a namespace that not everyone sees, with their export lists."""
+    return tuple(
+        (host, exports)
+        for host, exports in ((host, export_of(q, namespace, host)) for host in hosts_in(q, namespace))
+        if not public(exports)
+    )
+
+
+@query
+def rival_hosts(q: Db) -> tuple[str, ...]:
+    """List the hosts that more than one namespace declares, sorted: who calls which depends on the client."""
+    domain = settings.CLUSTER_DOMAIN.read(q)
+    found = []
+    for host, namespaces in entry_namespaces(q).items():
+        if len(namespaces) > 1 or (kubernetes_name(host, domain) is not None and len(homes(q, host)) > 1):
+            found.append(host)
+    return tuple(found)

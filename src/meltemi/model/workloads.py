@@ -1,0 +1,103 @@
+"""Workloads: what runs behind endpoints, as far as the mesh cares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.api.core.pod import SIDECAR, Pod
+from meltemi.api.kind import Object
+from meltemi.api.values import EMPTY, Map
+from meltemi.model import facts
+from meltemi.model.views import NOWHERE, Locality
+from meltemi.query import Db, query
+
+TLS_MODE = "security.istio.io/tlsMode"
+CANONICAL_NAME = "service.istio.io/canonical-name"
+CANONICAL_REVISION = "service.istio.io/canonical-revision"
+LOCALITY = "istio-locality"
+REGION = "topology.kubernetes.io/region"
+ZONE = "topology.kubernetes.io/zone"
+SUBZONE = "topology.istio.io/subzone"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A pod: whose identity it has, whether a proxy stands before it, what telemetry calls it."""
+
+    namespace: str
+    name: str
+    labels: Map[str] = EMPTY
+    account: str = "default"
+    mtls: bool = False
+    node: str = ""
+    named_ports: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def workload(self) -> str:
+        """The name of what owns it, as far as its labels tell."""
+        return workload_name(self.name, self.labels)
+
+    @property
+    def metadata(self) -> str:
+        """`name;namespace;canonical name;canonical revision;cluster`, as Istio has it on endpoints."""
+        canonical = self.labels.get(CANONICAL_NAME) or self.labels.get("app") or self.workload
+        revision = self.labels.get(CANONICAL_REVISION) or self.labels.get("version") or "latest"
+        return f"{self.workload};{self.namespace};{canonical};{revision};Kubernetes"
+
+
+def workload_name(pod: str, labels: Map[str]) -> str:
+    """Name the workload of a pod: without the suffixes that a Deployment's ReplicaSet gave it."""
+    template = labels.get("pod-template-hash")
+    if template and f"-{template}-" in pod:
+        return pod.partition(f"-{template}-")[0]
+    return pod
+
+
+@query
+def workload(q: Db, namespace: str, pod: str) -> Workload | None:
+    """Resolve a Pod."""
+    made = q.fact(facts.PODS, namespace, pod)
+    if made is None:
+        return None
+    return Workload(
+        namespace=namespace,
+        name=pod,
+        labels=made.labels,
+        account=made.spec.service_account_name or "default",
+        mtls=has_sidecar(made),
+        node=made.spec.node_name,
+        named_ports=tuple(
+            (port.name, port.container_port)
+            for container in made.spec.containers
+            for port in container.ports
+            if port.name
+        ),
+    )
+
+
+def has_sidecar(pod: Object[Pod]) -> bool:
+    """Say whether a proxy stands before a pod: if and only if its spec has the container."""
+    return any(container.name == SIDECAR for container in (*pod.spec.containers, *pod.spec.init_containers))
+
+
+@query
+def place_of_node(q: Db, node: str) -> Locality:
+    """Return where a node is, by its labels."""
+    made = q.fact(facts.NODES, "", node)
+    if made is None:
+        return NOWHERE
+    return Locality(made.labels.get(REGION, ""), made.labels.get(ZONE, ""), made.labels.get(SUBZONE, ""))
+
+
+def place(q: Db, found: Workload) -> Locality:
+    """Return where a workload is: by its own label, else by its node."""
+    text = found.labels.get(LOCALITY, "")
+    if text:
+        return locality(text.replace(".", "/"))
+    return place_of_node(q, found.node) if found.node else NOWHERE
+
+
+def locality(text: str) -> Locality:
+    """Read `region/zone/subzone`, of which trailing parts may be missing."""
+    parts = [*text.split("/"), "", "", ""]
+    return Locality(parts[0], parts[1], parts[2])
