@@ -9,9 +9,13 @@ from meltemi.api import registry
 from meltemi.api.compiled import LENIENT, STRICT, Compiler, fields_of
 from meltemi.api.declare import Meta
 from meltemi.api.diagnostics import Diagnostic, Level, Ref
+from meltemi.api.encode import encode, encode_value
 from meltemi.api.kind import Kind, Object
 from meltemi.api.kubernetes import check as kubernetes
 from meltemi.api.problems import UNKNOWN_FIELD, UNKNOWN_KIND, Problem, Problems, below, nearest, shown
+from meltemi.api.status import decode_status
+
+__all__ = ["decode", "decode_lenient", "decode_status", "decode_value", "encode", "encode_value", "ref_of"]
 
 T = TypeVar("T")
 
