@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 GATEWAY = "169.254.1.1"
@@ -41,7 +41,9 @@ class PodNetwork:
     sidecar: TCP is captured by 15001 and 15006.
     not_inbound, not_outbound: ports left alone, as Istio's annotations `excludeInboundPorts` and
     `excludeOutboundPorts`. host_ports: 127.0.0.1:P in the pod reaches the host's 127.0.0.1:P.
-    loopback_ports: ports that the app has bound on 127.0.0.1 only; inbound deliveries go there (kept by `Network`).
+    ports: what the app offers (its containerPorts, and target ports of Services): served even where it listens on
+    127.0.0.1 only. A loopback port that nobody declared stays private.
+    loopback_ports: those of them that are bound so just now; kept by `Network`, not given.
     """
 
     id: str
@@ -50,6 +52,7 @@ class PodNetwork:
     not_inbound: tuple[int, ...] = ()
     not_outbound: tuple[int, ...] = ()
     host_ports: tuple[int, ...] = ()
+    ports: tuple[int, ...] = ()
     loopback_ports: tuple[int, ...] = ()
 
 
@@ -89,3 +92,16 @@ class Way:
 
     port: int
     targets: tuple[tuple[str, int], ...] = ()
+
+
+def loopback_only(listeners: Iterable[tuple[int, bytes]]) -> tuple[Bound, ...]:
+    """From (port, address) of listening sockets, 4 or 16 bytes each: which ports are on 127.0.0.0/8 only."""
+    open_to_all: dict[int, bool] = {}
+    for port, address in listeners:
+        inner = address[12:] if address.startswith(_MAPPED) else address
+        loopback = len(inner) == 4 and inner[0] == 127
+        open_to_all[port] = open_to_all.get(port, False) or not loopback
+    return tuple(Bound(port, not everywhere) for port, everywhere in sorted(open_to_all.items()))
+
+
+_MAPPED = bytes(10) + b"\xff\xff"
