@@ -26,7 +26,7 @@ DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLis
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
-_PATIENCE = 5.0
+PATIENCE = 5.0
 """Seconds to ride over a restart of the control plane while `init` is alive."""
 
 
@@ -127,6 +127,7 @@ class Client:
     mesh: str = "default"
     init_socket: str = ""
     timeout: float = 30.0
+    patience: float = PATIENCE
     _idle: http.client.HTTPConnection | None = field(default=None, repr=False)
 
     def request(self, ask: Request) -> Response:
@@ -173,6 +174,8 @@ class Client:
                 raise api_error(answer.status, answer.read())
             while line := answer.readline():
                 yield line
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{self.transport.name} ended in the middle of an answer") from error
         finally:
             connection.close()
 
@@ -230,7 +233,7 @@ class Client:
         return headers
 
     def _open(self, timeout: float | None) -> http.client.HTTPConnection:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + self.patience
         while True:
             connection = self.transport.connection(timeout)
             try:
@@ -273,7 +276,7 @@ def connect(call: Invocation) -> Client:
 
 def owner_token(file: Path) -> str:
     """Read the owner's token; a mesh that is just starting writes it within moments."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             return file.read_text(encoding="utf-8").strip()

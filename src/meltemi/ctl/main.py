@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
-from meltemi.ctl.invocation import NO_MESH, CtlError, Invocation, common
+from meltemi.ctl.invocation import CtlError, Invocation, common
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,15 @@ class Table(click.Group):
             ctx.fail(f'There is no command "{name}".{hint}')
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name from the table: a Tab imports no command."""
+        found = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the table under its headings."""
         del ctx
@@ -105,20 +115,19 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 good, 1 findings, 2 usage, 3 no mesh."""
     try:
-        code = cli.main(args, prog_name="meltemi", standalone_mode=False, obj=Invocation())
+        # click takes colours away where the output is no terminal; NO_COLOR (no-color.org) does so anywhere.
+        color = False if os.environ.get("NO_COLOR") else None
+        code = cli.main(args, prog_name="meltemi", standalone_mode=False, obj=Invocation(), color=color)
     except CtlError as failure:
         failure.show()
         code = failure.exit_code
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         code = 130
     except BrokenPipeError:
         # The reader went away (`| head`): no message, and no second one from the interpreter's own flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
-
-
-__all__ = ["ALIASES", "COMMANDS", "NO_MESH", "Entry", "cli", "main"]

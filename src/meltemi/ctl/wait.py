@@ -1,0 +1,193 @@
+"""`meltemi wait`: until every proxy has an object, until it is ready, or until it is gone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from meltemi.ctl.client import ApiError, Client, path
+from meltemi.ctl.durations import Duration
+from meltemi.ctl.invocation import CtlError, Invocation, common, invocation
+from meltemi.ctl.kinds import Resource, discover
+from meltemi.ctl.output import Progress
+
+RECONCILED = "Reconciled"
+
+
+@click.command("wait")
+@click.argument("objects", metavar="KIND/NAME...", nargs=-1, required=True)
+@click.option(
+    "--for",
+    "goal",
+    default=RECONCILED,
+    metavar="WHAT",
+    help="Reconciled, delete, Ready, or condition=NAME[=VALUE].  [Reconciled]",
+)
+@click.option(
+    "--timeout",
+    type=Duration(),
+    default="30s",
+    metavar="TIME",
+    help="How long at most, such as 90s or 2m.  [30s]",
+)
+@common
+@invocation
+def command(call: Invocation, *, objects: tuple[str, ...], goal: str, timeout: float) -> int:
+    """Wait until an object is in force: meltemi wait vs/cart.
+
+    Reconciled means that every proxy that the object concerns has said yes to what was made from its newest version.
+    """
+    client = call.client()
+    # A control plane that restarts meanwhile is waited for as well.
+    client.patience = max(client.patience, timeout)
+    kinds = discover(client)
+    deadline = time.monotonic() + timeout
+    for text in objects:
+        kind, slash, name = text.partition("/")
+        if not slash or not name:
+            raise click.UsageError(f'"{text}" is not KIND/NAME.')
+        resource = kinds.wanted(kind)[0]
+        target = Target(client, resource, call.namespace_or_default if resource.namespaced else "", name)
+        with Progress() as progress:
+            target.wait(goal, deadline, progress, timeout)
+        click.echo(f"{resource.label}/{name} {_met(goal)}")
+    return 0
+
+
+def _met(goal: str) -> str:
+    return "deleted" if goal == "delete" else f"condition met: {goal.removeprefix('condition=')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One object that is waited for."""
+
+    client: Client
+    resource: Resource
+    namespace: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        """The object as kubectl names it."""
+        return f"{self.resource.label}/{self.name}"
+
+    def wait(self, goal: str, deadline: float, progress: Progress, timeout: float) -> None:
+        """Return when the goal is reached; a CtlError that says what is missing else."""
+        reached = _goal(goal)
+        last: Mapping[str, Any] | None = None
+        for last in self._versions(deadline):
+            if last is None and goal != "delete":
+                raise CtlError(f"{self.label} is not there.")
+            if reached(last):
+                return
+            self._refuse_rejected(goal, last)
+            progress.say(f"waiting for {self.label}: {describe(goal, last)}")
+        progress.clear()
+        raise CtlError(
+            f"{self.label} is not {goal} after {timeout:g} s: {describe(goal, last)}", self._missing(goal)
+        )
+
+    def _versions(self, deadline: float) -> Iterator[Mapping[str, Any] | None]:
+        """Give each version of the object until the deadline, None while it is not there."""
+        query = {"fieldSelector": f"metadata.name={self.name}"}
+        while time.monotonic() < deadline:
+            listing = self.client.json("GET", self.resource.where(self.namespace), query)
+            items = listing.get("items") or ()
+            yield items[0] if items else None
+            since = {**query, "watch": "true", "resourceVersion": str(listing["metadata"]["resourceVersion"])}
+            try:
+                yield from self._changes(since, deadline)
+            except ApiError as error:
+                if error.code != 410:
+                    raise
+
+    def _changes(self, query: dict[str, str], deadline: float) -> Iterator[Mapping[str, Any] | None]:
+        left = max(deadline - time.monotonic(), 0.05)
+        query = {**query, "timeoutSeconds": str(int(left) + 1)}
+        try:
+            for line in self.client.lines(self.resource.where(self.namespace), query, timeout=left):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                if event["type"] != "BOOKMARK":
+                    yield None if event["type"] == "DELETED" else event["object"]
+                if time.monotonic() >= deadline:
+                    return
+        except (TimeoutError, ConnectionError):
+            # Silence until the deadline, or a control plane that restarts: the list is asked again.
+            return
+
+    def _refuse_rejected(self, goal: str, document: Mapping[str, Any] | None) -> None:
+        """Do not wait for what cannot come: an Envoy has refused it, and it is not sent again until it changes."""
+        found = condition(document, RECONCILED) if goal == RECONCILED else None
+        if found and found.get("reason") == "Rejected" and _is_current(document, found):
+            raise CtlError(f"{self.label} was rejected: {found.get('message')}", "meltemi proxy-status")
+
+    def _missing(self, goal: str) -> str:
+        """Say which proxies lack it, from the engine itself."""
+        if goal != RECONCILED:
+            return ""
+        try:
+            found = self.client.json(
+                "GET", path("meltemi", "v1", "progress", self.resource.full, self.namespace or "-", self.name)
+            )
+        except CtlError:
+            return ""
+        refused = [
+            f"{row.get('proxy')} refused it: {row.get('reason')}" for row in found.get("rejected") or ()
+        ]
+        lacking = [str(row) for row in found.get("missing") or ()]
+        shown = ", ".join(lacking[:10]) + (f" and {len(lacking) - 10} more" if len(lacking) > 10 else "")
+        return "; ".join([*refused, *([f"still without it: {shown}"] if shown else [])])
+
+
+def _goal(goal: str) -> Callable[[Mapping[str, Any] | None], bool]:
+    if goal == "delete":
+        return lambda document: document is None
+    kind, _, value = goal.removeprefix("condition=").partition("=")
+    return lambda document: _holds(document, kind, value or "True")
+
+
+def _holds(document: Mapping[str, Any] | None, kind: str, value: str) -> bool:
+    found = condition(document, kind)
+    return (
+        found is not None
+        and str(found.get("status")).lower() == value.lower()
+        and _is_current(document, found)
+    )
+
+
+def condition(document: Mapping[str, Any] | None, kind: str) -> Mapping[str, Any] | None:
+    """Find a condition of an object's status by its type, in any case."""
+    for row in ((document or {}).get("status") or {}).get("conditions") or ():
+        if str(row.get("type")).lower() == kind.lower():
+            found: Mapping[str, Any] = row
+            return found
+    return None
+
+
+def _is_current(document: Mapping[str, Any] | None, found: Mapping[str, Any]) -> bool:
+    """Say whether a condition speaks of the newest version; those that do not say count as current."""
+    observed = found.get("observedGeneration")
+    generation = ((document or {}).get("metadata") or {}).get("generation")
+    return observed is None or generation is None or int(observed) >= int(generation)
+
+
+def describe(goal: str, document: Mapping[str, Any] | None) -> str:
+    """Say how far an object is."""
+    if document is None:
+        return "not there"
+    if goal == "delete":
+        return "still there"
+    kind = goal.removeprefix("condition=").partition("=")[0]
+    found = condition(document, kind)
+    if found is None:
+        return f"no condition {kind} yet"
+    text = str(found.get("message") or found.get("reason") or found.get("status"))
+    return text if _is_current(document, found) else f"{text} (of an older version)"
