@@ -3,7 +3,7 @@
 It knows nothing of meshes. Five words:
 
 *Fact*: an input, `(kind, namespace, name) -> frozen value`; which names there are is an input, too.
-*Query*: a pure function of the facts and of other queries, `@query def cluster(q: Db, host: str, port: int) -> Resource`.
+*Query*: a pure function of the facts and of other queries: `@query def cluster(q: Db, host: str) -> Resource: ...`.
 *Memo*: one call of a query with its value, what it read, and what it reported.
 *Root*: a memo that is held: it stays alive and is refreshed.
 *Transaction*: changes of facts that are seen together or not at all.

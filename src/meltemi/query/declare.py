@@ -17,7 +17,7 @@ MUTABLE = ("list", "dict", "set", "bytearray", "List", "Dict", "Set", "defaultdi
 
 
 def query(function: Callable[Concatenate[Db, P], R]) -> Callable[Concatenate[Db, P], R]:
-    """Make a function a query: called as before, run once per distinct arguments and only when something it read changed.
+    """Make a function a query: called as before, but run only when something that it read has changed.
 
     Its first parameter is `q: Db`; the others are positional and hashable, compared by `==` (so do not
     tell apart arguments by 1 and True). It must be pure and return a frozen value.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -26,6 +26,8 @@ class Engine:
         self._revision = 0
         self._holds = 0
         self._refreshing = False
+        # Roots too deep to be computed: they have no reads that would wake them.
+        self._deep: dict[Memo, None] = {}
         self._counted: dict[str, int] = {}
 
     @property
@@ -44,6 +46,8 @@ class Engine:
             raise BusyError("apply while a refresh is under way: finish it or close it first")
         if self._write(changes):
             self._revision += 1
+            self._machine.pending.update((memo, None) for memo in self._deep if memo.root is not None)
+            self._deep.clear()
         return self._revision
 
     def hold(self, function: Callable[Concatenate[Db, P], Any], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -70,10 +74,10 @@ class Engine:
             self._clean()
 
     def refresh(self) -> tuple[RootChange, ...]:
-        """Bring all roots up to date; return those whose value is another than last delivered, in order of their holds."""
+        """Bring all roots up to date; return those with another value than last delivered, in order of holds."""
         return tuple(change for change in self.slices() if change is not None)
 
-    def slices(self) -> Iterator[RootChange | None]:
+    def slices(self) -> Generator[RootChange | None, None, None]:
         """Refresh in small steps: each `next` runs about one query, and yields a change as soon as a root has one.
 
         Facts stand still meanwhile (`apply` raises BusyError); `get` and `dry_run` are allowed between steps.
@@ -184,7 +188,7 @@ class Engine:
         return self._machine.facts.value(kind.name, namespace, name)  # type: ignore[no-any-return]
 
     def take_runs(self) -> dict[str, int]:
-        """How often each query ran since this was last asked, by its short name; those that did not run are left out."""
+        """How often each query that ran has run since this was last asked, by its short name."""
         now: dict[str, int] = {}
         for table in self._machine.tables.values():
             short = table.name.rpartition(".")[2]
@@ -216,7 +220,8 @@ class Engine:
             for _ in self._machine.steps(memo):
                 yield None
         except RecursionError as error:
-            # Too deep to be computed at all; the others go on. It is tried again when something changes.
+            # The others go on. It is tried again when anything changes.
+            self._deep[memo] = None
             yield self._deliver(memo, captured(memo.call, error))
         else:
             yield self._deliver(memo, memo.value)

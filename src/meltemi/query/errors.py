@@ -54,12 +54,12 @@ def captured(where: Call, error: BaseException) -> Failure:
     return Failure(where, type(error).__name__, str(error), trace=_trace(error.__traceback__))
 
 
-def circle(calls: list[Call]) -> Failure:
-    """Make the failure of a cycle, the same wherever it was entered."""
+def circle(calls: list[Call]) -> tuple[Failure, int]:
+    """Make the failure of a cycle, the same wherever it was entered; and say which call comes first in it."""
     start = min(range(len(calls)), key=lambda i: (calls[i].query, repr(calls[i].arguments)))
     path = tuple(calls[start:] + calls[:start])
     text = " -> ".join(str(call) for call in (*path, path[0]))
-    return Failure(path[0], "CycleError", text, cycle=path)
+    return Failure(path[0], "CycleError", text, cycle=path), start
 
 
 def _trace(traceback: TracebackType | None) -> tuple[str, ...]:

@@ -111,6 +111,11 @@ class Machine:
                 frame = frames[-1]
                 memo = frame.memo
                 if memo.state == MAYBE:
+                    if type(memo.value) is Failure and memo.value.cycle:
+                        # What it is recorded to read is what the whole cycle read: no way to look along.
+                        self.save(memo)
+                        memo.state = STALE
+                        continue
                     below = self.look(frame)
                     if below is not None:
                         frames.append(Frame(below, iter(below.reads)))
@@ -165,6 +170,8 @@ class Machine:
             self.reads = outer
         if frame.poison is not None:
             value = frame.poison
+            # How far a member got depends on where the cycle was entered: it reports nothing.
+            frame.reports.clear()
             self.unread(frame)
         memo.reports = tuple(dict.fromkeys(frame.reports)) if frame.reports else ()
         self.set_reads(memo, tuple(frame.reads if frame.union is None else frame.union))
@@ -227,14 +234,15 @@ class Machine:
         if failure.cycle and self.frames:
             frame = self.frames[-1]
             if frame.poison is None and frame.memo.call in failure.cycle:
-                frame.poison = failure
+                frame.poison, frame.union = failure, dict.fromkeys(memo.reads)
         return raised(failure)
 
     def cycle(self, memo: Memo) -> QueryError:
         """Fail every memo on the way from a running memo to itself, and make what the reader gets."""
         start = next(i for i, frame in enumerate(self.frames) if frame.memo is memo and frame.rest is None)
         members = self.frames[start:]
-        failure = circle([frame.memo.call for frame in members])
+        failure, start = circle([frame.memo.call for frame in members])
+        members = members[start:] + members[:start]
         inside = {frame.memo for frame in members}
         union: dict[Node, None] = {}
         for frame in members:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class FactKind(Generic[T]):
-    """A kind of input. Its `name` is its identity: two of equal name are the same kind; `T` is what its facts are."""
+class FactKind(Generic[T_co]):
+    """A kind of input. Its `name` is its identity: two of equal name are one; `T_co` is what its facts are."""
 
     name: str
 
