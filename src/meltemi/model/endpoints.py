@@ -140,7 +140,11 @@ def _from_entries(q: Db, namespace: str, host: str, port: Port) -> list[Backend]
         made = q.fact(facts.SERVICE_ENTRIES, namespace, name)
         if made is None or all(one.number != port.number for one in made.spec.ports):
             continue
-        found.extend(_entry_backend(q, namespace, entry, port) for entry in made.spec.endpoints)
+        found.extend(
+            _entry_backend(q, namespace, entry, port)
+            for entry in made.spec.endpoints
+            if entry.address and not entry.address.startswith("unix://")
+        )
     return found
 
 

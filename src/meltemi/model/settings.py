@@ -40,6 +40,8 @@ CLUSTER_DOMAIN = Setting("clusterDomain", "cluster.local")
 ENABLE_AUTO_MTLS = Setting("enableAutoMtls", True)
 OUTBOUND_TRAFFIC_POLICY = Setting("outboundTrafficPolicy.mode", "ALLOW_ANY")
 CONNECT_TIMEOUT = Setting("connectTimeout", 10.0)
+SYSTEM_ROOTS = Setting("systemRoots", "/etc/ssl/certs/ca-certificates.crt")
+"""File of the authorities that a proxy's system trusts; no field of MeshConfig."""
 PROTOCOL_DETECTION_TIMEOUT = Setting("protocolDetectionTimeout", 0.0)
 DNS_REFRESH_RATE = Setting("dnsRefreshRate", 60.0)
 DEFAULT_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultServiceExportTo", ("*",))
@@ -58,6 +60,7 @@ SETTINGS: tuple[Setting[object], ...] = cast(
         ENABLE_AUTO_MTLS,
         OUTBOUND_TRAFFIC_POLICY,
         CONNECT_TIMEOUT,
+        SYSTEM_ROOTS,
         PROTOCOL_DETECTION_TIMEOUT,
         DNS_REFRESH_RATE,
         DEFAULT_SERVICE_EXPORT_TO,

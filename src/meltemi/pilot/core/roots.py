@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from meltemi.model.views import View
-    from meltemi.pilot.core.resource import Ropes, Roots, Segments
+    from meltemi.pilot.core.resource import Roots, Ropes, Segments
     from meltemi.query import Db
 
 

@@ -1,0 +1,60 @@
+"""Load assignments: the endpoints of every EDS cluster."""
+
+from __future__ import annotations
+
+from meltemi.envoy import names
+from meltemi.envoy.clusters import Discovery
+from meltemi.envoy.endpoints import Assignment, encode_assignment
+from meltemi.model import destinations
+from meltemi.model.endpoints import backends
+from meltemi.model.scope import Lens
+from meltemi.model.services import hosts_in, service
+from meltemi.pilot.core import traffic_policy
+from meltemi.pilot.core.clusters import discovery_of, groups, targets
+from meltemi.pilot.core.findings import origin
+from meltemi.pilot.core.quarantine import isolated, settle
+from meltemi.pilot.core.resource import EDS, Resource, Segment, segment
+from meltemi.query import Db, query
+
+
+@query
+def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
+    """List the load assignments of a namespace's services, as clients with this lens see them."""
+    listed: list[Resource] = []
+    for host in hosts_in(q, namespace):
+        if host in lens.hidden:
+            continue
+        choice = lens.choice(host)
+        for port, subset in targets(q, namespace, host, choice):
+            if handed_out(q, namespace, host, port, subset, choice):
+                made = isolated(q, load_assignment, namespace, host, port, subset, choice, envoy)
+                if made is not None:
+                    listed.append(made)
+    return segment(("ns", namespace), listed)
+
+
+@query
+def handed_out(q: Db, namespace: str, host: str, port: int, subset: str, choice: str) -> bool:
+    """Say whether a cluster gets its endpoints from the mesh."""
+    found = service(q, namespace, host)
+    if found is None:
+        return False
+    policy = traffic_policy.effective(destinations.rule(q, namespace, host, choice), port, subset)
+    return discovery_of(found, policy) is Discovery.EDS
+
+
+@query
+def load_assignment(
+    q: Db, namespace: str, host: str, port: int, subset: str, choice: str, envoy: str
+) -> Resource | None:
+    """Translate the endpoints of a service's port; of a subset, those that bear its labels."""
+    listed = backends(q, namespace, host, port)
+    if subset:
+        rule = destinations.rule(q, namespace, host, choice)
+        chosen = rule.subset(subset) if rule is not None else None
+        if chosen is not None:
+            listed = tuple(one for one in listed if one.labels.contains_all(chosen.labels))
+    name = names.outbound_cluster(host, port, subset)
+    found = service(q, namespace, host)
+    origins = [] if found is None else [origin(ref) for ref in found.origins]
+    return settle(q, EDS, name, encode_assignment(Assignment(name, groups(listed))), origins, envoy)

@@ -1,0 +1,219 @@
+"""Outbound clusters: one for every port of every service, and one for every subset."""
+
+from __future__ import annotations
+
+from meltemi.api.duration import seconds
+from meltemi.api.networking.destination_rule import TrafficPolicy
+from meltemi.envoy import names
+from meltemi.envoy.clusters import (
+    Balancing,
+    Cluster,
+    Discovery,
+    Http,
+    Thresholds,
+    UpstreamProtocol,
+    encode_cluster,
+)
+from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint
+from meltemi.envoy.sockets import ClientSocket, MutualClient
+from meltemi.model import destinations, settings
+from meltemi.model.endpoints import Backend, accounts, backends
+from meltemi.model.scope import Lens
+from meltemi.model.services import Port, Protocol, Resolution, Service, hosts_in, service
+from meltemi.pilot.core import ledger, traffic_policy
+from meltemi.pilot.core.findings import origin
+from meltemi.pilot.core.quarantine import isolated, settle
+from meltemi.pilot.core.resource import CDS, Resource, Segment, resource, segment
+from meltemi.query import Db, query
+
+
+@query
+def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
+    """List the clusters of a namespace's services, as clients with this lens see them."""
+    listed: list[Resource] = []
+    for host in hosts_in(q, namespace):
+        if host in lens.hidden:
+            continue
+        choice = lens.choice(host)
+        for port, subset in targets(q, namespace, host, choice):
+            made = isolated(q, cluster, namespace, host, port, subset, choice, envoy)
+            if made is not None:
+                listed.append(made)
+    return segment(("ns", namespace), listed)
+
+
+@query
+def targets(q: Db, namespace: str, host: str, choice: str) -> tuple[tuple[int, str], ...]:
+    """List (port, subset) of a service: what has a cluster of its own; subset "" is the whole."""
+    found = service(q, namespace, host)
+    if found is None or (found.alias and not found.ports):
+        return ()
+    rule = destinations.rule(q, namespace, host, choice)
+    subsets = ("", *(subset.name for subset in rule.subsets)) if rule is not None else ("",)
+    return tuple((port.number, subset) for port in found.ports for subset in dict.fromkeys(subsets))
+
+
+@query
+def cluster(
+    q: Db, namespace: str, host: str, port: int, subset: str, choice: str, envoy: str
+) -> Resource | None:
+    """Translate one port of a service, or one subset of it."""
+    found = service(q, namespace, host)
+    wanted = found.port(port) if found is not None else None
+    if found is None or wanted is None:
+        return None
+    rule = destinations.rule(q, namespace, host, choice)
+    policy = traffic_policy.effective(rule, port, subset)
+    origins = [origin(ref) for ref in found.origins]
+    if rule is not None:
+        origins.extend(origin(ref) for ref in rule.origins)
+        for ref in rule.origins:
+            ledger.destination_rule(q, ref.namespace, ref.name)
+    for ref in found.origins:
+        if ref.kind == "ServiceEntry":
+            ledger.service_entry(q, ref.namespace, ref.name)
+    name = names.outbound_cluster(host, port, subset)
+    config = "" if rule is None else rule.config
+    made = _cluster(q, found, wanted, subset, policy, config)
+    return settle(q, CDS, name, encode_cluster(made), origins, envoy)
+
+
+def _cluster(q: Db, found: Service, port: Port, subset: str, policy: TrafficPolicy, config: str) -> Cluster:
+    name = names.outbound_cluster(found.host, port.number, subset)
+    discovery = discovery_of(found, policy)
+    direct = discovery is Discovery.ORIGINAL_DST
+    chosen = traffic_policy.balance(policy.load_balancer)
+    http = traffic_policy.http_options(policy.connection_pool, spoken(port.protocol))
+    tls, auto = _security(q, found, port, subset, policy, http, direct=direct)
+    by_name = discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
+    return Cluster(
+        name=name,
+        discovery=discovery,
+        connect_timeout=traffic_policy.connect_timeout(
+            policy.connection_pool, seconds(settings.CONNECT_TIMEOUT.read(q))
+        ),
+        balancing=Balancing.PROVIDED if direct else chosen.policy,
+        ring_size=chosen.ring_size,
+        table_size=chosen.table_size,
+        thresholds=traffic_policy.thresholds(policy),
+        outlier=None if direct else traffic_policy.outlier(policy.outlier_detection),
+        tls=tls,
+        auto_mtls=auto,
+        http=http,
+        services=((found.host, found.name or found.host, found.namespace),),
+        config=config,
+        subset=subset,
+        endpoints=_by_name(q, found, port, subset) if by_name else None,
+        keepalive=traffic_policy.keepalive(policy.connection_pool),
+        dns_refresh=seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
+    )
+
+
+def discovery_of(found: Service, policy: TrafficPolicy) -> Discovery:
+    """Decide how a service's cluster finds its endpoints."""
+    if found.headless or found.resolution is Resolution.ORIGINAL:
+        return Discovery.ORIGINAL_DST
+    if found.resolution is Resolution.DNS:
+        return Discovery.STRICT_DNS
+    if found.resolution is Resolution.DNS_ONE:
+        return Discovery.LOGICAL_DNS
+    if traffic_policy.balance(policy.load_balancer).as_addressed:
+        return Discovery.ORIGINAL_DST
+    return Discovery.EDS
+
+
+def spoken(protocol: Protocol) -> UpstreamProtocol:
+    """Say what is spoken to the endpoints of a port."""
+    if protocol.http2:
+        return UpstreamProtocol.HTTP2
+    if protocol.http:
+        return UpstreamProtocol.HTTP1
+    return UpstreamProtocol.CLIENT if protocol is Protocol.AUTO else UpstreamProtocol.NONE
+
+
+_ALPN = {
+    UpstreamProtocol.HTTP1: ("istio-http/1.1", "istio"),
+    UpstreamProtocol.HTTP2: ("istio-h2", "istio"),
+    # Bytes, and what is found out only after the handshake.
+    UpstreamProtocol.NONE: ("istio",),
+    UpstreamProtocol.CLIENT: ("istio",),
+}
+
+
+def _security(
+    q: Db,
+    found: Service,
+    port: Port,
+    subset: str,
+    policy: TrafficPolicy,
+    http: Http,
+    *,
+    direct: bool,
+) -> tuple[ClientSocket | None, MutualClient | None]:
+    """Return (TLS for every endpoint, TLS for those that have a proxy); both None is plain text."""
+    mesh = MutualClient(
+        names.sni(found.host, port.number, subset),
+        accounts(q, found.namespace, found.host),
+        _ALPN[http.protocol],
+    )
+    if policy.tls is not None:
+        roots = settings.SYSTEM_ROOTS.read(q)
+        return traffic_policy.client_socket(policy.tls, host=found.host, mesh=mesh, roots=roots), None
+    if not settings.ENABLE_AUTO_MTLS.read(q) or found.external:
+        return None, None
+    if not direct:
+        return None, mesh
+    # Endpoints of the client's own choosing carry no metadata to tell them apart: all have a proxy, or none is taken
+    # to have one.
+    return (mesh if all_mutual(q, found.namespace, found.host) else None), None
+
+
+@query
+def all_mutual(q: Db, namespace: str, host: str) -> bool:
+    """Say whether a proxy stands before every endpoint of a service that has some."""
+    found = service(q, namespace, host)
+    if found is None:
+        return False
+    every = [one for port in found.ports for one in backends(q, namespace, host, port.number)]
+    return bool(every) and all(one.mtls for one in every)
+
+
+def _by_name(q: Db, found: Service, port: Port, subset: str) -> Assignment:
+    """Write the endpoints of a DNS cluster into it: those declared, else the service's own name."""
+    listed = backends(q, found.namespace, found.host, port.number)
+    if found.alias:
+        target = port.target if isinstance(port.target, int) else port.number
+        listed = (Backend(found.alias, target),)
+    elif not listed:
+        target = port.target if isinstance(port.target, int) else port.number
+        listed = (Backend(found.host, target),)
+    name = names.outbound_cluster(found.host, port.number, subset)
+    return Assignment(name, groups(listed))
+
+
+def groups(listed: tuple[Backend, ...]) -> tuple[Group, ...]:
+    """Group endpoints by locality, sorted."""
+    found: dict[tuple[str, str, str], list[LoadEndpoint]] = {}
+    for one in listed:
+        key = (one.place.region, one.place.zone, one.place.subzone)
+        found.setdefault(key, []).append(
+            LoadEndpoint(one.address, one.port, one.mtls, one.metadata, one.weight)
+        )
+    return tuple(Group(key, tuple(found[key])) for key in sorted(found))
+
+
+@query
+def common(q: Db) -> Segment:
+    """List the clusters that every proxy has: through to the outside, and nowhere."""
+    timeout = seconds(settings.CONNECT_TIMEOUT.read(q))
+    through = Cluster(
+        names.PASSTHROUGH,
+        Discovery.ORIGINAL_DST,
+        timeout,
+        Balancing.PROVIDED,
+        thresholds=Thresholds(),
+        http=Http(UpstreamProtocol.CLIENT),
+    )
+    nowhere = Cluster(names.BLACK_HOLE, Discovery.STATIC, timeout, Balancing.ROUND_ROBIN)
+    made = [resource(CDS, one.name, encode_cluster(one)) for one in (nowhere, through)]
+    return segment(("common",), made)

@@ -1,0 +1,62 @@
+"""What translation has to tell: codes MEL0501 to MEL0549, and how to say them."""
+
+from __future__ import annotations
+
+from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
+from meltemi.pilot.core.resource import Origin
+from meltemi.query import Db
+
+NOT_APPLIED = code(
+    "MEL0501",
+    "not-yet-applied",
+    Level.WARNING,
+    "The field is understood and kept, but this release does not apply it: traffic goes as if it were not there.",
+)
+DUPLICATE_DOMAIN = code(
+    "MEL0502",
+    "duplicate-domain",
+    Level.WARNING,
+    "Two hosts claim one name or address on the same port. Envoy takes a name once, so one of them keeps it: "
+    "Kubernetes Services before ServiceEntries, then the older object.",
+)
+QUARANTINED = code(
+    "MEL0503",
+    "refused-by-envoy",
+    Level.WARNING,
+    "An Envoy refused a resource that was made of this object. The last version that it accepted stays in force; "
+    "where there is none the resource is left out, and a listener that carries policy takes no connections.",
+)
+UNKNOWN_DESTINATION = code(
+    "MEL0504",
+    "unknown-destination",
+    Level.WARNING,
+    "A route leads to a host, port or subset that the mesh does not know. Requests that take it are answered 503.",
+)
+PORT_CONFLICT = code(
+    "MEL0505",
+    "port-conflict",
+    Level.WARNING,
+    "Two objects want one port for different protocols. The first one keeps it.",
+)
+SERVER_CLOSED = code(
+    "MEL0506",
+    "server-not-opened",
+    Level.WARNING,
+    "A server of a Gateway is not opened, since what it asks for is not there or is not applied yet.",
+)
+TRANSLATION_FAILED = code(
+    "MEL0507",
+    "translation-failed",
+    Level.WARNING,
+    "Meltemi could not translate an object: a fault of ours. What is made of other objects is not touched by it.",
+)
+
+
+def origin(ref: Ref, path: str = "") -> Origin:
+    """Say that a resource came of an object, or of a field of it."""
+    return Origin(ref.kind, ref.namespace, ref.name, path)
+
+
+def not_applied(q: Db, ref: Ref, path: str, hint: str = "") -> None:
+    """Report a field that is not applied."""
+    q.report(Diagnostic(NOT_APPLIED, f"{path.rpartition('.')[2]} is not applied yet", ref, path, hint))

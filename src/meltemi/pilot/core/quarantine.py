@@ -1,0 +1,60 @@
+"""The last gate before a resource is handed out: what an Envoy refused does not go out again.
+
+The refused bytes are known by their hash. In their place stands what that Envoy accepted before; where there is
+nothing, the resource is left out. One object's resources are all that is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from meltemi.api.diagnostics import Diagnostic, Ref
+from meltemi.model.facts import ACCEPTED, NACK, nack_key
+from meltemi.pilot.core.findings import QUARANTINED, TRANSLATION_FAILED
+from meltemi.pilot.core.resource import RDS, Origin, Resource, Rope, resource
+from meltemi.query import Db, Failure
+
+T = TypeVar("T")
+
+
+def settle(
+    q: Db, type_url: str, name: str, message: bytes, origins: Iterable[Origin], envoy: str
+) -> Resource | None:
+    """Make the resource of an encoded message, or of what stands in for it; None where it must be left out."""
+    made = resource(type_url, name, message, origins)
+    refused = q.fact(NACK, type_url, nack_key(name, made.version.hex(), envoy))
+    if refused is None:
+        return made
+    _tell(q, name, refused.message, made.origins)
+    before = q.fact(ACCEPTED, type_url, nack_key(name, made.version.hex(), envoy))
+    return None if before is None else resource(type_url, name, before.body, made.origins)
+
+
+def settle_rope(q: Db, made: Rope, envoy: str) -> Rope | None:
+    """Hand out a rope, or what stands in for it."""
+    key = nack_key(made.name, made.version.hex(), envoy)
+    refused = q.fact(NACK, RDS, key)
+    if refused is None:
+        return made
+    _tell(q, made.name, refused.message, made.origins)
+    before = q.fact(ACCEPTED, RDS, key)
+    if before is None:
+        return None
+    # The accepted body is a whole RouteConfiguration: a rope that is all head.
+    return Rope(made.name, bytes.fromhex(before.version), before.body, (), made.origins)
+
+
+def _tell(q: Db, name: str, words: str, origins: tuple[Origin, ...]) -> None:
+    refs = dict.fromkeys(Ref(origin.kind, origin.namespace, origin.name) for origin in origins)
+    for ref in refs or (None,):
+        q.report(Diagnostic(QUARANTINED, f"Envoy refused {name}: {words}", ref))
+
+
+def isolated(q: Db, function: Callable[..., T], *args: object, ref: Ref | None = None) -> T | None:
+    """Read a query, or report that it failed and go on without: one object's fault must not take the others."""
+    found = q.try_(function, *args)
+    if isinstance(found, Failure):
+        q.report(Diagnostic(TRANSLATION_FAILED, f"{found}", ref))
+        return None
+    return found

@@ -1,0 +1,223 @@
+"""Traffic policies of DestinationRules, resolved for one port and subset, as values of Envoy's clusters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from meltemi.api.duration import Duration
+from meltemi.api.duration import seconds as of_seconds
+from meltemi.api.networking.destination_rule import (
+    ClientTLSMode,
+    ClientTLSSettings,
+    ConnectionPoolSettings,
+    H2UpgradePolicy,
+    LoadBalancerSettings,
+    OutlierDetection,
+    SimpleLB,
+    TrafficPolicy,
+)
+from meltemi.envoy.clusters import (
+    UNLIMITED,
+    Balancing,
+    Http,
+    Keepalive,
+    Outlier,
+    Thresholds,
+    UpstreamProtocol,
+)
+from meltemi.envoy.routes import HashBy, HashKey
+from meltemi.envoy.sockets import ClientSocket, FileClient, MutualClient
+from meltemi.model.destinations import Rule
+
+RING_SIZE = 1024
+TABLE_SIZE = 65537
+TCP_IDLE = of_seconds(3600)
+
+
+def effective(rule: Rule | None, port: int, subset: str) -> TrafficPolicy:
+    """Return the policy for a port of a subset: the subset's parts before the host's, a port's before either.
+
+    A port's settings replace the host's whole, and are not merged: what they leave out is the default.
+    """
+    if rule is None:
+        return TrafficPolicy()
+    policy = _over(TrafficPolicy(), rule.policy, port)
+    chosen = rule.subset(subset) if subset else None
+    return policy if chosen is None else _over(policy, chosen.traffic_policy, port)
+
+
+def _over(below: TrafficPolicy, above: TrafficPolicy | None, port: int) -> TrafficPolicy:
+    if above is None:
+        return below
+    merged = TrafficPolicy(
+        load_balancer=above.load_balancer or below.load_balancer,
+        connection_pool=above.connection_pool or below.connection_pool,
+        outlier_detection=above.outlier_detection or below.outlier_detection,
+        tls=above.tls or below.tls,
+        retry_budget=above.retry_budget or below.retry_budget,
+    )
+    for one in above.port_level_settings:
+        if one.port is not None and one.port.number == port:
+            return replace(
+                merged,
+                load_balancer=one.load_balancer,
+                connection_pool=one.connection_pool,
+                outlier_detection=one.outlier_detection,
+                tls=one.tls,
+            )
+    return merged
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """How an endpoint is chosen. `as_addressed`: wherever the client was going."""
+
+    policy: Balancing = Balancing.LEAST_REQUEST
+    ring_size: int = 0
+    table_size: int = 0
+    as_addressed: bool = False
+
+
+_SIMPLE = {
+    SimpleLB.RANDOM: Balancing.RANDOM,
+    SimpleLB.ROUND_ROBIN: Balancing.ROUND_ROBIN,
+}
+
+
+def balance(wanted: LoadBalancerSettings | None) -> Balance:
+    """Resolve the load balancer; Istio's default is least requests."""
+    if wanted is None:
+        return Balance()
+    hashed = wanted.consistent_hash
+    if hashed is None:
+        simple = wanted.simple or SimpleLB.UNSPECIFIED
+        if simple is SimpleLB.PASSTHROUGH:
+            return Balance(Balancing.PROVIDED, as_addressed=True)
+        return Balance(_SIMPLE.get(simple, Balancing.LEAST_REQUEST))
+    if hashed.maglev is not None:
+        return Balance(Balancing.MAGLEV, table_size=hashed.maglev.table_size or TABLE_SIZE)
+    size = hashed.minimum_ring_size
+    if hashed.ring_hash is not None:
+        size = hashed.ring_hash.minimum_ring_size
+    return Balance(Balancing.RING_HASH, ring_size=size or RING_SIZE)
+
+
+def hash_keys(wanted: LoadBalancerSettings | None) -> tuple[HashKey, ...]:
+    """Return what of a request is hashed to choose an endpoint."""
+    hashed = wanted.consistent_hash if wanted is not None else None
+    if hashed is None:
+        return ()
+    if hashed.http_header_name:
+        return (HashKey(HashBy.HEADER, hashed.http_header_name),)
+    if hashed.http_cookie is not None:
+        cookie = hashed.http_cookie
+        attributes = tuple((one.name, one.value) for one in cookie.attributes)
+        return (HashKey(HashBy.COOKIE, cookie.name, cookie.path, cookie.ttl, attributes),)
+    if hashed.use_source_ip:
+        return (HashKey(HashBy.SOURCE_IP),)
+    if hashed.http_query_parameter_name:
+        return (HashKey(HashBy.QUERY, hashed.http_query_parameter_name),)
+    return ()
+
+
+def thresholds(policy: TrafficPolicy) -> Thresholds:
+    """Resolve the circuit breakers; 0 is no limit."""
+    pool = policy.connection_pool or ConnectionPoolSettings()
+    budget = policy.retry_budget
+    limits = Thresholds(
+        connections=(pool.tcp.max_connections if pool.tcp is not None else 0) or UNLIMITED,
+        retry_budget=None
+        if budget is None
+        else (20.0 if budget.percent is None else budget.percent, budget.min_retry_concurrency or 3),
+    )
+    if pool.http is None:
+        return limits
+    return replace(
+        limits,
+        pending=pool.http.http1_max_pending_requests or UNLIMITED,
+        requests=pool.http.http2_max_requests or UNLIMITED,
+        retries=pool.http.max_retries or UNLIMITED,
+    )
+
+
+def outlier(wanted: OutlierDetection | None) -> Outlier | None:
+    """Resolve outlier detection; none unless it is asked for."""
+    if wanted is None:
+        return None
+    return Outlier(
+        consecutive_5xx=wanted.consecutive_5xx_errors,
+        gateway_errors=wanted.consecutive_gateway_errors or 0,
+        local_errors=wanted.consecutive_local_origin_failures,
+        split_local=wanted.split_external_local_origin_errors,
+        interval=wanted.interval,
+        ejection=wanted.base_ejection_time,
+        max_percent=wanted.max_ejection_percent or None,
+        min_health_percent=wanted.min_health_percent,
+    )
+
+
+def http_options(pool: ConnectionPoolSettings | None, protocol: UpstreamProtocol) -> Http:
+    """Resolve the options of HTTP connections."""
+    found = Http(protocol)
+    if pool is None:
+        return found
+    if pool.tcp is not None:
+        found = replace(found, max_connection_duration=pool.tcp.max_connection_duration)
+    http = pool.http
+    if http is None:
+        return found
+    if http.use_client_protocol and protocol is not UpstreamProtocol.NONE:
+        protocol = UpstreamProtocol.CLIENT
+    elif http.h2_upgrade_policy is H2UpgradePolicy.UPGRADE and protocol is UpstreamProtocol.HTTP1:
+        protocol = UpstreamProtocol.HTTP2
+    return replace(
+        found,
+        protocol=protocol,
+        idle_timeout=http.idle_timeout,
+        max_requests_per_connection=http.max_requests_per_connection,
+        max_concurrent_streams=http.max_concurrent_streams,
+    )
+
+
+def keepalive(pool: ConnectionPoolSettings | None) -> Keepalive | None:
+    """Resolve TCP keep-alive; none unless it is asked for."""
+    wanted = pool.tcp.tcp_keepalive if pool is not None and pool.tcp is not None else None
+    return None if wanted is None else Keepalive(wanted.probes, wanted.time, wanted.interval)
+
+
+def connect_timeout(pool: ConnectionPoolSettings | None, default: Duration) -> Duration:
+    """Resolve the limit of connecting."""
+    wanted = pool.tcp.connect_timeout if pool is not None and pool.tcp is not None else None
+    return default if wanted is None else wanted
+
+
+def tcp_idle_timeout(pool: ConnectionPoolSettings | None) -> Duration | None:
+    """Resolve the idle time of TCP connections; None is Envoy's hour, 0 never."""
+    return pool.tcp.idle_timeout if pool is not None and pool.tcp is not None else None
+
+
+def client_socket(
+    wanted: ClientTLSSettings, *, host: str, mesh: MutualClient, roots: str
+) -> ClientSocket | None:
+    """Resolve TLS that a rule asks for; None is plain text. `mesh` is what ISTIO_MUTUAL means for this cluster.
+
+    A server is verified unless the rule says in so many words that it is not to be: by the given authorities, or
+    by the system's (`roots`).
+    """
+    if wanted.mode is ClientTLSMode.DISABLE:
+        return None
+    if wanted.mode is ClientTLSMode.ISTIO_MUTUAL:
+        sans = tuple(san for san in wanted.subject_alt_names if san) or mesh.sans
+        return MutualClient(wanted.sni or mesh.sni, sans, mesh.alpn)
+    # Without a name Envoy would check none: a pattern has no name of its own, the request's is used then.
+    literal = wanted.sni or ("" if host.startswith("*") else host)
+    mutual = wanted.mode is ClientTLSMode.MUTUAL
+    return FileClient(
+        sni=literal,
+        sans=wanted.subject_alt_names,
+        ca=wanted.ca_certificates or roots,
+        certificate=wanted.client_certificate if mutual else "",
+        key=wanted.private_key if mutual else "",
+        verify=not wanted.insecure_skip_verify,
+        auto_sni=not literal,
+    )
