@@ -42,14 +42,14 @@ def sources(container: Container) -> tuple[tuple[str, str], ...]:
 def environment(
     pod: Pod,
     container: Container,
-    address: str,
+    where: tuple[str, str],
     given: Mapping[str, str],
     documents: Mapping[tuple[str, str], Mapping[str, Any]],
 ) -> tuple[dict[str, str], tuple[Missing, ...]]:
     """Build the environment; `given` is what every container has, the container's own entries win.
 
-    `documents` are the objects that `sources` named. What is missing and not optional is returned, and then the
-    container must not start.
+    `where`: the pod's address and the node's. `documents` are the objects that `sources` named. What is missing and
+    not optional is returned, and then the container must not start.
     """
     env, missing = dict(given), list[Missing]()
     for entry in json.loads(container.env_from):
@@ -57,7 +57,7 @@ def environment(
         env.update({f"{entry.get('prefix', '')}{key}": value for key, value in values.items()})
         missing.extend(lacks)
     for entry in json.loads(container.env):
-        value = _value(pod, entry, address, documents)
+        value = _value(pod, entry, where, documents)
         if isinstance(value, Missing):
             missing.append(value)
         elif value is not None:
@@ -82,7 +82,7 @@ def expand(text: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(one, text)
 
 
-def field_value(pod: Pod, path: str, address: str) -> str | None:
+def field_value(pod: Pod, path: str, address: str, host: str) -> str | None:
     """A downward field's value, or None for a path that Kubernetes does not offer either."""
     if found := _SUBSCRIPT.match(path):
         table = pod.labels if found.group(1) == "labels" else pod.annotations
@@ -95,20 +95,23 @@ def field_value(pod: Pod, path: str, address: str) -> str | None:
         "spec.serviceAccountName": pod.service_account,
         "status.podIP": address,
         "status.podIPs": address,
-        "status.hostIP": address,
-        "status.hostIPs": address,
+        "status.hostIP": host,
+        "status.hostIPs": host,
     }.get(path)
 
 
 def _value(
-    pod: Pod, entry: Mapping[str, Any], address: str, documents: Mapping[tuple[str, str], Mapping[str, Any]]
+    pod: Pod,
+    entry: Mapping[str, Any],
+    where: tuple[str, str],
+    documents: Mapping[tuple[str, str], Mapping[str, Any]],
 ) -> str | Missing | None:
     origin = entry.get("valueFrom")
     if not origin:
         return str(entry.get("value") or "")
     if "fieldRef" in origin:
         path = str(origin["fieldRef"].get("fieldPath", ""))
-        value = field_value(pod, path, address)
+        value = field_value(pod, path, *where)
         return Missing(f"the field {path}") if value is None else value
     for key, plural in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
         if key in origin:

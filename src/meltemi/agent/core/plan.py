@@ -177,7 +177,8 @@ def _app(pod: Pod, place: Place, container: Container, node: Node, documents: Do
     if not container.command:
         message = "a local mesh runs commands, not images: give the container a `command`"
         return Refused(container.name, "ErrImageNeverPull", message)
-    env, missing = environment.environment(pod, container, place.address, _given(pod, node), documents)
+    where = (place.address, node.settings.host_address)
+    env, missing = environment.environment(pod, container, where, _given(pod, node), documents)
     if missing:
         message = f"not found: {', '.join(lack.what for lack in missing)}"
         return Refused(container.name, "CreateContainerConfigError", message)

@@ -52,6 +52,7 @@ class Pod:
     host_network: bool = False
     workload: str = ""
     exclude_inbound: tuple[int, ...] = ()
+    exclude_outbound: tuple[int, ...] = ()
     finished: bool = False
 
     @property
@@ -110,6 +111,7 @@ def read(document: Mapping[str, Any]) -> Pod:
         host_network=bool(spec.get("hostNetwork")),
         workload=_workload(metadata),
         exclude_inbound=_ports(annotations.get("traffic.sidecar.istio.io/excludeInboundPorts", "")),
+        exclude_outbound=_ports(annotations.get("traffic.sidecar.istio.io/excludeOutboundPorts", "")),
         finished=phase in ("Succeeded", "Failed"),
     )
 

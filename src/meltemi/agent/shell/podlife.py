@@ -1,0 +1,417 @@
+"""One pod from its binding to its end: place, proxy, app, status, and the way out.
+
+The order: namespace and address; the proxy; when it is ready, the app. On deletion the app first, then the proxy.
+After a restart of the agent everything is found as it is: equal specs touch no process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from meltemi.agent.core import environment
+from meltemi.agent.core.net import PodNetwork
+from meltemi.agent.core.plan import Place, Plan, Refused, group, log_path, plan
+from meltemi.agent.core.pod import Pod, read
+from meltemi.agent.core.status import ContainerState, Waiting, status
+from meltemi.agent.shell import keep
+from meltemi.agent.shell.admin import Admin
+from meltemi.agent.shell.container import ContainerLife
+from meltemi.agent.shell.isolation import words
+from meltemi.agent.shell.sidecar import Sidecar
+from meltemi.agent.shell.site import Site
+from meltemi.api.core.pod import POD
+from meltemi.galley.shell.kube import ApiError, Document, KubeClient, Resource, UnreachableError
+from meltemi.galley.shell.reflector import Backoff
+from meltemi.init.wire import Set, Spec, decode, encode
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.03
+REPLAN_SECONDS = 3.0
+DRAIN_SECONDS = 0.3
+"""Between a pod's leaving the endpoints and its SIGTERM: the others hear of it meanwhile."""
+NAMED = {"configmaps": "ConfigMap", "secrets": "Secret"}
+
+
+class PodLife:
+    """One pod. `update` brings new documents, `run` lives it; `run` ends when nothing of the pod is left."""
+
+    def __init__(self, document: Document, site: Site) -> None:
+        self._site = site
+        self.document = document
+        self.pod: Pod = read(document)
+        self.place: Place | None = None
+        self.sidecar: Sidecar | None = None
+        self.containers: tuple[ContainerLife, ...] = ()
+        self._status: Mapping[str, Any] = document.get("status") or {}
+        self._wake = asyncio.Event()
+        self._report = asyncio.Event()
+        self._restarts: list[tuple[str, str]] = []
+        self._failure = ""
+        self._vanished = False
+        self._begun = site.seconds()
+
+    # --- what others tell
+
+    def update(self, document: Document) -> None:
+        """Take the Pod's new document."""
+        self.document = document
+        self.pod = read(document)
+        self._status = document.get("status") or {}
+        self._stir()
+
+    def vanish(self) -> None:
+        """The Pod is no longer at the API server: end it without asking there."""
+        self._vanished = True
+        self._stir()
+
+    @property
+    def ending(self) -> bool:
+        """Whether it shall end."""
+        return self._vanished or self.pod.deleting
+
+    @property
+    def group(self) -> str:
+        """The group of its processes at init; empty before it has a place."""
+        return group(self.pod, self.place) if self.place is not None else ""
+
+    def states(self) -> tuple[ContainerState, ...]:
+        """Its containers' states now."""
+        if not self.containers:
+            waiting = Waiting("ContainerCreating", self._failure)
+            return tuple(ContainerState(container.name, waiting) for container in self.pod.containers)
+        return tuple(container.state() for container in self.containers)
+
+    def container(self, name: str = "") -> ContainerLife | None:
+        """One container by name; the first app, else the proxy, without a name."""
+        named = {life.container.name: life for life in self.containers}
+        if name:
+            return named.get(name)
+        return next((named[c.name] for c in (*self.pod.apps, *self.pod.containers) if c.name in named), None)
+
+    def _stir(self) -> None:
+        self._wake.set()
+        self._report.set()
+
+    # --- its life
+
+    async def run(self) -> None:
+        """Live it to its end. A failure on the way is told in the status, and tried again."""
+        async with asyncio.TaskGroup() as tasks:
+            reporter = tasks.create_task(self._keep_reporting())
+            backoff = Backoff(cap=10.0, first=0.2)
+            while True:
+                try:
+                    await self._live()
+                    break
+                except Exception as error:
+                    self._failure = words(error)
+                    log.exception("pod %s: %s; trying again", self.pod.key, self._failure)
+                    self._report.set()
+                    await asyncio.sleep(backoff.next())
+            reporter.cancel()
+            await self._say_farewell()
+
+    async def _live(self) -> None:
+        site, pod = self._site, self.pod
+        place = site.places.take(pod.uid)
+        self.place = place
+        path = await site.network.add_pod(_network(pod, place))
+        place = self.place = Place(place.id, place.address, path)
+        folder = site.node.layout.pod_folder(pod.namespace, pod.name)
+        async with asyncio.TaskGroup() as tasks:
+            feeding: asyncio.Task[None] | None = None
+            _claim(folder, pod.uid)
+            if pod.proxy is not None:
+                self.sidecar = Sidecar(site, pod, place)
+                feeding = tasks.create_task(self.sidecar.run())
+            self._remember(self.document)
+            try:
+                site.processes.listen(self.group, lambda _: self._stir())
+                if not pod.finished and not self.ending:
+                    await self._work(folder, place, tasks)
+                await self._until(lambda: self.ending)
+                await self._end()
+            finally:
+                site.processes.unlisten(self.group)
+                for container in self.containers:
+                    container.unfollow()
+                if feeding is not None:
+                    feeding.cancel()
+        await self._leave(folder, place)
+
+    async def _work(self, folder: str, place: Place, tasks: asyncio.TaskGroup) -> None:
+        """Start everything (or find it started), and follow it until it shall end or has ended."""
+        processes = self._site.processes
+        made = await self._planned(folder, place)
+        self.containers = self._container_lives(made, place)
+        self._failure = ""
+        present = processes.group(self.group)
+        known_good = False
+        if made.proxy is not None and not any(spec.name in present for spec in made.apps):
+            if self.sidecar is not None:
+                self.sidecar.write_bootstrap()
+            await processes.set(self.group, (made.proxy,))
+            self._report.set()
+            if not await self._proxy_ready(place):
+                return
+            known_good = True
+        await processes.set(self.group, made.specs)
+        for container in self.containers:
+            container.trust(known_good and container.container is self.pod.proxy, self._status)
+        self._follow(tasks)
+        self._report.set()
+        while not self.ending:
+            await self._pause(REPLAN_SECONDS if made.refused else None)
+            if made.refused:
+                made = await self._replanned(made, folder, place)
+            self._follow(tasks)
+            await self._restart_asked()
+            if self._apps_ended(made):
+                # A job is done when its apps are; the proxy would only keep the pod alive.
+                await processes.set(self.group, made.apps)
+                return
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await self._wake.wait()
+            self._wake.clear()
+
+    async def _pause(self, seconds: float | None) -> None:
+        """Wait until something happens, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        self._wake.clear()
+
+    def _follow(self, tasks: asyncio.TaskGroup) -> None:
+        for container in self.containers:
+            container.follow(tasks)
+
+    async def _restart_asked(self) -> None:
+        asked, self._restarts = self._restarts, []
+        for name, why in asked:
+            log.warning("pod %s: %s is restarted: %s", self.pod.key, name, why)
+            await self._site.processes.stop(name, again=True)
+
+    def _restart(self, name: str, why: str) -> None:
+        self._restarts.append((name, why))
+        self._wake.set()
+
+    def _apps_ended(self, made: Plan) -> bool:
+        apps = [container for container in self.containers if container.container in self.pod.apps]
+        return bool(made.apps) and self.pod.restart_policy != "Always" and all(app.finished for app in apps)
+
+    async def _proxy_ready(self, place: Place) -> bool:
+        """Wait until Envoy has its configuration; False if the pod shall end before."""
+        admin = Admin(self._site.network, place.id)
+        while not self.ending:
+            if await admin.ready():
+                return True
+            await asyncio.sleep(POLL_SECONDS)
+        return False
+
+    # --- the plan
+
+    async def _planned(self, folder: str, place: Place) -> Plan:
+        """Give the plan that was made when the pod was new, or make it now and keep it."""
+        content = keep.read(f"{folder}/plan.json")
+        if content is not None and (kept := _decode_plan(content, self.pod, place)) is not None:
+            return kept
+        made = plan(self.pod, place, self._site.node, await self._documents())
+        if not made.refused:
+            # What is refused for want of a ConfigMap may be there next time.
+            keep.write(f"{folder}/plan.json", encode(Set(f"{self.pod.uid} {place.address}", made.specs)))
+        return made
+
+    async def _replanned(self, made: Plan, folder: str, place: Place) -> Plan:
+        """Try again what was refused: the ConfigMap or Secret that it needs may be there by now."""
+        again = await self._planned(folder, place)
+        if again.refused == made.refused:
+            return made
+        for container in self.containers:
+            container.unfollow()
+        self.containers = self._container_lives(again, place)
+        await self._site.processes.set(self.group, again.specs)
+        self._report.set()
+        return again
+
+    async def _documents(self) -> dict[tuple[str, str], Document]:
+        found: dict[tuple[str, str], Document] = {}
+        for container in self.pod.apps:
+            for plural, name in environment.sources(container):
+                document = await _find(self._site.kube, plural, self.pod.namespace, name)
+                if document is not None:
+                    found[plural, name] = document
+        return found
+
+    def _container_lives(self, made: Plan, place: Place) -> tuple[ContainerLife, ...]:
+        specs = {spec.name.rpartition("/")[2]: spec for spec in made.specs}
+        refused: dict[str, Refused] = {refusal.container: refusal for refusal in made.refused}
+        site = self._site
+        return tuple(
+            ContainerLife(
+                container,
+                specs.get(container.name),
+                refused.get(container.name),
+                pod=place.id,
+                network=site.network,
+                processes=site.processes,
+                executor=site.executor,
+                changed=self._report.set,
+                restart=self._restart,
+            )
+            for container in self.pod.containers
+        )
+
+    # --- the end
+
+    async def _end(self) -> None:
+        """Stop the app, then the proxy, within the pod's grace; then by force."""
+        processes = self._site.processes
+        if self.place is None or not processes.group(self.group):
+            return
+        if self.pod.proxy is not None and self.pod.grace > 0:
+            await Admin(self._site.network, self.place.id).drain()
+            await asyncio.sleep(min(DRAIN_SECONDS, self.pod.grace))
+        await processes.set(self.group, ())
+        grace = 0.0 if self._vanished else float(self.pod.grace)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._until(lambda: not processes.group(self.group))
+        for name in processes.group(self.group):
+            await processes.signal(name, signal.SIGKILL)
+        async with asyncio.timeout(10.0):
+            await self._until(lambda: not processes.group(self.group))
+
+    async def _leave(self, folder: str, place: Place) -> None:
+        """Give back what the pod had: link, namespace, address, files."""
+        await self._site.network.remove_pod(place.id)
+        self._site.places.give_back(self.pod.uid)
+        await asyncio.to_thread(keep.forget, folder)
+        for container in self.pod.containers:
+            log_file = Path(log_path(self.pod, container.name, self._site.node.layout))
+            for path in (log_file, log_file.with_name(f"{log_file.name}.1")):
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+        self.place = None
+
+    async def _say_farewell(self) -> None:
+        """Delete the Pod's object for good; its absence is as well."""
+        backoff = Backoff(cap=5.0)
+        while not self._vanished:
+            try:
+                await self._site.kube.delete(
+                    POD, self.pod.namespace, self.pod.name, uid=self.pod.uid, grace_seconds=0
+                )
+            except ApiError as error:
+                if error.not_found or error.code == 409:
+                    return
+                log.warning("pod %s cannot be deleted: %s", self.pod.key, error)
+            except UnreachableError as error:
+                log.info(
+                    "pod %s is gone, and the API server is not there to be told: %s", self.pod.key, error
+                )
+            else:
+                return
+            await asyncio.sleep(backoff.next())
+
+    # --- status
+
+    async def _keep_reporting(self) -> None:
+        """Write the status whenever it is another one; only the newest counts."""
+        backoff = Backoff(cap=3.0)
+        while True:
+            await self._report.wait()
+            self._report.clear()
+            if self._vanished or self.pod.finished:
+                continue
+            wanted = self._wanted_status()
+            if not _differs(self._status, wanted):
+                continue
+            try:
+                answer = await self._site.kube.patch(
+                    POD,
+                    self.pod.namespace,
+                    self.pod.name,
+                    {"metadata": {"uid": self.pod.uid}, "status": wanted},
+                    subresource="status",
+                    field_manager="meltemi-agent",
+                )
+            except ApiError as error:
+                if error.not_found or error.code == 409:
+                    continue
+                log.warning("pod %s: the status was refused: %s", self.pod.key, error)
+                await asyncio.sleep(backoff.next())
+                self._report.set()
+            except UnreachableError:
+                await asyncio.sleep(backoff.next())
+                self._report.set()
+            else:
+                backoff.reset()
+                self._status = answer.get("status") or {}
+                self._remember(answer)
+
+    def _remember(self, document: Document) -> None:
+        """Keep the Pod as it is now: after a restart of the agent it is taken up again from there."""
+        if self.place is None:
+            return
+        folder = self._site.node.layout.pod_folder(self.pod.namespace, self.pod.name)
+        keep.write(f"{folder}/pod.json", json.dumps(document).encode())
+
+    def _wanted_status(self) -> dict[str, Any]:
+        address = self.place.address if self.place is not None else ""
+        host = self._site.node.settings.host_address
+        times = {"now": self._site.seconds(), "started": self._begun}
+        return status(self.pod, address, self.states(), self._status, host=host, **times)
+
+
+def _network(pod: Pod, place: Place) -> PodNetwork:
+    proxied = pod.proxy is not None and not pod.is_gateway
+    return PodNetwork(
+        id=place.id,
+        ip=place.address,
+        sidecar=proxied,
+        not_inbound=pod.exclude_inbound,
+        not_outbound=pod.exclude_outbound,
+        host_ports=pod.host_ports,
+    )
+
+
+def _claim(folder: str, uid: str) -> None:
+    """Make the folder this pod's: what an earlier pod of that name kept (its key above all) is not for this one."""
+    mark = f"{folder}/uid"
+    if keep.read(mark) != uid.encode():
+        keep.forget(folder)
+        keep.write(mark, uid.encode())
+
+
+def _decode_plan(content: bytes, pod: Pod, place: Place) -> Plan | None:
+    try:
+        _, message = decode(content)
+    except ValueError:
+        return None
+    if not isinstance(message, Set) or message.group != f"{pod.uid} {place.address}":
+        return None
+    proxy: Spec | None = None
+    apps: list[Spec] = []
+    for spec in message.specs:
+        if pod.proxy is not None and spec.name.endswith(f"/{pod.proxy.name}"):
+            proxy = spec
+        else:
+            apps.append(spec)
+    return Plan(proxy, tuple(apps))
+
+
+def _differs(old: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return any(old.get(key) != value for key, value in wanted.items())
+
+
+async def _find(kube: KubeClient, plural: str, namespace: str, name: str) -> Document | None:
+    return await kube.find(Resource("", "v1", plural, NAMED[plural]), namespace, name)
