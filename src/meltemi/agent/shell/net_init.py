@@ -99,7 +99,10 @@ def _folders(layout: Layout) -> None:
 
 
 class Client:
-    """The blocking client: `with Client(layout) as init: init.ask(Status())`."""
+    """The blocking client: `with Client(layout) as init: init.ask(Status())`.
+
+    Without `with`, each `ask` has a connection of its own.
+    """
 
     def __init__(self, layout: Layout, timeout: float = 10.0) -> None:
         self._layout = layout
@@ -117,6 +120,7 @@ class Client:
             self._socket.connect(self._layout.init_socket)
         except OSError as error:
             self._socket.close()
+            self._socket = None
             raise InitError(f"the mesh is not up: {error}", "meltemi up") from None
         return self
 
@@ -125,9 +129,13 @@ class Client:
     ) -> None:
         if self._socket is not None:
             self._socket.close()
+            self._socket = None
 
     def ask(self, request: Request, fds: Iterable[int] = ()) -> Reply:
         """Send one request and wait for its reply. Raises InitError on `Failed` and when init is gone."""
+        if self._socket is None:
+            with Client(self._layout, self._timeout) as once:
+                return once.ask(request, fds)
         connection = self._connected()
         self._number += 1
         try:

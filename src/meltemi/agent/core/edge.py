@@ -1,0 +1,292 @@
+"""Envoy configuration of the two edges, as JSON documents: pure.
+
+`edge-host` lives on the host's network and holds every loopback port; `edge-mesh` lives in the mesh's. Pipes (Unix
+sockets) lead from one to the other. The way out is plain TCP behind a PROXY header that says where it was going:
+half-closes, backpressure and thousands of connections then are the kernel's own, not streams of one HTTP/2 connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meltemi.agent.core.net import WAY_OUT_PORT, Addresses, Way, Ways
+
+Json = dict[str, Any]
+
+_TYPE = "type.googleapis.com/envoy"
+_TCP_PROXY = f"{_TYPE}.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_MANY = 1_000_000
+_CANDIDATES = (20_000, 10_000)
+"""First and number of the ports that a way without a number may get; below the usual ephemeral range."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeFiles:
+    """Where the edges' files and pipes are, all in one folder."""
+
+    folder: str
+
+    def bootstrap(self, edge: str) -> str:
+        """Static configuration; `edge` is `host` or `mesh`."""
+        return f"{self.folder}/{edge}.json"
+
+    def listeners(self, edge: str) -> str:
+        """Replaced by rename."""
+        return f"{self.folder}/{edge}-listeners.json"
+
+    def clusters(self, edge: str) -> str:
+        """Replaced by rename."""
+        return f"{self.folder}/{edge}-clusters.json"
+
+    def admin(self, edge: str) -> str:
+        """Admin socket."""
+        return f"{self.folder}/{edge}-admin.sock"
+
+    def endpoints(self, way: str) -> str:
+        """The pods behind a way in, replaced by rename."""
+        return f"{self.folder}/in-{_plain(way)}.json"
+
+    def pipe(self, way: str) -> str:
+        """A way in, from edge-host to edge-mesh."""
+        return f"{self.folder}/in-{_plain(way)}.sock"
+
+    @property
+    def way_out(self) -> str:
+        """From edge-mesh to edge-host."""
+        return f"{self.folder}/out.sock"
+
+
+def _plain(name: str) -> str:
+    """A name as part of a file's: distinct names stay distinct, for `-` is doubled."""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", name.replace("-", "--"))
+
+
+def bootstrap(edge: str, files: EdgeFiles, addresses: Addresses) -> Json:
+    """The static configuration of `host` or `mesh`."""
+    static: Json = _host_static(files, addresses) if edge == "host" else _mesh_static(files)
+    return {
+        "node": {"id": f"edge-{edge}", "cluster": "edge"},
+        "admin": {"address": {"pipe": {"path": files.admin(edge), "mode": 0o600}}},
+        "dynamic_resources": {
+            "lds_config": _from_file(files.listeners(edge)),
+            "cds_config": _from_file(files.clusters(edge)),
+        },
+        "static_resources": static,
+        "stats_config": {
+            "stats_matcher": {
+                "inclusion_list": {
+                    "patterns": [
+                        {"prefix": "listener_manager."},
+                        {"prefix": "cluster_manager."},
+                        {"prefix": "tcp."},
+                        {"prefix": "server."},
+                    ]
+                }
+            }
+        },
+    }
+
+
+def _from_file(path: str) -> Json:
+    return {"path_config_source": {"path": path}, "resource_api_version": "V3"}
+
+
+def _host_static(files: EdgeFiles, addresses: Addresses) -> Json:
+    """The way out: the PROXY header becomes the connection's destination; the host's own address means loopback."""
+    loopback = {
+        "name": "envoy.filters.network.set_filter_state",
+        "typed_config": {
+            "@type": f"{_TYPE}.extensions.filters.network.set_filter_state.v3.Config",
+            "on_new_connection": [
+                {
+                    "object_key": "envoy.network.transport_socket.original_dst_address",
+                    "format_string": {
+                        "text_format_source": {"inline_string": "127.0.0.1:%DOWNSTREAM_LOCAL_PORT%"}
+                    },
+                }
+            ],
+        },
+    }
+    listener = {
+        "name": "way-out",
+        "address": {"pipe": {"path": files.way_out, "mode": 0o600}},
+        "listener_filters": [
+            {
+                "name": "envoy.filters.listener.proxy_protocol",
+                "typed_config": {
+                    "@type": f"{_TYPE}.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
+                },
+            }
+        ],
+        "filter_chains": [
+            {
+                "name": "host",
+                "filter_chain_match": {"prefix_ranges": [_range(addresses.host, 32)]},
+                "filters": [loopback, _tcp_proxy("outside", "out_host")],
+            },
+            {"name": "outside", "filters": [_tcp_proxy("outside", "out")]},
+        ],
+    }
+    outside = {
+        **_cluster("outside"),
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "10s",
+        "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
+    }
+    return {"listeners": [listener], "clusters": [outside]}
+
+
+def _mesh_static(files: EdgeFiles) -> Json:
+    out = {
+        **_cluster("way-out"),
+        **_fixed("way-out", files.way_out),
+        "transport_socket": {
+            "name": "envoy.transport_sockets.upstream_proxy_protocol",
+            "typed_config": {
+                "@type": (
+                    f"{_TYPE}.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport"
+                ),
+                "config": {"version": "V2"},
+                "transport_socket": {
+                    "name": "envoy.transport_sockets.raw_buffer",
+                    "typed_config": {
+                        "@type": f"{_TYPE}.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+                    },
+                },
+            },
+        },
+    }
+    return {"clusters": [out]}
+
+
+def host_listeners(ports: Mapping[str, int], *, v6: bool) -> Json:
+    """Name of a way -> loopback port, as listeners of edge-host; on ::1 too where the host has it."""
+    loopbacks = ("127.0.0.1", "::1") if v6 else ("127.0.0.1",)
+    return _resources(
+        "config.listener.v3.Listener",
+        [
+            {
+                "name": listener_name(name, address),
+                "address": {"socket_address": {"address": address, "port_value": port}},
+                # Shared ports would let two meshes answer for each other in turns.
+                "enable_reuse_port": False,
+                "filter_chains": [{"filters": [_tcp_proxy(name, "in")]}],
+            }
+            for name, port in sorted(ports.items())
+            for address in loopbacks
+        ],
+    )
+
+
+def listener_name(way: str, address: str = "127.0.0.1") -> str:
+    """Name of a way's listener on one loopback address."""
+    return f"{way}@{address}"
+
+
+def host_clusters(ports: Mapping[str, int], files: EdgeFiles, control: Mapping[str, str]) -> Json:
+    """Each way leads to its pipe: that of `control` (the API), else one to edge-mesh."""
+    return _resources(
+        "config.cluster.v3.Cluster",
+        [{**_cluster(name), **_fixed(name, control.get(name, files.pipe(name)))} for name in sorted(ports)],
+    )
+
+
+def mesh_listeners(ways: Ways, files: EdgeFiles) -> Json:
+    """The transparent way out, with the control plane's addresses on it, and a pipe for each way in."""
+    chains: list[Json] = [
+        {
+            "name": f"{address}:{port}",
+            "filter_chain_match": {"prefix_ranges": [_range(address, 32)], "destination_port": port},
+            "filters": [_tcp_proxy(path, "control")],
+        }
+        for (address, port), path in sorted(ways.control.items())
+    ]
+    # Who calls the listener itself would be sent out and come back for ever.
+    chains.append({"name": "itself", "filter_chain_match": {"destination_port": WAY_OUT_PORT}})
+    out = {
+        "name": "way-out",
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": WAY_OUT_PORT}},
+        "listener_filters": [
+            {
+                "name": "envoy.filters.listener.original_dst",
+                "typed_config": {"@type": f"{_TYPE}.extensions.filters.listener.original_dst.v3.OriginalDst"},
+            }
+        ],
+        "filter_chains": chains,
+        "default_filter_chain": {"name": "outside", "filters": [_tcp_proxy("way-out", "out")]},
+    }
+    into = [
+        {
+            "name": name,
+            "address": {"pipe": {"path": files.pipe(name), "mode": 0o600}},
+            "filter_chains": [{"filters": [_tcp_proxy(f"in/{name}", "in")]}],
+        }
+        for name in sorted(ways.into)
+    ]
+    return _resources("config.listener.v3.Listener", [out, *into])
+
+
+def mesh_clusters(ways: Ways, files: EdgeFiles) -> Json:
+    """Pipes of the control plane, and for each way in a cluster whose endpoints come from a file of their own."""
+    control = [{**_cluster(path), **_fixed(path, path)} for path in sorted(set(ways.control.values()))]
+    into = [
+        {
+            **_cluster(f"in/{name}"),
+            "type": "EDS",
+            "eds_cluster_config": {"eds_config": _from_file(files.endpoints(name))},
+        }
+        for name in sorted(ways.into)
+    ]
+    return _resources("config.cluster.v3.Cluster", [*control, *into])
+
+
+def endpoints(name: str, way: Way) -> Json:
+    """The pods behind one way in."""
+    hosts = [
+        {"endpoint": {"address": {"socket_address": {"address": ip, "port_value": port}}}}
+        for ip, port in sorted(set(way.targets))
+    ]
+    assignment = {"cluster_name": f"in/{name}", "endpoints": [{"lb_endpoints": hosts}] if hosts else []}
+    return _resources("config.endpoint.v3.ClusterLoadAssignment", [assignment])
+
+
+def candidate(seed: int, attempt: int) -> int:
+    """A port to try for a way without a number: the same ones in the same order for the same seed."""
+    first, count = _CANDIDATES
+    return first + (seed + attempt * 7919) % count
+
+
+def _resources(kind: str, documents: list[Json]) -> Json:
+    return {"resources": [{"@type": f"{_TYPE}.{kind}", **document} for document in documents]}
+
+
+def _cluster(name: str) -> Json:
+    return {
+        "name": name,
+        "connect_timeout": "5s",
+        "circuit_breakers": {
+            "thresholds": [{"max_connections": _MANY, "max_pending_requests": _MANY, "max_requests": _MANY}]
+        },
+    }
+
+
+def _fixed(name: str, pipe: str) -> Json:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": pipe}}}}
+    return {
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+
+
+def _tcp_proxy(cluster: str, prefix: str) -> Json:
+    """A carrier ends no connection by itself, however quiet it is: `0s` is no time-out."""
+    config = {"@type": _TCP_PROXY, "stat_prefix": prefix, "cluster": cluster, "idle_timeout": "0s"}
+    return {"name": "envoy.filters.network.tcp_proxy", "typed_config": config}
+
+
+def _range(address: str, length: int) -> Json:
+    return {"address_prefix": address, "prefix_len": length}
