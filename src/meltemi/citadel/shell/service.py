@@ -12,9 +12,10 @@ import grpc
 import grpc.aio
 
 from meltemi.api.diagnostics import Diagnostic
-from meltemi.citadel.core.identity import Authenticate, Identity, Unauthenticated, bearer_token
+from meltemi.citadel.core.identity import Authenticate, Identity
 from meltemi.citadel.core.throttle import Throttle
 from meltemi.citadel.shell.authority import CertificateAuthority, Signed
+from meltemi.citadel.shell.gate import Context, Gate
 from meltemi.citadel.wire import messages
 
 _REMEMBERED = 100_000
@@ -42,7 +43,7 @@ class CertificateService:
         throttle: Throttle[Any] | None = None,
     ) -> None:
         self._authority = authority
-        self._authenticate = authenticate
+        self._gate = Gate(authenticate)
         self._clock = clock
         self._steady = steady
         self._throttle: Throttle[_Waiter] = throttle if throttle is not None else Throttle()
@@ -56,9 +57,9 @@ class CertificateService:
         )
         return grpc.method_handlers_generic_handler(messages.SERVICE, {messages.METHOD: method})
 
-    async def create_certificate(self, data: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def create_certificate(self, data: bytes, context: Context) -> bytes:
         """Answer one call; bytes in, bytes out."""
-        caller = await authenticated(context, self._authenticate)
+        caller = await self._gate.who(context)
         try:
             request = messages.decode_request(data)
         except messages.Malformed as error:
@@ -76,7 +77,7 @@ class CertificateService:
         self._remember(caller, answer)
         return messages.encode_response(answer.chain)
 
-    async def _stand_in_line(self, caller: Identity, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+    async def _stand_in_line(self, caller: Identity, context: Context) -> None:
         waiter = _Waiter()
         renewal = self._issued.get(caller, self._clock()) > self._clock()
         for turned_away in self._throttle.arrive(waiter, renewal=renewal):
@@ -113,17 +114,3 @@ class CertificateService:
         self._issued[caller] = signed.not_after
         while len(self._issued) > _REMEMBERED:
             del self._issued[next(iter(self._issued))]
-
-
-async def authenticated(
-    context: grpc.aio.ServicerContext[bytes, bytes], authenticate: Authenticate
-) -> Identity:
-    """Who calls, by the bearer token in the metadata; anyone else's call ends as UNAUTHENTICATED."""
-    header = next((value for key, value in context.invocation_metadata() or () if key == "authorization"), "")
-    try:
-        return await authenticate(
-            bearer_token(header if isinstance(header, str) else header.decode("ascii", "replace"))
-        )
-    except Unauthenticated as error:
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
-    raise AssertionError("abort raises")

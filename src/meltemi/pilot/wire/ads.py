@@ -204,6 +204,20 @@ class AdsStream(Generic[E]):
         """All types that the stream knows, in the order of pushes."""
         return tuple(self._types)
 
+    @property
+    def revision(self) -> int:
+        """How many `Changed` were told."""
+        return self._revision
+
+    @property
+    def settled(self) -> int:
+        """Up to which `Changed` the client has accepted, or refused for good, all that it asked for."""
+        asked = [state for state in self._types.values() if state.requested and state.world is not None]
+        return min((self._settled_at(state) for state in asked), default=self._revision)
+
+    def _settled_at(self, state: Subscription[E]) -> int:
+        return self._revision if self._settled(state, self._revision) else state.settled
+
     # --- events
 
     def _over_limit(self, request: Request) -> Refuse | None:

@@ -1,0 +1,1 @@
+"""Pilot at work: the engine's owner, the gRPC streams, who accepted what."""

@@ -1,0 +1,198 @@
+"""One stream of one proxy: its machine, its timers, and what is waiting to be written.
+
+Nothing is queued: per type there is at most one response on its way, and what changes meanwhile is looked up when
+that one is answered. A slow reader costs the same as a quick one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from meltemi.citadel.core.identity import Identity
+from meltemi.pilot.shell.bodies import Bodies
+from meltemi.pilot.shell.options import Options
+from meltemi.pilot.shell.worlds import HeldView, Sendable
+from meltemi.pilot.wire import messages
+from meltemi.pilot.wire.ads import (
+    Accepted,
+    AdsStream,
+    Changed,
+    Command,
+    Event,
+    Overdue,
+    Refuse,
+    Rejected,
+    Respond,
+    Steady,
+    Update,
+)
+from meltemi.pilot.wire.types import CDS
+
+
+class Ended(Exception):  # noqa: N818 - it says what the stream is
+    """The stream must end; the message is for the client."""
+
+
+class Listener(Protocol):
+    """Whom a connection tells what its proxy said."""
+
+    def accepted(self, connection: Connection, accepted: Accepted) -> None:
+        """The proxy took these."""
+        ...
+
+    def rejected(self, connection: Connection, rejected: Rejected) -> None:
+        """The proxy refused these."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end: proven (`identity`), and what it says of itself (`hint`)."""
+
+    number: int
+    identity: Identity
+    since: datetime
+
+    @property
+    def proxy(self) -> str:
+        """`pod.namespace`, as istioctl names proxies."""
+        return f"{self.identity.pod}.{self.identity.namespace}"
+
+
+class Connection:
+    """One stream; `held` is the View it is served from and may be exchanged for another."""
+
+    def __init__(
+        self, peer: Peer, held: HeldView, options: Options, bodies: Bodies, listener: Listener
+    ) -> None:
+        self.peer = peer
+        self.held = held
+        self.hint = messages.Hint()
+        self.sent: dict[str, int] = {}
+        """How many responses went out, by type."""
+        self._machine: AdsStream[Sendable] = AdsStream(options.limits)
+        self._options = options
+        self._bodies = bodies
+        self._listener = listener
+        self._outbox: deque[Respond[Sendable]] = deque()
+        self._wake = asyncio.Event()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._told = 0
+        self._marks: deque[tuple[int, int]] = deque()
+
+    @property
+    def machine(self) -> AdsStream[Sendable]:
+        """The stream's state, to be looked at."""
+        return self._machine
+
+    # --- what comes from the mesh
+
+    def tell(self, updates: tuple[Update[Sendable], ...], transaction: int) -> None:
+        """Tell what changed for this View in a transaction (nothing: the transaction did not concern it)."""
+        if updates:
+            self._marks.append((self._machine.revision + 1, transaction))
+            if len(self._marks) > 256:
+                # A proxy that answers nothing for long: fewer marks only mean that it is thought to be further behind.
+                newest, _ = self._marks.pop()
+                _, older = self._marks.pop()
+                self._marks.append((newest, older))
+        self._told = transaction
+        if updates:
+            self._feed(Changed(updates))
+
+    def move(self, held: HeldView, transaction: int) -> None:
+        """Serve from another View from now on."""
+        self.held = held
+        self.tell(held.everything(), transaction)
+
+    @property
+    def reconciled(self) -> int:
+        """Up to which transaction the proxy has all that it asked for (or refused it)."""
+        settled = self._machine.settled
+        while self._marks and self._marks[0][0] <= settled:
+            self._marks.popleft()
+        return self._marks[0][1] - 1 if self._marks else self._told
+
+    # --- what comes from the proxy
+
+    async def read(self, requests: AsyncIterable[bytes]) -> None:
+        """Take requests until the client ends the stream. Raises Ended for what nobody may send."""
+        steady = asyncio.get_running_loop().call_later(self._options.steady, self._feed, Steady())
+        self._timers.add(steady)
+        iterator = aiter(requests)
+        first = True
+        while True:
+            try:
+                async with asyncio.timeout(self._options.first_request if first else None):
+                    data = await anext(iterator)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise Ended("nothing was asked for") from error
+            first = False
+            try:
+                request, hint = messages.decode_request(data)
+            except messages.Malformed as error:
+                raise Ended(str(error)) from error
+            if hint is not None:
+                self.hint = hint
+            self._feed(request)
+
+    async def write(self, write: Callable[[bytes], object]) -> None:
+        """Write what is to be sent, for ever; `write` is awaited, and waits while the client does not read."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._outbox:
+                respond = self._outbox.popleft()
+                self.sent[respond.type] = self.sent.get(respond.type, 0) + 1
+                result = write(self._bodies.encode(respond))
+                if asyncio.iscoroutine(result):
+                    await result
+
+    def close(self) -> None:
+        """Stop all timers."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    def _feed(self, event: Event[Sendable]) -> None:
+        for command in self._machine.receive(event):
+            self._follow(command)
+
+    def _follow(self, command: Command[Sendable]) -> None:
+        match command:
+            case Respond():
+                self._outbox.append(command)
+                self._wake.set()
+                if command.type == CDS:
+                    self._expect(command)
+            case Accepted():
+                self._listener.accepted(self, command)
+            case Rejected():
+                self._listener.rejected(self, command)
+            case Refuse():
+                raise Ended(command.reason)
+
+    def _expect(self, respond: Respond[Sendable]) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers = {
+            timer for timer in self._timers if timer.when() > loop.time() and not timer.cancelled()
+        }
+        overdue = Overdue(respond.type, respond.nonce)
+        self._timers.add(loop.call_later(self._options.overdue, self._feed, overdue))
+
+    # --- what it looks like from outside
+
+    def refused(self) -> Mapping[tuple[str, str], tuple[str, str]]:
+        """What the proxy would not take: (type, name) to (version, its words)."""
+        return {
+            (type_url, name): (refusal.version, refusal.reason)
+            for type_url in self._machine.types
+            for name, refusal in self._machine.state(type_url).rejected.items()
+        }

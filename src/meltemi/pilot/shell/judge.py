@@ -1,0 +1,165 @@
+"""Who is wrong when a proxy refuses a resource: `envoy --mode validate` decides.
+
+A resource that Envoy itself calls invalid is nobody's to use, and is withdrawn from all. One that passes was refused
+for what that one proxy is or has: only it is concerned. When the judge cannot tell, nobody else is touched either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from envoy.config.bootstrap.v3 import bootstrap_pb2
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import address_pb2, config_source_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from google.protobuf import any_pb2, wrappers_pb2
+from google.protobuf.message import DecodeError, Message
+
+from meltemi.envoy import names
+from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`condemned`: invalid for everyone. `reason` in Envoy's words."""
+
+    condemned: bool
+    reason: str = ""
+
+
+INNOCENT: Final = Verdict(condemned=False)
+
+Judge = Callable[[str, str, bytes], Awaitable[Verdict]]
+"""Type URL, name and encoded message to a verdict."""
+
+
+async def nothing_condemned(_type_url: str, _name: str, _message: bytes) -> Verdict:
+    """Judge nobody: where there is no Envoy to ask, a refusal concerns only who refused."""
+    return INNOCENT
+
+
+class EnvoyJudge:
+    """Asks an Envoy binary, one resource at a time. `timeout` in seconds."""
+
+    def __init__(self, binary: str, *, timeout: float = 10.0) -> None:
+        self._binary = binary
+        self._timeout = timeout
+        self._one = asyncio.Semaphore(1)
+
+    async def __call__(self, type_url: str, name: str, message: bytes) -> Verdict:
+        """Judge a resource."""
+        try:
+            bootstrap = bootstrap_with(type_url, name, message)
+        except DecodeError:
+            return Verdict(condemned=True, reason=f"{name} is not a message of its type")
+        if bootstrap is None:
+            return INNOCENT
+        async with self._one:
+            return await self._ask(bootstrap)
+
+    async def _ask(self, bootstrap: bytes) -> Verdict:
+        with tempfile.TemporaryDirectory(prefix="meltemi-judge-") as folder:
+            file = Path(folder) / "bootstrap.pb"
+            file.write_bytes(bootstrap)
+            arguments = ("--mode", "validate", "-c", str(file), "--concurrency", "1", "--disable-hot-restart")
+            process = await asyncio.create_subprocess_exec(
+                self._binary,
+                *arguments,
+                "--log-level",
+                "error",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            try:
+                async with asyncio.timeout(self._timeout):
+                    _, told = await process.communicate()
+            except TimeoutError:
+                return INNOCENT
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            return verdict(process.returncode or 0, told.decode(errors="replace"))
+
+
+def verdict(status: int, told: str) -> Verdict:
+    """Read what a validating Envoy said. Only an error about the configuration condemns."""
+    found = re.search(r"error initializing configuration '[^']*': *(.*)", told, re.DOTALL)
+    if status == 0 or found is None:
+        return INNOCENT
+    # One line: Envoy prints its log right behind the message.
+    reason = re.split(r"\n(?=\[|$)", found.group(1).strip())[0].strip()
+    # What the proxy has in its bootstrap, this Envoy has not: that says nothing about the resource.
+    if re.search(r"[Uu]nknown (static |gRPC )?(service )?cluster", reason):
+        return INNOCENT
+    return Verdict(condemned=True, reason=reason)
+
+
+def bootstrap_with(type_url: str, name: str, message: bytes) -> bytes | None:
+    """Encode a bootstrap that holds just this resource; None for a type that has no static place.
+
+    Raises DecodeError for bytes that are no message of the type.
+    """
+    bootstrap = bootstrap_pb2.Bootstrap()
+    bootstrap.node.id = "judge"
+    bootstrap.node.cluster = "judge"
+    ads = bootstrap.dynamic_resources.ads_config
+    ads.api_type = config_source_pb2.ApiConfigSource.DELTA_GRPC
+    ads.transport_api_version = config_source_pb2.V3
+    ads.grpc_services.add().envoy_grpc.cluster_name = names.XDS_CLUSTER
+    static = bootstrap.static_resources
+    for known in (names.XDS_CLUSTER, names.SDS_CLUSTER):
+        if known != name:
+            static.clusters.append(cluster_pb2.Cluster(name=known, type=cluster_pb2.Cluster.STATIC))
+    match type_url:
+        case t if t == CDS:
+            static.clusters.append(cluster_pb2.Cluster.FromString(message))
+        case t if t == LDS:
+            static.listeners.append(listener_pb2.Listener.FromString(message))
+        case t if t == EDS:
+            assignment = endpoint_pb2.ClusterLoadAssignment.FromString(message)
+            cluster = cluster_pb2.Cluster(
+                name=name, type=cluster_pb2.Cluster.STATIC, load_assignment=assignment
+            )
+            static.clusters.append(cluster)
+        case t if t == RDS:
+            routes = route_pb2.RouteConfiguration.FromString(message)
+            # Its clusters come by CDS.
+            routes.validate_clusters.CopyFrom(wrappers_pb2.BoolValue(value=False))
+            static.listeners.append(_serving(routes))
+        case _:
+            return None
+    return bootstrap.SerializeToString()
+
+
+def _serving(routes: route_pb2.RouteConfiguration) -> listener_pb2.Listener:
+    router = hcm_pb2.HttpFilter(name="envoy.filters.http.router", typed_config=_any(router_pb2.Router()))
+    manager = hcm_pb2.HttpConnectionManager(stat_prefix="judge", route_config=routes, http_filters=[router])
+    chain = listener_components_pb2.FilterChain(
+        filters=[
+            listener_components_pb2.Filter(
+                name="envoy.filters.network.http_connection_manager", typed_config=_any(manager)
+            )
+        ]
+    )
+    socket = address_pb2.SocketAddress(address="127.0.0.1", port_value=1)
+    return listener_pb2.Listener(
+        name="judge", address=address_pb2.Address(socket_address=socket), filter_chains=[chain]
+    )
+
+
+def _any(message: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

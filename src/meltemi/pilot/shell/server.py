@@ -1,0 +1,358 @@
+"""`PilotServer`: the owner of the engine. Changes of facts in, pushes out, verdicts back in.
+
+    pilot = PilotServer(Engine(), authenticate, steady=time.monotonic, clock=now)
+    server = GrpcServer([pilot.handler()], pilot.options, unix=[path])
+    tasks.create_task(pilot.run())
+    pilot.submit(changes)             # or: await pilot.apply(changes)
+
+One task (`run`) applies, refreshes and pushes: facts stand still while it refreshes, and it gives the loop away every
+few milliseconds. What a proxy refuses is judged off the loop (`judge`); what the judge condemns becomes facts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Final
+
+import grpc
+
+from meltemi.citadel.core.identity import Authenticate, Identity
+from meltemi.model.facts import NACK, PODS
+from meltemi.model.proxies import view_of
+from meltemi.model.views import View
+from meltemi.pilot.core.push import Shared
+from meltemi.pilot.core.resource import Roots
+from meltemi.pilot.core.roots import roots
+from meltemi.pilot.shell.bodies import Bodies
+from meltemi.pilot.shell.connection import Connection, Peer
+from meltemi.pilot.shell.judge import Judge, nothing_condemned
+from meltemi.pilot.shell.options import Options
+from meltemi.pilot.shell.progress import ProgressBook
+from meltemi.pilot.shell.quarantine import Quarantine
+from meltemi.pilot.shell.service import DeltaService, Refused
+from meltemi.pilot.shell.worlds import HeldView, Sendables, origins_of
+from meltemi.pilot.wire.ads import Accepted, Rejected
+from meltemi.pilot.wire.debounce import Debounce
+from meltemi.query import Change, Db, Engine, Failure, RootChange
+
+_log = logging.getLogger(__name__)
+
+_POD_POLL: Final = 0.25
+
+ViewOf = Callable[[Db, str, str], View | None]
+RootsOf = Callable[[Db, View], Roots]
+
+
+class PilotServer:
+    """See the module. `steady` is a monotonic clock in seconds, `clock` the wall clock in UTC."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        authenticate: Authenticate,
+        *,
+        steady: Callable[[], float],
+        clock: Callable[[], datetime],
+        judge: Judge = nothing_condemned,
+        options: Options | None = None,
+        view_query: ViewOf = view_of,
+        roots_query: RootsOf = roots,
+    ) -> None:
+        self.engine = engine
+        self.options = options if options is not None else Options()
+        self.progress = ProgressBook(self)
+        """How far objects have come: `Reconciled` n of m."""
+        self._steady = steady
+        self._clock = clock
+        self._view_query = view_query
+        self._roots_query = roots_query
+        self._service = DeltaService(self, authenticate, self.options)
+        self.quarantine = Quarantine(judge, self.submit)
+        """What is withdrawn from all proxies."""
+        self._debounce = Debounce(self.options.quiet, self.options.longest)
+        self._changes: list[Change[Any]] = []
+        self._wake = asyncio.Event()
+        self._applied = asyncio.Condition()
+        self._submitted = 0
+        self._done = 0
+        self._transaction = 0
+        self._sendables = Sendables()
+        self._bodies = Bodies()
+        self._numbers = itertools.count(1)
+        self._views: dict[View, HeldView] = {}
+        self._pods: dict[tuple[str, str], _PodStreams] = {}
+        self._urgent = False
+        self._frozen = False
+        self.views_changed = 0
+        """How often a View or a Pod came or went: what depends on an object is another matter then."""
+
+    # --- what the daemon uses
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The gRPC handler of delta ADS."""
+        return self._service.handler()
+
+    def submit(self, changes: Iterable[Change[Any]]) -> int:
+        """Take changes of facts; they are applied soon, together with others. Returns a ticket for `applied`."""
+        self._changes.extend(changes)
+        self._submitted += 1
+        self._debounce.changed(self._steady())
+        self._wake.set()
+        return self._submitted
+
+    async def apply(self, changes: Iterable[Change[Any]]) -> int:
+        """Take changes and wait until they are applied and on their way; returns the transaction's number."""
+        return await self.applied(self.submit(changes))
+
+    async def applied(self, ticket: int) -> int:
+        """Wait until what the ticket stands for is applied and on its way to the proxies."""
+        async with self._applied:
+            await self._applied.wait_for(lambda: self._done >= ticket)
+        return self._transaction
+
+    async def run(self) -> None:
+        """Apply, refresh and push, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.quarantine.run())
+            while True:
+                await self._turn(apply=await self._wait())
+
+    @property
+    def transaction(self) -> int:
+        """The number of the last transaction whose pushes are on their way."""
+        return self._transaction
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All streams, the oldest first."""
+        found = [each for streams in self._pods.values() for each in streams.connections]
+        return tuple(sorted(found, key=lambda each: each.peer.number))
+
+    @property
+    def failures(self) -> tuple[tuple[View, Failure], ...]:
+        """Views whose translation raised: they keep what they had."""
+        return tuple((view, held.failure) for view, held in self._views.items() if held.failure is not None)
+
+    # --- the turn of the engine
+
+    async def _wait(self) -> bool:
+        """Wait for something to do; says whether facts are to be applied, or only new roots to be made."""
+        while True:
+            due = self._debounce.due()
+            now = self._steady()
+            if due is not None and due <= now:
+                return True
+            if self._urgent:
+                return False
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if due is None else due - now):
+                    await self._wake.wait()
+
+    async def _turn(self, *, apply: bool) -> None:
+        self._urgent = False
+        self._let_go_of_idle_views()
+        changes: list[Change[Any]] = []
+        ticket = self._done
+        if apply:
+            changes, self._changes = self._changes, []
+            ticket = self._submitted
+            self._debounce.fired(self._steady())
+            self.engine.apply(changes)
+        found = await self._refresh()
+        if apply:
+            self._transaction += 1
+            self.progress.applied(changes, self._transaction)
+            self.quarantine.forget(lambda namespace, name: not self.engine.affects(NACK, namespace, name))
+        self._push(found, self._transaction)
+        async with self._applied:
+            self._done = ticket
+            self._applied.notify_all()
+
+    async def _refresh(self) -> list[RootChange]:
+        found: list[RootChange] = []
+        began = self._steady()
+        sliced = False
+        if not self._frozen:
+            # The default collector doubles the time of a cold start (`reference`: engine).
+            gc.disable()
+        try:
+            for change in self.engine.slices():
+                if change is not None:
+                    found.append(change)
+                if self._steady() - began > self.options.slice:
+                    sliced = True
+                    await asyncio.sleep(0)
+                    began = self._steady()
+        finally:
+            gc.enable()
+        if sliced and not self._frozen:
+            # What a cold start leaves stays for long: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            self._frozen = True
+        return found
+
+    def _push(self, changes: list[RootChange], transaction: int) -> None:
+        shared = Shared()
+        self._bodies.clear()
+        updates = {}
+        for change in changes:
+            if change.function is self._roots_query and change.args[0] in self._views:
+                held = self._views[change.args[0]]
+                updates[held.view] = held.take(change.new, shared)
+                if isinstance(change.new, Failure):
+                    _log.error("translation failed for %s: %s", held.view, change.new)
+        for streams in list(self._pods.values()):
+            for connection in streams.connections:
+                connection.tell(updates.get(connection.held.view, ()), transaction)
+        for change in changes:
+            if change.function is self._view_query:
+                self._pod_has_view(change.args[0], change.args[1], change.new, transaction)
+        asyncio.get_running_loop().call_later(1.0, self._bodies.clear)
+        self.progress.moved()
+
+    # --- streams
+
+    async def enter(self, identity: Identity) -> Connection:
+        """Let a stream in, as soon as its Pod is known."""
+        if not identity.pod:
+            raise Refused(grpc.StatusCode.PERMISSION_DENIED, "the token is not bound to a Pod")
+        if len(self.connections) >= self.options.connections:
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many proxies are connected")
+        key = (identity.namespace, identity.pod)
+        streams = self._pods.get(key)
+        if streams is None:
+            streams = self._pods[key] = _PodStreams()
+            self.engine.hold(self._view_query, *key)
+            self._nudge()
+        if streams.entering + len(streams.connections) >= self.options.connections_per_pod:
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, f"pod {identity.pod} has too many streams")
+        streams.entering += 1
+        try:
+            view = await self._view_for(identity, streams)
+            return self._connect(identity, view, streams)
+        finally:
+            streams.entering -= 1
+            self._forget_pod_if_unused(key)
+
+    def _connect(self, identity: Identity, view: View, streams: _PodStreams) -> Connection:
+        peer = Peer(next(self._numbers), identity, self._clock())
+        connection = Connection(peer, self._held(view), self.options, self._bodies, self)
+        streams.connections.append(connection)
+        connection.move(connection.held, self._transaction)
+        self.progress.moved()
+        return connection
+
+    def leave(self, connection: Connection) -> None:
+        """A stream has ended; what its View needs is kept for a while."""
+        key = (connection.peer.identity.namespace, connection.peer.identity.pod)
+        streams = self._pods[key]
+        streams.connections.remove(connection)
+        self._unuse(connection.held)
+        self._forget_pod_if_unused(key)
+        self.progress.moved()
+
+    async def _view_for(self, identity: Identity, streams: _PodStreams) -> View:
+        try:
+            async with asyncio.timeout(self.options.pod_wait):
+                while (view := streams.view) is None or not self._is_this_pod(identity):
+                    # A Pod that was made anew may have the View of the old one: that is no change to be told.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_POD_POLL):
+                            await streams.known.wait()
+                            streams.known.clear()
+        except TimeoutError:
+            where = f"{identity.namespace}/{identity.pod}"
+            raise Refused(grpc.StatusCode.UNAVAILABLE, f"pod {where} is not known yet") from None
+        return view
+
+    def _is_this_pod(self, identity: Identity) -> bool:
+        pod = self.engine.fact(PODS, identity.namespace, identity.pod)
+        if pod is None:
+            return False
+        return not identity.pod_uid or not pod.uid or pod.uid == identity.pod_uid
+
+    def _pod_has_view(self, namespace: str, pod: str, view: object, transaction: int) -> None:
+        streams = self._pods.get((namespace, pod))
+        # A Pod that is gone, or whose labels cannot be read, keeps what its proxy was last: traffic goes on.
+        if streams is None or not isinstance(view, View):
+            return
+        streams.view = view
+        streams.known.set()
+        for connection in streams.connections:
+            if connection.held.view != view:
+                self._unuse(connection.held)
+                connection.move(self._held(view), transaction)
+
+    def _held(self, view: View) -> HeldView:
+        held = self._views.get(view)
+        if held is None:
+            held = self._views[view] = HeldView(view, self._sendables)
+            self.engine.hold(self._roots_query, view)
+            self._nudge()
+        held.streams += 1
+        held.idle_since = None
+        return held
+
+    def _unuse(self, held: HeldView) -> None:
+        held.streams -= 1
+        if held.streams == 0:
+            held.idle_since = self._steady()
+
+    def _let_go_of_idle_views(self) -> None:
+        oldest = self._steady() - self.options.linger
+        for view, held in list(self._views.items()):
+            if held.idle_since is not None and held.idle_since < oldest:
+                del self._views[view]
+                self.views_changed += 1
+                self.engine.release(self._roots_query, view)
+
+    def _forget_pod_if_unused(self, key: tuple[str, str]) -> None:
+        streams = self._pods.get(key)
+        if streams is not None and not streams.connections and not streams.entering:
+            del self._pods[key]
+            self.engine.release(self._view_query, *key)
+
+    def _nudge(self) -> None:
+        """A root is new: refresh now, though no fact has changed."""
+        self.views_changed += 1
+        self._urgent = True
+        self._wake.set()
+
+    # --- what proxies say
+
+    def accepted(self, connection: Connection, accepted: Accepted) -> None:
+        """A proxy took resources."""
+        world = connection.held.worlds.get(accepted.type)
+        if world is not None:
+            world.accepted(accepted.versions)
+        self.progress.moved()
+
+    def rejected(self, connection: Connection, rejected: Rejected) -> None:
+        """A proxy refused resources: only it is concerned, until the judge says otherwise."""
+        _log.warning("%s refused %s: %s", connection.peer.proxy, ", ".join(rejected.names), rejected.reason)
+        world = connection.held.worlds.get(rejected.type)
+        if world is not None:
+            self.quarantine.accuse(connection.held.view.envoy_version, world, rejected)
+            sendables = (world.wanted.get(name) for name in rejected.names)
+            self.progress.refused(
+                origin for each in sendables if each is not None for origin in origins_of(each.item)
+            )
+        self.progress.moved()
+
+
+class _PodStreams:
+    """The streams of one pod, and its View as soon as it is known."""
+
+    def __init__(self, view: View | None = None) -> None:
+        self.view = view
+        self.known = asyncio.Event()
+        self.connections: list[Connection] = []
+        self.entering = 0

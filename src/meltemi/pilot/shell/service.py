@@ -1,0 +1,87 @@
+"""The gRPC face of Pilot: `AggregatedDiscoveryService/DeltaAggregatedResources`, bytes in and bytes out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Awaitable, Callable
+from typing import Final, Protocol
+
+import grpc
+import grpc.aio
+
+from meltemi.citadel.core.identity import Authenticate, Identity
+from meltemi.citadel.shell.gate import Context, Gate
+from meltemi.pilot.shell.connection import Connection, Ended
+from meltemi.pilot.shell.options import Options
+
+_log = logging.getLogger(__name__)
+
+SERVICE: Final = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+DELTA: Final = "DeltaAggregatedResources"
+
+
+class Refused(Exception):  # noqa: N818 - it says what the call is
+    """A caller is known, but gets no stream."""
+
+    def __init__(self, status: grpc.StatusCode, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Desk(Protocol):
+    """Where streams are let in and out."""
+
+    async def enter(self, identity: Identity) -> Connection:
+        """Let a stream in, bound to the View of its pod. Raises Refused."""
+        ...
+
+    def leave(self, connection: Connection) -> None:
+        """A stream has ended."""
+        ...
+
+
+class DeltaService:
+    """Serves delta streams. A stream without a valid token is UNAUTHENTICATED before a byte of it is read."""
+
+    def __init__(self, desk: Desk, authenticate: Authenticate, options: Options) -> None:
+        self._desk = desk
+        self._gate = Gate(authenticate, timeout=options.authentication, at_once=options.authenticating)
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The handler to give to a gRPC server."""
+        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self.delta)
+        return grpc.method_handlers_generic_handler(SERVICE, {DELTA: method})
+
+    async def delta(self, requests: AsyncIterable[bytes], context: Context) -> None:
+        """Serve one stream until either side ends it."""
+        identity = await self._gate.who(context)
+        try:
+            connection = await self._desk.enter(identity)
+        except Refused as refused:
+            await context.abort(refused.status, str(refused))
+        try:
+            await self._serve(connection, requests, context.write)
+        except Ended as ended:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(ended))
+        finally:
+            connection.close()
+            self._desk.leave(connection)
+
+    async def _serve(
+        self,
+        connection: Connection,
+        requests: AsyncIterable[bytes],
+        write: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(connection.write(write))
+                await connection.read(requests)
+                writer.cancel()
+        except* Ended as group:
+            raise group.exceptions[0] from None
+        except* (grpc.aio.UsageError, grpc.aio.AioRpcError, grpc.RpcError) as group:
+            _log.debug(
+                "%s went while something was being written: %s", connection.peer.proxy, group.exceptions[0]
+            )
