@@ -8,8 +8,8 @@ from enum import Enum
 from meltemi.api.declare import field
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Column, Kind
-from meltemi.api.networking.selector import WorkloadSelector
 from meltemi.api.networking.virtual_service import PortSelector
+from meltemi.api.selector import LabelSelector
 from meltemi.api.values import EMPTY, Map
 
 
@@ -305,7 +305,7 @@ class DestinationRule:
     traffic_policy: TrafficPolicy | None = field("Settings for all of the host.", None)
     subsets: tuple[Subset, ...] = field("Named parts of the host.", ())
     export_to: tuple[str, ...] = field("Namespaces that see it: `.` its own, `*` all, `~` none.", ())
-    workload_selector: WorkloadSelector | None = field("Calling workloads it is for; all if not given.", None)
+    workload_selector: LabelSelector | None = field("Calling workloads it is for; all if not given.", None)
 
 
 DESTINATION_RULE: Kind[DestinationRule] = Kind(

@@ -7,6 +7,7 @@ from enum import Enum
 
 from meltemi.api.declare import field
 from meltemi.api.kind import Column, Kind
+from meltemi.api.selector import LabelSelector
 from meltemi.api.values import EMPTY, Map
 
 
@@ -17,15 +18,6 @@ class MutualTLSMode(Enum):
     DISABLE = 1
     PERMISSIVE = 2
     STRICT = 3
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSelector:
-    """Workloads by label, as `type.istio.io` has it; no pair selects every workload in reach."""
-
-    match_labels: Map[str] = field(
-        "Labels the workload must bear.", EMPTY, max_items=4096, items_max_length=63
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +33,9 @@ class PeerAuthentication:
 
     selector: LabelSelector | None = field("Workloads it is for; all of the namespace if not given.", None)
     mtls: MutualTLS | None = field("For all ports; asks the wider policy if not given.", None)
-    port_level_mtls: Map[MutualTLS] = field("For single ports of the workload, by number.", EMPTY)
+    port_level_mtls: Map[MutualTLS] = field(
+        "For single ports of the workload, by number.", EMPTY, min_items=1
+    )
 
 
 PEER_AUTHENTICATION: Kind[PeerAuthentication] = Kind(

@@ -13,12 +13,8 @@ from meltemi.api.core.pod import PodStatus as Reported
 from meltemi.api.decode import decode, decode_lenient, decode_status, decode_value
 from meltemi.api.diagnostics import Diagnostic, Level
 from meltemi.api.kind import Kind, Object
-from meltemi.api.security.peer_authentication import (
-    LabelSelector,
-    MutualTLS,
-    MutualTLSMode,
-    PeerAuthentication,
-)
+from meltemi.api.security.peer_authentication import MutualTLS, MutualTLSMode, PeerAuthentication
+from meltemi.api.selector import LabelSelector
 from meltemi.galley.validate import validate
 from meltemi.model.facts import POD_STATUS, PodStatus
 from meltemi.query import Change, FactKind
