@@ -83,15 +83,15 @@ def _conflicts(found: Findings, at: At, route: HTTPRoute, *, delegate: bool) -> 
                 found.error((*at, name), f"a route that delegates must not specify {name}")
         return
     answers = {"redirect": route.redirect, "directResponse": route.direct_response}
-    given = [name for name, answer in answers.items() if answer is not None]
-    if len(given) > 1:
-        found.error((*at, given[1]), "an HTTP route cannot contain both redirect and directResponse")
+    chosen = [name for name, answer in answers.items() if answer is not None]
+    if len(chosen) > 1:
+        found.error((*at, chosen[1]), "an HTTP route cannot contain both redirect and directResponse")
     others = {"route": route.route, "fault": route.fault, "rewrite": route.rewrite}
-    for answer in given:
+    for one in chosen:
         for name, other in others.items():
             if other:
-                found.error((*at, name), f"an HTTP route cannot contain both {name} and {answer}")
-    if not given and not route.route:
+                found.error((*at, name), f"an HTTP route cannot contain both {name} and {one}")
+    if not chosen and not route.route:
         found.error((*at, "route"), "HTTP route, redirect or directResponse is required")
 
 
