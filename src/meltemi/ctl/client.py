@@ -179,23 +179,27 @@ class Client:
         finally:
             connection.close()
 
-    def upgrade(
-        self, path: str, query: Mapping[str, str] | None, headers: Mapping[str, str]
-    ) -> socket.socket:
+    def upgrade(self, path: str, query: Mapping[str, str] | None, protocol: str) -> socket.socket:
         """Ask for another protocol on a new connection and hand its socket over after 101."""
         connection = self._open(self.timeout)
+        headers = {
+            "Host": "localhost",
+            "Connection": "Upgrade",
+            "Upgrade": protocol,
+            **self._headers(None, JSON, JSON),
+        }
+        lines = [
+            f"GET {_target(path, query)} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        taken, connection.sock = connection.sock, None
         try:
-            connection.request(
-                "GET", _target(path, query), headers={**self._headers(None, JSON, JSON), **headers}
-            )
-            answer = connection.getresponse()
-            if answer.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
-                raise api_error(answer.status, answer.read())
-            taken = connection.sock
-            connection.sock = None
-        finally:
-            connection.close()
-        taken.settimeout(None)
+            taken.sendall("\r\n".join([*lines, "", ""]).encode())
+            _expect_switch(taken)
+            taken.settimeout(None)
+        except BaseException:
+            taken.close()
+            raise
         return taken
 
     def close(self) -> None:
@@ -322,3 +326,33 @@ def api_error(code: int, body: bytes) -> ApiError:
     if code == http.HTTPStatus.UNAUTHORIZED and not status.get("message"):
         status["message"] = "the API server does not know this token."
     return ApiError(code, status)
+
+
+def _expect_switch(taken: socket.socket) -> None:
+    code, length = _read_head(taken)
+    if code != http.HTTPStatus.SWITCHING_PROTOCOLS:
+        raise api_error(code, _read_exactly(taken, min(length, 1 << 20)))
+
+
+def _read_head(taken: socket.socket) -> tuple[int, int]:
+    """Read an answer's head and not a byte more; give its status and Content-Length."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and len(head) < 1 << 16:
+        byte = taken.recv(1)
+        if not byte:
+            raise CtlError("the connection ended before an answer came.")
+        head += byte
+    first, *fields = head.decode("latin-1").split("\r\n")
+    words = first.split(" ", 2)
+    lengths = [field.partition(":")[2] for field in fields if field.lower().startswith("content-length:")]
+    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0, int(lengths[0]) if lengths else 0
+
+
+def _read_exactly(taken: socket.socket, count: int) -> bytes:
+    body = b""
+    while len(body) < count:
+        more = taken.recv(count - len(body))
+        if not more:
+            break
+        body += more
+    return body

@@ -88,53 +88,64 @@ def _setter(field: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     return put
 
 
-def common(command: F) -> F:
-    """Give a command the global options; they land in the Invocation, not in the function's arguments."""
-    options = (
-        click.option(
-            "-n",
-            "--namespace",
-            metavar="NS",
+def _options() -> dict[str, Callable[[F], F]]:
+    """Declare the global options by the field of Invocation that each sets."""
+
+    def option(
+        field: str, *names: str, metavar: str, text: str, envvar: str | None = None
+    ) -> Callable[[F], F]:
+        return click.option(
+            *names,
+            field,
+            metavar=metavar,
+            envvar=envvar,
             expose_value=False,
-            callback=_setter("namespace"),
-            help="Namespace to work in.",
-        ),
-        click.option(
+            callback=_setter(field),
+            help=text,
+        )
+
+    return {
+        "namespace": option("namespace", "-n", "--namespace", metavar="NS", text="Namespace to work in."),
+        "istio_namespace": option(
+            "istio_namespace",
             "-i",
             "--istioNamespace",
-            "istio_namespace",
             metavar="NS",
-            expose_value=False,
-            callback=_setter("istio_namespace"),
-            help="Namespace of the control plane.  [istio-system]",
+            text="Namespace of the control plane.  [istio-system]",
         ),
-        click.option(
+        "mesh": option(
+            "mesh",
             "--mesh",
             metavar="NAME",
             envvar="MELTEMI_MESH",
-            expose_value=False,
-            callback=_setter("mesh"),
-            help="Which local mesh.  [default; $MELTEMI_MESH]",
+            text="Which local mesh.  [default; $MELTEMI_MESH]",
         ),
-        click.option(
+        "kubeconfig": option(
+            "kubeconfig",
             "-c",
             "--kubeconfig",
             metavar="FILE",
-            expose_value=False,
-            callback=_setter("kubeconfig"),
-            help="Speak to the cluster of this kubeconfig instead of a local mesh.",
+            text="Speak to the cluster of this kubeconfig instead of a local mesh.",
         ),
-        click.option(
-            "--context",
-            metavar="NAME",
-            expose_value=False,
-            callback=_setter("context"),
-            help="Which context of the kubeconfig.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+        "context": option("context", "--context", metavar="NAME", text="Which context of the kubeconfig."),
+    }
+
+
+def common(command: F) -> F:
+    """Give a command the global options; they land in the Invocation, not in the function's arguments."""
+    return common_but()(command)
+
+
+def common_but(*fields: str) -> Callable[[F], F]:
+    """Like `common`, without those whose letters the command needs for what users expect there, such as `exec -i`."""
+
+    def give(command: F) -> F:
+        for field, option in reversed(_options().items()):
+            if field not in fields:
+                command = option(command)
+        return command
+
+    return give
 
 
 invocation = click.make_pass_decorator(Invocation, ensure=True)
