@@ -1,1 +1,0 @@
-"""The one page that wires every process; see ARCHITECTURE.md."""

@@ -1,0 +1,40 @@
+"""Start one process of the mesh: `python -m meltemi.daemon ROLE RUN STATE`, ROLE being `daemon` or `agent`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from meltemi.daemon import processes
+from meltemi.init.core import Layout
+
+
+async def run(role: str, layout: Layout) -> None:
+    """Run a process until SIGTERM or SIGINT."""
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: task.cancel() if task else None)
+    await processes.ROLES[role](layout)
+
+
+def main(argv: list[str]) -> int:
+    """Parse the command line and run; 0 when it was told to end."""
+    if len(argv) != 3 or argv[0] not in processes.ROLES:
+        print(f"usage: python -m meltemi.daemon {'|'.join(processes.ROLES)} RUN STATE", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    role, *folders = argv
+    try:
+        uvloop.run(run(role, Layout(*folders)))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,258 @@
+"""One function per process, with every long task in start order; `ROLES` names them.
+
+The control plane reads everything through the API, over its own socket, as it would on a cluster:
+
+    apiserver <- kubectl, ctl, agent, and the daemon itself
+        |  watch
+    galley.feed -> facts -> PilotServer (engine, ADS) -> agents -> Envoys
+        |                        |
+    controllers            StatusWriter -> apiserver
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from meltemi.addons import local
+from meltemi.api import registry
+from meltemi.api.kind import Kind
+from meltemi.apiserver.core import users
+from meltemi.apiserver.core.hooks import Hooks
+from meltemi.apiserver.shell.authn import Authenticator
+from meltemi.apiserver.shell.keys import FileKeys
+from meltemi.apiserver.shell.server import ApiServer
+from meltemi.apiserver.shell.store import Store
+from meltemi.citadel.core.identity import Identity, Unauthenticated
+from meltemi.citadel.shell.authority import CertificateAuthority
+from meltemi.citadel.shell.service import CertificateService
+from meltemi.citadel.shell.storage import FolderStorage
+from meltemi.citadel.shell.tls import API_NAMES, ServerCertificate, open_api_authority
+from meltemi.controllers.core.settings import Settings as ControllerSettings
+from meltemi.controllers.shell.run import run as run_controllers
+from meltemi.daemon import admission, routes
+from meltemi.daemon.specs import NODE, envoy_binary
+from meltemi.daemon.status import StatusWriter
+from meltemi.galley.shell.feed import Feed
+from meltemi.galley.shell.kube import ApiError, KubeClient, UnreachableError
+from meltemi.init.core import Layout
+from meltemi.injector.core.inject import Settings as InjectorSettings
+from meltemi.pilot.shell.grpc_server import GrpcServer
+from meltemi.pilot.shell.judge import EnvoyJudge
+from meltemi.pilot.shell.server import PilotServer
+from meltemi.query import Change, Engine
+
+_log = logging.getLogger(__name__)
+
+FED = (
+    "namespaces",
+    "services",
+    "endpointslices.discovery.k8s.io",
+    "pods",
+    "serviceaccounts",
+    "secrets",
+    "virtualservices.networking.istio.io",
+    "destinationrules.networking.istio.io",
+    "gateways.networking.istio.io",
+    "serviceentries.networking.istio.io",
+    "peerauthentications.security.istio.io",
+)
+"""The kinds whose objects are facts."""
+
+REPORTED = tuple(resource for resource in FED if resource.endswith(".istio.io"))
+"""The kinds whose objects bear the condition `Reconciled`."""
+
+
+def now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)
+
+
+def stamp() -> str:
+    """The wall clock as Kubernetes writes it."""
+    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def daemon(layout: Layout) -> None:
+    """Run the control plane: API server, controllers, Galley, Pilot, Citadel, in that order."""
+    authority = CertificateAuthority.open(FolderStorage(layout.ca_folder), clock=now)
+    api_authority = open_api_authority(layout.ca_folder, clock=now)
+    certificate = ServerCertificate(
+        api_authority, f"{layout.ca_folder}/api", API_NAMES, clock=now, name="api"
+    )
+    own = KubeClient(f"unix://{layout.api_socket}", token=_token(layout, "daemon"))
+    review = _reviewer(own)
+    judge = EnvoyJudge(envoy_binary())
+    pilot = PilotServer(Engine(), review, steady=time.monotonic, clock=now, judge=judge)
+    signer = CertificateService(authority, review, clock=now, steady=time.monotonic)
+    status = StatusWriter(own, _kinds(REPORTED), pilot.progress, now=stamp, steady=time.monotonic)
+
+    def deliver(changes: tuple[Change[Any], ...]) -> None:
+        pilot.submit(changes)
+
+    feed = Feed(own, _kinds(FED), deliver)
+    hooks = Hooks(
+        mutators=(admission.complete_service, admission.complete_pod, admission.Injector(InjectorSettings())),
+        validators=(admission.validate,),
+        routes=routes.all_routes(pilot, feed),
+    )
+    authn = Authenticator(keys=FileKeys(f"{layout.tokens_folder}/keys.json"), static=_static_tokens(layout))
+    store = Store(layout.store)
+    server = ApiServer(store, hooks=hooks, authn=authn)
+    settings = ControllerSettings(root_certificate=lambda: authority.bundle.pem)
+    _write_kubeconfig(layout, api_authority)
+    async with (
+        own,
+        server.serve(unix=layout.api_socket, unix_tls=layout.api_tls_socket, ssl_context=certificate.context),
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(pilot.run(), name="pilot")
+        tasks.create_task(feed.run(), name="feed")
+        tasks.create_task(run_controllers(own, settings), name="controllers")
+        tasks.create_task(_until_done(lambda: _stand_up(own)), name="local objects")
+        tasks.create_task(status.run(), name="status writer")
+        tasks.create_task(_renew(certificate), name="API certificate")
+        # Proxies are answered once the world is known whole: no half of it is ever pushed.
+        await feed.synced.wait()
+        xds = GrpcServer([pilot.handler(), signer.handler()], pilot.options, unix=[layout.xds_socket])
+        await xds.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await xds.stop()
+
+
+async def agent(layout: Layout) -> None:
+    """Run the node agent: pods, relay, identity, DNS, probes."""
+    from meltemi.agent.core.settings import Settings
+    from meltemi.agent.shell import main
+
+    await main.run(layout, NODE, Settings())
+
+
+ROLES: dict[str, Callable[[Layout], Awaitable[None]]] = {"daemon": daemon, "agent": agent}
+
+
+def _kinds(resources: tuple[str, ...]) -> tuple[Kind[Any], ...]:
+    by_name = {kind.resource: kind for kind in registry.KINDS}
+    return tuple(by_name[resource] for resource in resources)
+
+
+def _token(layout: Layout, name: str) -> str:
+    return Path(layout.tokens_folder, name).read_text(encoding="utf-8").strip()
+
+
+def _static_tokens(layout: Layout) -> dict[str, users.User]:
+    return {
+        _token(layout, "admin"): users.admin(),
+        _token(layout, "daemon"): users.component("daemon"),
+        _token(layout, "node"): users.node(NODE),
+    }
+
+
+def _reviewer(client: KubeClient) -> Callable[[str], Awaitable[Identity]]:
+    """Ask the API server whose token it is, as on a cluster; the Pod it is bound to comes with it."""
+    reviews = Kind("TokenReview", "authentication.k8s.io", ("v1",), "tokenreviews", object, namespaced=False)
+
+    async def authenticate(token: str) -> Identity:
+        document = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": ["istio-ca"]},
+        }
+        try:
+            answer = await client.create(reviews, document)
+        except (ApiError, UnreachableError) as error:
+            raise Unauthenticated(f"the token could not be checked: {error}") from error
+        return identity_of(answer.get("status") or {})
+
+    return authenticate
+
+
+def identity_of(status: dict[str, Any]) -> Identity:
+    """Read a TokenReview's status; raises Unauthenticated for anything but a service account's good token."""
+    user = status.get("user") or {}
+    parts = str(user.get("username", "")).split(":")
+    if not status.get("authenticated") or parts[:2] != ["system", "serviceaccount"] or len(parts) != 4:
+        raise Unauthenticated(str(status.get("error") or "the token is no service account's"))
+    extra = user.get("extra") or {}
+    pod, uid = ((extra.get(key) or [""])[0] for key in (users.POD_NAME, users.POD_UID))
+    return Identity(parts[2], parts[3], pod, uid)
+
+
+async def _stand_up(client: KubeClient) -> None:
+    """Make what a local mesh has of its own, where it is not there yet."""
+    await _create(client, local.namespace(local.SYSTEM))
+    for document in (local.istiod_service(), *local.ingress_gateway()):
+        await _create(client, document)
+
+
+async def _create(client: KubeClient, document: local.Document) -> None:
+    group, _, version = str(document["apiVersion"]).rpartition("/")
+    kind = registry.find(group, version, document["kind"])
+    if kind is None:
+        raise LookupError(f"no kind {document['kind']}")
+    with contextlib.suppress(_AlreadyThere):
+        try:
+            await client.create(kind, document)
+        except ApiError as error:
+            if error.already_exists:
+                raise _AlreadyThere from error
+            raise
+
+
+class _AlreadyThere(Exception):  # noqa: N818 - it says what is found
+    """The object exists: a restart finds it as the owner left it."""
+
+
+async def _until_done(act: Callable[[], Awaitable[None]]) -> None:
+    """Do something that may be repeated, until it succeeds."""
+    while True:
+        try:
+            await act()
+        except (ApiError, UnreachableError) as error:
+            _log.info("at start: %s", error)
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
+async def _renew(certificate: ServerCertificate) -> None:
+    """Check by the wall clock: monotonic timers sleep with a laptop."""
+    while True:
+        await asyncio.sleep(30)
+        certificate.renew_if_due()
+
+
+def _write_kubeconfig(layout: Layout, authority: CertificateAuthority) -> None:
+    """Write the owner's kubeconfig (0600), replaced in one step."""
+    port = json.loads(Path(layout.ports).read_text(encoding="utf-8"))["api"]
+    bundle = base64.b64encode(authority.bundle.pem.encode()).decode()
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "meltemi",
+        "clusters": [
+            {
+                "name": "meltemi",
+                "cluster": {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": bundle},
+            }
+        ],
+        "users": [{"name": "owner", "user": {"token": _token(layout, "admin")}}],
+        "contexts": [{"name": "meltemi", "context": {"cluster": "meltemi", "user": "owner"}}],
+    }
+    fresh = f"{layout.kubeconfig}.new"
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        # JSON is YAML, and kubectl reads it.
+        json.dump(config, out, indent=2)
+    Path(fresh).replace(layout.kubeconfig)

