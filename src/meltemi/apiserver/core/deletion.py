@@ -45,7 +45,7 @@ def options(body: Any, query: Mapping[str, str]) -> DeleteOptions:
     preconditions = found.get("preconditions") or {}
     if not isinstance(preconditions, dict):
         raise bad_request("preconditions must be an object")
-    policy = query.get("propagationPolicy") or found.get("propagationPolicy") or ""
+    policy: Any = query.get("propagationPolicy") or found.get("propagationPolicy") or ""
     if query.get("orphanDependents") == "true" or found.get("orphanDependents") is True:
         policy = "Orphan"
     if policy not in {"", "Background", "Foreground", "Orphan"}:

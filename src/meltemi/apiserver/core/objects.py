@@ -182,7 +182,7 @@ def fresh(kind: Kind[Any], document: Document, *, uid: str, created: str) -> dic
 
 
 def check_revision(kind: Kind[Any], document: Document, old: Document, *, required: bool) -> None:
-    """Raise ApiError 409 when a writer has seen another state than the current one, 422 when it must say and does not."""
+    """Raise ApiError 409 when a writer has seen another state than the current one, 422 when it must say which."""
     metadata, current = document["metadata"], old["metadata"]
     name = str(current["name"])
     sent = metadata.get("resourceVersion")

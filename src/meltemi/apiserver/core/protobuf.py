@@ -45,7 +45,10 @@ def _fields(text: str) -> dict[int, Field]:
     return found
 
 
-_REFERENCE = "1 kind str, 2 namespace str, 3 name str, 4 uid str, 5 apiVersion str, 6 resourceVersion str, 7 fieldPath str"
+_REFERENCE = (
+    "1 kind str, 2 namespace str, 3 name str, 4 uid str, 5 apiVersion str,"
+    " 6 resourceVersion str, 7 fieldPath str"
+)
 _ATTRIBUTES = "1 resourceAttributes @ResourceAttributes, 2 nonResourceAttributes @NonResourceAttributes"
 
 TABLES: Final[Mapping[str, Mapping[int, Field]]] = {
@@ -149,7 +152,7 @@ def decode(body: bytes) -> dict[str, Any]:
         document = _message(table, envelope.get("raw") or memoryview(b""), 0)
     except ApiError:
         raise
-    except (IndexError, ValueError, OverflowError, RecursionError) as error:
+    except (IndexError, ValueError, OverflowError, OSError) as error:
         raise bad_request("the protobuf body is malformed") from error
     return {"apiVersion": version, "kind": kind, **document}
 

@@ -25,12 +25,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object at one revision: immutable bytes, and the labels that selectors read."""
+    """An object at one revision: immutable bytes, and of them what is looked up without decoding."""
 
     key: Key
     revision: int
     body: bytes
     labels: Mapping[str, str]
+    uid: str
+    owners: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
         """Return a fresh copy, free to be changed."""
@@ -53,12 +55,17 @@ def entry_of(key: Key, document: Mapping[str, Any], revision: int) -> Entry:
     metadata = {**document["metadata"], "resourceVersion": str(revision)}
     ordered = {"apiVersion": document["apiVersion"], "kind": document["kind"], "metadata": metadata}
     ordered.update((name, value) for name, value in document.items() if name not in ordered)
-    return Entry(key, revision, orjson.dumps(ordered), metadata.get("labels") or {})
+    return _entry(key, orjson.dumps(ordered), revision, metadata)
 
 
 def entry_from(key: Key, body: bytes, revision: int) -> Entry:
     """Return the entry of a stored body."""
-    return Entry(key, revision, body, orjson.loads(body)["metadata"].get("labels") or {})
+    return _entry(key, body, revision, orjson.loads(body)["metadata"])
+
+
+def _entry(key: Key, body: bytes, revision: int, metadata: Mapping[str, Any]) -> Entry:
+    owners = tuple(str(owner.get("uid")) for owner in metadata.get("ownerReferences") or ())
+    return Entry(key, revision, body, metadata.get("labels") or {}, str(metadata.get("uid") or ""), owners)
 
 
 def in_version(body: bytes, stored: str, wanted: str) -> bytes:

@@ -82,14 +82,14 @@ def check(found: Mapping[str, Any], reader: Reader, now: float) -> Checked | str
     namespace, account = about.get("namespace"), about.get("serviceaccount")
     if not isinstance(namespace, str) or not isinstance(account, dict):
         return "the token is of no service account"
-    problem = _alive(reader, "serviceaccounts", namespace, account, now)
+    problem = _alive(reader, "serviceaccounts", namespace, account)
     if problem:
         return problem
     extra: dict[str, tuple[str, ...]] = {}
     for kind, resource in (("pod", "pods"), ("secret", "secrets")):
         bound = about.get(kind)
         if isinstance(bound, dict):
-            problem = _alive(reader, resource, namespace, bound, now)
+            problem = _alive(reader, resource, namespace, bound)
             if problem:
                 return problem
             if kind == "pod":
@@ -106,7 +106,7 @@ def check(found: Mapping[str, Any], reader: Reader, now: float) -> Checked | str
     return Checked(user, tuple(a for a in audiences if isinstance(a, str)))
 
 
-def _alive(reader: Reader, resource: str, namespace: str, named: Mapping[str, Any], now: float) -> str:
+def _alive(reader: Reader, resource: str, namespace: str, named: Mapping[str, Any]) -> str:
     """Say what is wrong with an object that a token rests on; "" when it still is the same one."""
     name = named.get("name")
     document = reader.get(resource, namespace, name) if isinstance(name, str) else None

@@ -61,6 +61,7 @@ class Transaction:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.events: list[Event] = []
+        self.callbacks: list[Callable[[], None]] = []
         self._staged: dict[Key, Entry | None] = {}
 
     def get(self, key: Key) -> Entry | None:
@@ -94,8 +95,31 @@ class Transaction:
         self._stage(Event(entry.revision, "DELETED", entry, previous), None)
         return entry
 
+    def dependents(self, uid: str) -> list[Entry]:
+        """Return the objects that name an owner, in order of their keys."""
+        keys = set(self._store.memory.owned_by(uid))
+        keys.update(key for key, entry in self._recent() if entry is not None and uid in entry.owners)
+        found = [self.get(key) for key in sorted(keys)]
+        return [entry for entry in found if entry is not None and uid in entry.owners]
+
+    def is_alive(self, uid: str) -> bool:
+        """Say whether there is an object with this uid."""
+        known = self._store.memory.by_uid(uid)
+        keys = [key for key, entry in self._recent() if entry is not None and entry.uid == uid]
+        keys.extend([known.key] if known is not None else [])
+        return any((entry := self.get(key)) is not None and entry.uid == uid for key in keys)
+
+    def then(self, callback: Callable[[], None]) -> None:
+        """Call back once all that is staged is synced."""
+        self.callbacks.append(callback)
+
+    def _recent(self) -> Iterator[tuple[Key, Entry | None]]:
+        yield from self._store.accepted_changes()
+        yield from self._staged.items()
+
     def abandon(self) -> None:
         """Forget all that was staged (a dry run)."""
+        self.callbacks.clear()
         self.events.clear()
         self._staged.clear()
 
@@ -179,6 +203,10 @@ class Store:
             if pending is not None and key.resource == resource and namespace in {None, key.namespace}:
                 yield pending
 
+    def accepted_changes(self) -> Iterator[tuple[Key, Entry | None]]:
+        """Yield what is accepted and not yet synced: for deciding writes only."""
+        return ((key, entry) for key, (_, entry) in self._pending.overlay.items())
+
     def next_revision(self, staged: int) -> int:
         """Return the revision of the next change, after `staged` others of the same transaction."""
         groups = self._pending.groups
@@ -187,12 +215,12 @@ class Store:
 
     # --- writing
 
-    async def write(self, decide: Callable[[Transaction], T], who: str) -> T:
+    async def write(self, decide: Callable[[Transaction], T], who: str, *, dry_run: bool = False) -> T:
         """Decide and make durable; returns what `decide` returned, once all it staged is synced.
 
-        `decide` must not await, and may run again when a write it rested on fails. An ApiError it raises is
-        raised here after all that it may rest on is synced. Raises ApiError 429 when the disk is far behind and
-        503 when it cannot be written.
+        `decide` must not await, and may run again when a write it rested on fails. A dry run is decided, and forgotten.
+        An ApiError that `decide` raises is raised here after all that it may rest on is synced. Raises ApiError 429
+        when the disk is far behind and 503 when it cannot be written.
         """
         while True:
             if self._broken:
@@ -206,11 +234,15 @@ class Store:
                 if await self._settled():
                     raise
                 continue
+            if dry_run:
+                transaction.abandon()
             if not transaction.events:
                 if await self._settled():
                     return result
                 continue
             await self._submit(transaction.events, who)
+            for callback in transaction.callbacks:
+                callback()
             return result
 
     async def barrier(self) -> None:
