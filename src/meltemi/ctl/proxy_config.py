@@ -172,6 +172,7 @@ def _wanted_listener(row: Any, address: str, port: str, kind: str) -> bool:
 
 def _listeners(held: Iterable[Any]) -> Rows:
     rows = [(line, row) for row in held for line in envoy.listener_rows(row)]
+    # Sorting is stable: chains stay in the order in which Envoy tries them.
     return sorted(rows, key=lambda pair: (int(pair[0][1]) if pair[0][1].isdecimal() else 0, pair[0][0]))
 
 
