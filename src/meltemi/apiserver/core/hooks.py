@@ -62,7 +62,7 @@ class Route:
     """A further HTTP route, behind the same token check. `path` ends with `/` to own all below it.
 
     `serve` takes an `aiohttp.web.Request` and returns an `aiohttp.web.StreamResponse`; the caller is
-    `request["user"]`. Who may call it: those that `core.authz` lets `get` (`post`, ...) that path: the owner and
+    `request[apiserver.shell.http.USER]`. Who may call it: those that `core.authz` lets `get` (`post`, ...) that path: the owner and
     the components, unless a rule names it.
     """
 

@@ -34,6 +34,9 @@ from meltemi.apiserver.shell.watch import Watch
 
 log = logging.getLogger(__name__)
 
+USER = web.RequestKey("user", User)
+"""Where a further route (`Hooks.routes`) finds its caller: `request[USER]`."""
+
 _NODE_PARTS = frozenset({"log", "exec", "attach", "portforward"})
 _ITEM_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
 _HEALTH = ("/healthz", "/readyz", "/livez")
@@ -48,7 +51,7 @@ class Handler:
         self._reader = MemoryReader(context.store.memory)
         self._documents = Documents(context)
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         try:
             return await self._answer(request)
@@ -62,7 +65,7 @@ class Handler:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         user = self._context.authn.authenticate(request.headers.get("Authorization", ""), self._reader)
-        request["user"] = user
+        request[USER] = user
         path = request.path
         route = _route(self._context.hooks.routes, request.method, path)
         if route is not None:

@@ -40,6 +40,7 @@ from meltemi.apiserver.shell.authn import Authenticator
 from meltemi.apiserver.shell.context import Context
 from meltemi.apiserver.shell.http import Handler
 from meltemi.apiserver.shell.store import Store, Transaction
+from meltemi.apiserver.shell.watch import CLOSING
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +109,8 @@ class ApiServer:
         await self._make_namespaces()
         closing = asyncio.Event()
         app = web.Application()
-        app["closing"] = closing
-        app.router.add_route("*", "/{path:.*}", Handler(self._context, self._rules))
+        app[CLOSING] = closing
+        app.router.add_route("*", "/{path:.*}", Handler(self._context, self._rules).handle)
         runner = web.AppRunner(
             app,
             access_log=None,

@@ -15,6 +15,7 @@ from meltemi.apiserver.core.storage import Entry, Event, EventType, entry_of
 from meltemi.apiserver.shell.context import Context
 from meltemi.apiserver.shell.reads import Selection, View, check_reached, selection
 
+CLOSING = web.AppKey("closing", asyncio.Event)
 INITIAL_END = {"k8s.io/initial-events-end": "true"}
 BOOKMARK_SECONDS = 30.0
 WRITE_SECONDS = 60.0
@@ -139,7 +140,7 @@ class Watch:
 
     def _gone(self) -> bool:
         transport = self._request.transport
-        return transport is None or transport.is_closing() or bool(self._request.app["closing"].is_set())
+        return transport is None or transport.is_closing() or bool(self._request.app[CLOSING].is_set())
 
 
 def _line(kind: str, body: bytes) -> bytes:
