@@ -1,0 +1,162 @@
+"""Text to objects: documents are decoded by their kind, lists taken apart, findings given their place in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from meltemi.api import registry
+from meltemi.api.decode import decode
+from meltemi.api.diagnostics import Diagnostic, Level, Position, Ref, code
+from meltemi.api.kind import Kind, Object
+from meltemi.api.problems import UNKNOWN_KIND, nearest, shown
+from meltemi.galley.core.text import Parsed, parse
+from meltemi.galley.validate import validate
+
+NOT_AN_OBJECT = code(
+    "MEL0013",
+    "not-an-object",
+    Level.ERROR,
+    "A document is not a mapping with `apiVersion` and `kind`, so it says nothing that could be applied.",
+)
+TWICE = code(
+    "MEL0014",
+    "object-given-twice",
+    Level.WARNING,
+    "Two documents are the same object by kind, namespace and name; the later one replaces the earlier.",
+)
+
+Check = Callable[[Kind[Any], Any, str], tuple[Object[Any] | None, tuple[Diagnostic, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object of a text: its document as written, and the decoded object (None where it has errors)."""
+
+    kind: Kind[Any]
+    version: str
+    document: dict[str, Any]
+    object: Object[Any] | None
+    source: Parsed
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Resource, namespace and name as written."""
+        metadata = self.document.get("metadata")
+        found = metadata if isinstance(metadata, dict) else {}
+        return self.kind.resource, str(found.get("namespace") or ""), str(found.get("name") or "")
+
+    def position(self, path: str = "") -> Position:
+        """Give the place of a path of the object."""
+        return self.source.position(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What a text held."""
+
+    items: tuple[Item, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether there are no errors; warnings may be there."""
+        return all(one.level is not Level.ERROR for one in self.diagnostics)
+
+
+def checked(
+    kind: Kind[Any], document: Any, version: str
+) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
+    """Decode and check by the rules that Galley itself has."""
+    obj, found = decode(kind, document, version)
+    return (obj, found + validate(obj)) if obj is not None else (None, found)
+
+
+def ingest(data: bytes | str, file: str, *, namespace: str = "", check: Check = checked) -> Ingested:
+    """Read all objects of a text.
+
+    Where `namespace` is given, objects of namespaced kinds that name none get it. `check` decodes and checks one
+    document; `checks.check` knows the rules of every room.
+    """
+    documents, problems = parse(data, file)
+    found = list(problems)
+    items: list[Item] = []
+    for document in documents:
+        for part in _parts(document, found):
+            item = _item(part, namespace, check, found)
+            if item is not None:
+                items.append(item)
+    found += _twice(items)
+    return Ingested(tuple(items), tuple(found))
+
+
+def _parts(source: Parsed, found: list[Diagnostic]) -> Iterator[Parsed]:
+    """Take a List apart; anything else is its only part."""
+    value = source.value
+    if not isinstance(value, dict):
+        message = f"a document must be an object with apiVersion and kind, not {shown(value)}"
+        found.append(Diagnostic(NOT_AN_OBJECT, message, position=source.position()))
+    elif isinstance(value.get("items"), list) and str(value.get("kind", "")).endswith("List"):
+        for index, _ in enumerate(value["items"]):
+            part = source.part(("items", index))
+            if isinstance(part.value, dict) and "kind" not in part.value and value["kind"] != "List":
+                # Members of a typed list need not say their kind.
+                inherited = {
+                    "apiVersion": value.get("apiVersion"),
+                    "kind": value["kind"].removesuffix("List"),
+                }
+                part = replace(part, value={**inherited, **part.value})
+            yield from _parts(part, found)
+    else:
+        yield source
+
+
+def _item(source: Parsed, namespace: str, check: Check, found: list[Diagnostic]) -> Item | None:
+    document = source.value
+    kind = registry.of_document(document)
+    if kind is None:
+        found.append(_unknown(source))
+        return None
+    metadata = document.get("metadata")
+    if namespace and kind.namespaced and isinstance(metadata, dict) and not metadata.get("namespace"):
+        document = {**document, "metadata": {**metadata, "namespace": namespace}}
+    version = registry.split(document["apiVersion"])[1]
+    obj, problems = check(kind, document, version)
+    found += (replace(one, position=source.position(one.path)) for one in problems)
+    return Item(kind, version, document, obj, source)
+
+
+def _unknown(source: Parsed) -> Diagnostic:
+    document = source.value
+    api_version, name = document.get("apiVersion"), document.get("kind")
+    metadata = document.get("metadata")
+    called = metadata.get("name") if isinstance(metadata, dict) else None
+    ref = Ref(name, "", str(called or "")) if isinstance(name, str) else None
+    for field, value in (("apiVersion", api_version), ("kind", name)):
+        if not isinstance(value, str) or not value:
+            message = f"a document must say its {field}"
+            return Diagnostic(NOT_AN_OBJECT, message, ref, field, position=source.position(field))
+    group, version = registry.split(str(api_version))
+    same = [kind for kind in registry.KINDS if kind.name == name]
+    if same:
+        served = ", ".join(f"{kind.group}/{one}".lstrip("/") for kind in same for one in kind.versions)
+        message, hint, path = f'{name} has no version "{api_version}"', f"use {served}", "apiVersion"
+    else:
+        near = [kind.name for kind in registry.KINDS if kind.group == group] or [
+            kind.name for kind in registry.KINDS
+        ]
+        message, path = f'the kind "{name}" of "{api_version}" is not known', "kind"
+        hint = nearest(str(name), near) or nearest(str(name), [kind.name for kind in registry.KINDS])
+    return Diagnostic(UNKNOWN_KIND, message, ref, path, hint, source.position(path))
+
+
+def _twice(items: Iterable[Item]) -> Iterator[Diagnostic]:
+    seen: dict[tuple[str, str, str], Item] = {}
+    for item in items:
+        before = seen.get(item.key)
+        _, namespace, name = item.key
+        if before is not None and name:
+            message = f"the object is given at {before.position()} already; this one replaces it"
+            yield Diagnostic(TWICE, message, Ref(item.kind.name, namespace, name), position=item.position())
+        seen[item.key] = item
