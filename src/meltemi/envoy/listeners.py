@@ -25,7 +25,6 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.type.v3.range_pb2 import Int32Range
-from google.protobuf.message import Message
 
 from meltemi.api.duration import Duration
 from meltemi.envoy import filters, sockets
@@ -120,9 +119,10 @@ class Listener:
     inspect_http: bool = False
     detection_timeout: Duration | None = None
     """How long to wait for the first bytes; 0 waits for ever. Then the connection goes on unclassified."""
-    skip_http_ports: tuple[int, ...] = ()
-    """Destination ports whose servers speak first: waiting for the client's bytes would hang them."""
+    http_ports: tuple[int, ...] = ()
+    """Destination ports on which HTTP is looked for; all if empty."""
     skip_tls_ports: tuple[int, ...] = ()
+    """Destination ports on which TLS is not looked for: where servers speak first, waiting would hang them."""
 
 
 def encode_listener(listener: Listener) -> bytes:
@@ -146,28 +146,40 @@ def encode_listener(listener: Listener) -> bytes:
 
 
 def _inspectors(listener: Listener) -> list[ListenerFilter]:
-    found: list[tuple[str, Message, tuple[int, ...]]] = []
+    found: list[ListenerFilter] = []
     if listener.original_dst:
-        found.append(("envoy.filters.listener.original_dst", OriginalDst(), ()))
+        found.append(
+            ListenerFilter(name="envoy.filters.listener.original_dst", typed_config=pack(OriginalDst()))
+        )
     if listener.inspect_tls:
-        found.append(("envoy.filters.listener.tls_inspector", TlsInspector(), listener.skip_tls_ports))
+        found.append(
+            ListenerFilter(
+                name="envoy.filters.listener.tls_inspector",
+                typed_config=pack(TlsInspector()),
+                filter_disabled=_on_ports(listener.skip_tls_ports),
+            )
+        )
     if listener.inspect_http:
-        found.append(("envoy.filters.listener.http_inspector", HttpInspector(), listener.skip_http_ports))
-    return [
-        ListenerFilter(name=name, typed_config=pack(config), filter_disabled=_on_ports(ports))
-        for name, config, ports in found
-    ]
+        wanted = _on_ports(listener.http_ports)
+        found.append(
+            ListenerFilter(
+                name="envoy.filters.listener.http_inspector",
+                typed_config=pack(HttpInspector()),
+                filter_disabled=None
+                if wanted is None
+                else ListenerFilterChainMatchPredicate(not_match=wanted),
+            )
+        )
+    return found
 
 
 def _on_ports(ports: tuple[int, ...]) -> ListenerFilterChainMatchPredicate | None:
-    if not ports:
-        return None
     single = [
         ListenerFilterChainMatchPredicate(destination_port_range=Int32Range(start=port, end=port + 1))
         for port in ports
     ]
-    if len(single) == 1:
-        return single[0]
+    if len(single) < 2:
+        return single[0] if single else None
     return ListenerFilterChainMatchPredicate(
         or_match=ListenerFilterChainMatchPredicate.MatchSet(rules=single)
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meltemi.model import destinations, routing, settings
+from meltemi.model.domains import Lost, lost
 from meltemi.model.hosts import covers, exported, is_pattern
 from meltemi.model.services import export_of, home, host_set, hosts_in, limited_hosts, rival_hosts
 from meltemi.query import Db, query
@@ -18,12 +19,14 @@ class Lens:
     """What sets a client's namespace apart, for the services of one namespace; each part sorted.
 
     `hidden` hosts are not seen (or another namespace's service of that host is); `rules` are choices of
-    DestinationRules (`destinations.choose`); `routed` are VirtualServices that others do not get.
+    DestinationRules (`destinations.choose`); `routed` are VirtualServices that others do not get; `lost` are names
+    that another service keeps.
     """
 
     hidden: tuple[str, ...] = ()
     rules: tuple[tuple[str, str], ...] = ()
     routed: tuple[tuple[str, routing.Key | None], ...] = ()
+    lost: tuple[Lost, ...] = ()
 
     def choice(self, host: str) -> str:
         """Return the choice of DestinationRule for a host."""
@@ -36,7 +39,12 @@ CLEAR = Lens()
 @query
 def lens(q: Db, client: str, namespace: str) -> Lens:
     """Return how clients in `client` see the services of `namespace`."""
-    found = Lens(_hidden(q, client, namespace), _rules(q, client, namespace), _routed(q, client, namespace))
+    found = Lens(
+        _hidden(q, client, namespace),
+        _rules(q, client, namespace),
+        _routed(q, client, namespace),
+        lost(q, client, namespace),
+    )
     return CLEAR if found == CLEAR else found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
+from meltemi.api.networking.virtual_service import HTTPRetry
 from meltemi.model.facts import SETTING
 from meltemi.query import Db
 
@@ -43,6 +44,8 @@ CONNECT_TIMEOUT = Setting("connectTimeout", 10.0)
 SYSTEM_ROOTS = Setting("systemRoots", "/etc/ssl/certs/ca-certificates.crt")
 """File of the authorities that a proxy's system trusts; no field of MeshConfig."""
 PROTOCOL_DETECTION_TIMEOUT = Setting("protocolDetectionTimeout", 0.0)
+DEFAULT_RETRY = Setting("defaultHttpRetryPolicy", HTTPRetry(attempts=2))
+"""Conditions that are not given are Istio's default ones."""
 DNS_REFRESH_RATE = Setting("dnsRefreshRate", 60.0)
 DEFAULT_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultServiceExportTo", ("*",))
 DEFAULT_VIRTUAL_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultVirtualServiceExportTo", ("*",))
@@ -62,6 +65,7 @@ SETTINGS: tuple[Setting[object], ...] = cast(
         CONNECT_TIMEOUT,
         SYSTEM_ROOTS,
         PROTOCOL_DETECTION_TIMEOUT,
+        DEFAULT_RETRY,
         DNS_REFRESH_RATE,
         DEFAULT_SERVICE_EXPORT_TO,
         DEFAULT_VIRTUAL_SERVICE_EXPORT_TO,

@@ -88,3 +88,26 @@ def service_entry(q: Db, namespace: str, name: str) -> None:
             not_applied(q, made.ref, f"spec.endpoints[{index}].network")
         if entry.address.startswith("unix://"):
             not_applied(q, made.ref, f"spec.endpoints[{index}].address", "unix sockets are left out")
+
+
+@query
+def virtual_service(q: Db, namespace: str, name: str) -> None:
+    """Tell what of a VirtualService is not applied."""
+    made = q.fact(facts.VIRTUAL_SERVICES, namespace, name)
+    if made is None:
+        return
+    for index, route in enumerate(made.spec.http):
+        at = f"spec.http[{index}]"
+        if route.delegate is not None:
+            not_applied(q, made.ref, f"{at}.delegate", "the route is left out")
+        if route.fault is not None and route.fault.delay is not None and route.fault.delay.exponential_delay:
+            not_applied(q, made.ref, f"{at}.fault.delay.exponentialDelay")
+        if route.fault is not None and route.fault.abort is not None and route.fault.abort.http2_error:
+            not_applied(q, made.ref, f"{at}.fault.abort.http2Error")
+        for number, match in enumerate(route.match):
+            if "@request.auth.claims" in " ".join((*match.headers, *match.without_headers)):
+                not_applied(q, made.ref, f"{at}.match[{number}].headers", "claims of tokens")
+    for index, tcp in enumerate(made.spec.tcp):
+        for number, part in enumerate(tcp.match):
+            if part.source_subnet:
+                not_applied(q, made.ref, f"spec.tcp[{index}].match[{number}].sourceSubnet")

@@ -5,34 +5,100 @@ Only these (and the inbound listener) see a View; whatever they are made of is k
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-if TYPE_CHECKING:
-    from meltemi.model.views import View
-    from meltemi.pilot.core.resource import Roots, Ropes, Segments
-    from meltemi.query import Db
+from meltemi.model import routing
+from meltemi.model.routing import Source
+from meltemi.model.scope import lens
+from meltemi.model.services import service_namespaces
+from meltemi.model.views import ProxyType, View
+from meltemi.pilot.core import assignments, clusters, edge, inbound, outbound, virtual_hosts
+from meltemi.pilot.core.resource import Roots, Rope, Ropes, Segment, Segments
+from meltemi.pilot.core.targets import hashes
+from meltemi.query import Db, query
 
 
+def source_of(q: Db, view: View) -> Source:
+    """Keep of a View what routes ask of the calling workload."""
+    return routing.project(routing.all_asks(q), view.namespace, view.labels)
+
+
+@query
 def clusters_root(q: Db, view: View) -> Segments:
     """Return the clusters of a proxy."""
-    raise NotImplementedError
+    parts = list(_clusters(q, view.namespace, view.envoy_version))
+    if view.type is ProxyType.SIDECAR:
+        ports = inbound.app_ports(q, view.namespace, view.labels, view.named_ports)
+        parts.append(inbound.clusters(q, ports, view.envoy_version))
+    return tuple(parts)
 
 
+@query
+def _clusters(q: Db, client: str, envoy: str) -> Segments:
+    parts = [clusters.common(q)]
+    parts.extend(
+        clusters.segment_of(q, namespace, lens(q, client, namespace), envoy)
+        for namespace in service_namespaces(q)
+    )
+    return _filled(parts)
+
+
+@query
 def endpoints_root(q: Db, view: View) -> Segments:
     """Return the load assignments of a proxy: one per EDS cluster of `clusters_root`."""
-    raise NotImplementedError
+    return _endpoints(q, view.namespace, view.envoy_version)
 
 
+@query
+def _endpoints(q: Db, client: str, envoy: str) -> Segments:
+    return _filled(
+        assignments.segment_of(q, namespace, lens(q, client, namespace), envoy)
+        for namespace in service_namespaces(q)
+    )
+
+
+@query
 def listeners_root(q: Db, view: View) -> Segments:
     """Return the listeners of a proxy."""
-    raise NotImplementedError
+    if view.type is ProxyType.ROUTER:
+        return (edge.listeners(q, view.namespace, view.labels, view.named_ports, view.envoy_version),)
+    return (
+        *outbound.listeners(q, view.namespace, source_of(q, view), view.envoy_version),
+        inbound.listener(q, view),
+    )
 
 
+@query
 def routes_root(q: Db, view: View) -> Ropes:
     """Return the route configurations of a proxy: one per RDS name of `listeners_root`."""
-    raise NotImplementedError
+    if view.type is ProxyType.ROUTER:
+        return edge.ropes(q, view.namespace, view.labels, view.named_ports, view.envoy_version)
+    return _sidecar_ropes(q, view.namespace, source_of(q, view), view.envoy_version)
 
 
+@query
+def _sidecar_ropes(q: Db, client: str, source: Source, envoy: str) -> Ropes:
+    made: list[Rope | None] = [
+        virtual_hosts.sidecar_rope(q, client, port, source, envoy)
+        for port in virtual_hosts.http_ports(q, client)
+    ]
+    asker = client if hashes(q, client) else ""
+    for namespace in service_namespaces(q):
+        seen = lens(q, client, namespace)
+        for host, port in virtual_hosts.detected(q, namespace, seen.hidden):
+            key = virtual_hosts.routed(q, host, seen)
+            asked = routing.ANY_SOURCE if key is None else virtual_hosts.narrow(q, key, source)
+            made.append(virtual_hosts.detected_rope(q, namespace, host, port, key, asked, asker, envoy))
+    return tuple(one for one in made if one is not None)
+
+
+@query
 def roots(q: Db, view: View) -> Roots:
     """Return the four roots of a View."""
-    raise NotImplementedError
+    return Roots(
+        clusters_root(q, view), endpoints_root(q, view), listeners_root(q, view), routes_root(q, view)
+    )
+
+
+def _filled(parts: Iterable[Segment]) -> Segments:
+    return tuple(part for part in parts if part.resources)

@@ -1,0 +1,261 @@
+"""Gateways: listeners and routes of a proxy at the edge of the mesh, from Gateway servers and VirtualServices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.api.diagnostics import Diagnostic
+from meltemi.api.duration import seconds
+from meltemi.api.networking.gateway import Server, ServerTLSMode
+from meltemi.api.values import Map
+from meltemi.envoy import names
+from meltemi.envoy.filters import CORS, FAULT
+from meltemi.envoy.listeners import (
+    Certificates,
+    Chain,
+    Direction,
+    HttpChain,
+    Listener,
+    encode_listener,
+)
+from meltemi.envoy.routes import Route, VirtualHost, encode_route_head, encode_virtual_host
+from meltemi.model import settings
+from meltemi.model.gateways import Bound, servers
+from meltemi.model.hosts import closeness, complete, overlap
+from meltemi.model.routing import Head, gateway_routing
+from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, not_applied, origin
+from meltemi.pilot.core.http_matches import Place, catches_all
+from meltemi.pilot.core.http_routes import routes_of
+from meltemi.pilot.core.l4 import tcp_chains, tls_chains
+from meltemi.pilot.core.quarantine import isolated, settle, settle_rope
+from meltemi.pilot.core.resource import LDS, Origin, Resource, Rope, Segment, rope, segment, virtual_host
+from meltemi.query import Db, query
+
+HTTP = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
+BYTES = ("TCP", "MONGO", "REDIS", "MYSQL")
+SERVER_NAME = "istio-envoy"
+Named = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a gateway proxy opens on one port of its pod."""
+
+    port: int
+    form: str
+    """`http`, `tcp` or `tls` (passed through): what the first server on the port asks for."""
+    servers: tuple[Bound, ...]
+
+
+@query
+def opened(q: Db, namespace: str, labels: Map[str], named: Named) -> tuple[Opened, ...]:
+    """List what a gateway opens, by port. A server that cannot be opened as asked stays closed, and is told."""
+    found: dict[int, list[Bound]] = {}
+    forms: dict[int, str] = {}
+    for one in servers(q, namespace, labels, named):
+        form = _form(q, one)
+        if not form:
+            continue
+        if forms.setdefault(one.port, form) != form:
+            text = f"port {one.port} is opened for {forms[one.port]} already"
+            q.report(Diagnostic(PORT_CONFLICT, text, one.origin, f"spec.servers[{one.index}].port"))
+            continue
+        found.setdefault(one.port, []).append(one)
+    return tuple(Opened(port, forms[port], tuple(found[port])) for port in sorted(found))
+
+
+def _form(q: Db, one: Bound) -> str:
+    """Say how a server is opened; "" where it is not."""
+    server = one.server
+    protocol = server.port.protocol.upper() if server.port is not None else ""
+    at = f"spec.servers[{one.index}]"
+    if server.bind:
+        not_applied(q, one.origin, f"{at}.bind", "the server listens on all addresses")
+    if server.default_endpoint:
+        not_applied(q, one.origin, f"{at}.defaultEndpoint")
+    if protocol in HTTP:
+        return "http"
+    mode = server.tls.mode if server.tls is not None else None
+    if protocol in BYTES and mode is None:
+        return "tcp"
+    if protocol in ("TLS", "HTTPS") and mode is ServerTLSMode.PASSTHROUGH and server.tls is not None:
+        return "tls"
+    text = f"{protocol} with TLS {mode.name if mode is not None else 'unset'} is not opened yet"
+    q.report(Diagnostic(SERVER_CLOSED, text, one.origin, f"{at}.tls"))
+    return ""
+
+
+# Listeners.
+
+
+@query
+def listeners(q: Db, namespace: str, labels: Map[str], named: Named, envoy: str) -> Segment:
+    """List the listeners of a gateway."""
+    made = [isolated(q, listener, one, namespace, envoy) for one in opened(q, namespace, labels, named)]
+    return segment(("gateway",), [one for one in made if one is not None])
+
+
+@query
+def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | None:
+    """Translate one port of a gateway; one that has no chain is not opened."""
+    name = names.listener(names.ANY_ADDRESS, wanted.port)
+    if wanted.form == "http":
+        handler = HttpChain(
+            stat_prefix=f"outbound_{name}",
+            rds=names.gateway_route(wanted.port),
+            certificates=Certificates.SANITIZE_SET,
+            server_name=SERVER_NAME,
+            edge=True,
+            http_filters=frozenset({CORS, FAULT}),
+        )
+        chains: tuple[Chain, ...] = (Chain(name, handler),)
+    else:
+        chains = _byte_chains(q, wanted, namespace)
+    if not chains:
+        return None
+    made = Listener(
+        name=name,
+        address=names.ANY_ADDRESS,
+        port=wanted.port,
+        direction=Direction.OUTBOUND,
+        chains=chains,
+        inspect_tls=wanted.form == "tls",
+        detection_timeout=seconds(settings.PROTOCOL_DETECTION_TIMEOUT.read(q)),
+    )
+    origins = [origin(one.origin, f"spec.servers[{one.index}]") for one in wanted.servers]
+    return settle(q, LDS, name, encode_listener(made), origins, envoy)
+
+
+def _byte_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:
+    found: list[Chain] = []
+    taken: set[tuple[str, tuple[str, ...]]] = set()
+    for one in wanted.servers:
+        number = one.server.port.number if one.server.port is not None else wanted.port
+        for head in gateway_routing(q, one.gateway):
+            if not any(_joint(one, head, host, text) for host in head.hosts for text in one.server.hosts):
+                continue
+            place = Place(number, gateway=one.gateway, client=namespace)
+            make = (
+                tls_chains(q, head.key, place, "", ())
+                if wanted.form == "tls"
+                else tcp_chains(q, head.key, place, "", "")
+            )
+            for chain in make:
+                asked = [(name, chain.match.addresses) for name in chain.match.server_names or ("",)]
+                if any(key in taken for key in asked):
+                    continue
+                taken.update(asked)
+                found.append(chain)
+    return tuple(found)
+
+
+# Routes.
+
+
+@query
+def ropes(q: Db, namespace: str, labels: Map[str], named: Named, envoy: str) -> tuple[Rope, ...]:
+    """List the route configurations of a gateway."""
+    made = [
+        gateway_rope(q, one, namespace, envoy)
+        for one in opened(q, namespace, labels, named)
+        if one.form == "http"
+    ]
+    return tuple(one for one in made if one is not None)
+
+
+@query
+def gateway_rope(q: Db, wanted: Opened, namespace: str, envoy: str) -> Rope | None:
+    """Make the routes of one HTTP port: hosts of servers that VirtualServices speak of; all else is 404."""
+    listed = [
+        isolated(q, gateway_host, domain, number, uses, redirect, namespace)
+        for domain, number, uses, redirect in domains(q, wanted)
+    ]
+    found = [one for one in listed if one is not None]
+    if not found:
+        empty = VirtualHost(f"blackhole:{wanted.port}", ("*",), ())
+        found = [virtual_host(empty.name, encode_virtual_host(empty))]
+    name = names.gateway_route(wanted.port)
+    head = encode_route_head(name, ignore_port=True)
+    origins = [origin(one.origin, f"spec.servers[{one.index}]") for one in wanted.servers]
+    return settle_rope(q, rope(name, head, (segment(("gateway",), found),), origins), envoy)
+
+
+Use = tuple[str, str, str]
+"""Gateway, and namespace and name of a VirtualService that routes a host behind it."""
+Domain = tuple[str, int, tuple[Use, ...], bool]
+"""A host, the port that servers name, who routes it (oldest first), whether it redirects to HTTPS."""
+
+
+@query
+def domains(q: Db, wanted: Opened) -> tuple[Domain, ...]:
+    """List the hosts of a port, each once."""
+    uses: dict[str, dict[Use, None]] = {}
+    ports: dict[str, int] = {}
+    redirects: dict[str, bool] = {}
+    heads: list[tuple[Bound, Head]] = sorted(
+        ((one, head) for one in wanted.servers for head in gateway_routing(q, one.gateway)),
+        key=lambda pair: (pair[1].created, pair[1].namespace, pair[1].name),
+    )
+    for one, head in heads:
+        for host in head.hosts:
+            for text in one.server.hosts:
+                domain = _joint(one, head, host, text)
+                if domain is None:
+                    continue
+                uses.setdefault(domain, {})[(one.gateway, *head.key)] = None
+                ports.setdefault(domain, one.server.port.number if one.server.port is not None else one.port)
+                redirects[domain] = redirects.get(domain, False) or _redirects(one.server)
+    for one in wanted.servers:
+        if _redirects(one.server):
+            for text in one.server.hosts:
+                domain = _server_host(q, one, text)
+                if uses.setdefault(domain, {}) is not None:
+                    ports.setdefault(
+                        domain, one.server.port.number if one.server.port is not None else one.port
+                    )
+                    redirects[domain] = True
+    return tuple(
+        (domain, ports[domain], tuple(uses[domain]), redirects.get(domain, False))
+        for domain in sorted(uses, key=closeness)
+    )
+
+
+def _redirects(server: Server) -> bool:
+    return server.tls is not None and server.tls.https_redirect
+
+
+def _server_host(q: Db, one: Bound, text: str) -> str:
+    namespace = one.gateway.partition("/")[0]
+    return complete(text.rpartition("/")[2], namespace, settings.CLUSTER_DOMAIN.read(q))
+
+
+def _joint(one: Bound, head: Head, host: str, text: str) -> str | None:
+    """Return the host that a server (`namespace/host` or `host`) and a VirtualService both mean, or None."""
+    place, slash, pattern = text.rpartition("/")
+    if slash:
+        own = one.gateway.partition("/")[0]
+        if place not in ("*", head.namespace) and not (place == "." and head.namespace == own):
+            return None
+    return overlap(pattern.lower(), host)
+
+
+@query
+def gateway_host(
+    q: Db, domain: str, number: int, uses: tuple[Use, ...], redirect: bool, namespace: str
+) -> Resource | None:
+    """Translate one host behind a gateway: the routes of all its VirtualServices, those that catch all last."""
+    found: list[Route] = []
+    origins: list[Origin] = []
+    for gateway, where, name in uses:
+        place = Place(number, gateway=gateway, client=namespace)
+        found.extend(routes_of(q, (where, name), place))
+        origins.append(Origin("VirtualService", where, name))
+    if not found and not redirect:
+        return None
+    ordered = (
+        *(route for route in found if not catches_all(route.match)),
+        *(route for route in found if catches_all(route.match)),
+    )
+    label = f"{domain}:{number}"
+    made = VirtualHost(label, (domain,), ordered, require_tls=redirect)
+    return virtual_host(label, encode_virtual_host(made), origins)

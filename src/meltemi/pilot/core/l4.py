@@ -1,0 +1,156 @@
+"""Connections that are carried as bytes: filter chains of TCP and TLS services, by `tcp` and `tls` routes."""
+
+from __future__ import annotations
+
+from meltemi.api.diagnostics import Ref
+from meltemi.api.duration import Duration
+from meltemi.api.networking.virtual_service import L4MatchAttributes, RouteDestination, TLSMatchAttributes
+from meltemi.api.values import Map
+from meltemi.envoy import names
+from meltemi.envoy.listeners import TLS, Chain, ChainMatch, TcpChain
+from meltemi.model import destinations, facts
+from meltemi.model.routing import MESH, Key, gateway_name
+from meltemi.model.services import home, homes
+from meltemi.pilot.core import ledger, traffic_policy
+from meltemi.pilot.core.http_matches import Place
+from meltemi.pilot.core.targets import resolve
+from meltemi.query import Db
+
+
+def tcp_chains(q: Db, key: Key | None, place: Place, fallback: str, stat: str) -> tuple[Chain, ...]:
+    """Make the chains of a TCP port: by `tcp` routes up to the first that takes all, else to `fallback` ("" none)."""
+    found: list[Chain] = []
+    made = q.fact(facts.VIRTUAL_SERVICES, *key) if key is not None else None
+    if key is not None and made is not None:
+        ledger.virtual_service(q, *key)
+        gateways = tuple(gateway_name(name, key[0]) for name in made.spec.gateways) or (MESH,)
+        for index, rule in enumerate(made.spec.tcp):
+            matches = rule.match or (L4MatchAttributes(),)
+            fitting = [one for one in matches if holds(one, place, key[0], gateways)]
+            if not fitting:
+                continue
+            handler = _handler(q, rule.route, place, key, made.ref, f"spec.tcp[{index}]", stat)
+            if handler is None:
+                continue
+            for one in fitting:
+                found.append(
+                    Chain(_label(key, index), handler, ChainMatch(addresses=one.destination_subnets))
+                )
+                if not one.destination_subnets:
+                    return _distinct(found)
+    if fallback:
+        found.append(Chain(fallback, TcpChain(stat or fallback, ((fallback, 1),), _idle(q, fallback, place))))
+    return _distinct(found)
+
+
+def tls_chains(
+    q: Db, key: Key | None, place: Place, fallback: str, sni: tuple[str, ...]
+) -> tuple[Chain, ...]:
+    """Make the chains of a port whose TLS is passed through: by `tls` routes, else to `fallback` for names `sni`."""
+    found: list[Chain] = []
+    made = q.fact(facts.VIRTUAL_SERVICES, *key) if key is not None else None
+    if key is not None and made is not None:
+        ledger.virtual_service(q, *key)
+        gateways = tuple(gateway_name(name, key[0]) for name in made.spec.gateways) or (MESH,)
+        for index, rule in enumerate(made.spec.tls):
+            handler = _handler(q, rule.route, place, key, made.ref, f"spec.tls[{index}]", "")
+            if handler is None:
+                continue
+            for one in rule.match:
+                if not holds(one, place, key[0], gateways):
+                    continue
+                hosts = tuple(dict.fromkeys(host.lower() for host in one.sni_hosts if host != "*"))
+                match = ChainMatch(transport=TLS, server_names=hosts, addresses=one.destination_subnets)
+                found.append(Chain(_label(key, index), handler, match))
+    if fallback:
+        match = (
+            ChainMatch(transport=TLS, server_names=tuple(name for name in sni if name != "*"))
+            if sni
+            else ChainMatch()
+        )
+        found.append(Chain(fallback, TcpChain(fallback, ((fallback, 1),), _idle(q, fallback, place)), match))
+    return _distinct(found)
+
+
+def holds(
+    match: L4MatchAttributes | TLSMatchAttributes, place: Place, namespace: str, gateways: tuple[str, ...]
+) -> bool:
+    """Decide what is known while translating: gateway, port, labels and namespace of the caller."""
+    named = tuple(gateway_name(text, namespace) for text in match.gateways) or gateways
+    if place.gateway not in named or (match.port and match.port != place.port):
+        return False
+    if place.gateway != MESH:
+        return not match.source_labels and not match.source_namespace
+    if match.source_namespace and match.source_namespace != place.source.namespace:
+        return False
+    wanted: Map[str] = match.source_labels
+    return place.source.labels.contains_all(wanted)
+
+
+def _label(key: Key, index: int) -> str:
+    return f"{key[1]}.{key[0]}.{index}"
+
+
+def _handler(
+    q: Db, route: tuple[RouteDestination, ...], place: Place, key: Key, ref: Ref, at: str, stat: str
+) -> TcpChain | None:
+    clusters: list[tuple[str, int]] = []
+    alone = len(route) == 1
+    for index, one in enumerate(route):
+        weight = (one.weight or 1) if alone else one.weight
+        if one.destination is None or weight <= 0:
+            continue
+        reached = resolve(
+            q,
+            one.destination,
+            namespace=key[0],
+            listened=place.port,
+            client=place.client,
+            ref=ref,
+            path=f"{at}.route[{index}].destination",
+        )
+        clusters.append((reached.cluster, weight))
+    if not clusters:
+        return None
+    first = clusters[0][0]
+    prefix = stat or (first if len(clusters) == 1 else _label(key, 0))
+    return TcpChain(prefix, tuple(clusters), _idle(q, first, place))
+
+
+def _idle(q: Db, cluster: str, place: Place) -> Duration | None:
+    """Find the idle time that the destination's rule sets."""
+    direction, _bar, rest = cluster.partition("|")
+    if direction != "outbound":
+        return None
+    number, subset, host = rest.split("|")
+    where = home(q, host, place.client) if place.client else next(iter(homes(q, host)), None)
+    if where is None:
+        return None
+    choice = destinations.choose(q, where, host, place.client) if place.client else destinations.DEFAULT
+    policy = traffic_policy.effective(destinations.rule(q, where, host, choice), int(number), subset)
+    return traffic_policy.tcp_idle_timeout(policy.connection_pool)
+
+
+def _distinct(chains: list[Chain]) -> tuple[Chain, ...]:
+    """Drop chains that ask for the same as one before: the first decides, and Envoy refuses two alike."""
+    found: list[Chain] = []
+    asked: set[tuple[str, str]] = set()
+    for chain in chains:
+        names_left = tuple(
+            name
+            for name in chain.match.server_names or ("",)
+            if all(((address, name) not in asked) for address in chain.match.addresses or ("",))
+        )
+        if not names_left:
+            continue
+        asked.update((address, name) for address in chain.match.addresses or ("",) for name in names_left)
+        match = chain.match
+        if match.server_names and names_left != match.server_names:
+            match = ChainMatch(match.port, match.transport, match.alpn, names_left, match.addresses)
+        found.append(Chain(chain.name, chain.handler, match, chain.tls))
+    return tuple(found)
+
+
+def passthrough_or_nothing(policy: str) -> str:
+    """Name the cluster for what the mesh does not know, by the outbound traffic policy."""
+    return names.BLACK_HOLE if policy == "REGISTRY_ONLY" else names.PASSTHROUGH

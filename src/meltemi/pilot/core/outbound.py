@@ -1,0 +1,289 @@
+"""A sidecar's outbound listeners: what an app's connections meet on their way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from meltemi.api.diagnostics import Diagnostic
+from meltemi.api.duration import Duration, seconds
+from meltemi.envoy import names
+from meltemi.envoy.filters import CORS, FAULT
+from meltemi.envoy.listeners import (
+    HTTP_ALPN,
+    RAW,
+    Chain,
+    ChainMatch,
+    Direction,
+    HttpChain,
+    Listener,
+    TcpChain,
+    encode_listener,
+)
+from meltemi.model import settings
+from meltemi.model.endpoints import backends
+from meltemi.model.routing import ANY_SOURCE, Key, Source
+from meltemi.model.scope import Lens, lens
+from meltemi.model.services import Port, Protocol, Service, hosts_in, service, service_namespaces
+from meltemi.pilot.core.findings import PORT_CONFLICT, origin
+from meltemi.pilot.core.http_matches import Place
+from meltemi.pilot.core.l4 import passthrough_or_nothing, tcp_chains, tls_chains
+from meltemi.pilot.core.quarantine import isolated, settle
+from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
+from meltemi.pilot.core.targets import hashes
+from meltemi.pilot.core.virtual_hosts import http_ports, narrow, routed
+from meltemi.query import Db, query
+
+HTTP_FILTERS = frozenset({CORS, FAULT})
+
+
+@query
+def listeners(q: Db, client: str, source: Source, envoy: str) -> tuple[Segment, ...]:
+    """List the outbound listeners of a namespace's sidecars; every name once."""
+    asker = client if hashes(q, client) else ""
+    parts = [own(q, envoy)]
+    parts.extend(
+        addressed(q, namespace, lens(q, client, namespace), source, asker, envoy)
+        for namespace in service_namespaces(q)
+    )
+    parts.append(shared(q, client, source, asker, envoy))
+    return distinct(parts)
+
+
+def distinct(parts: list[Segment]) -> tuple[Segment, ...]:
+    """Keep the first of each name; where all differ, the segments stay as they are, shared."""
+    seen: set[str] = set()
+    found: list[Segment] = []
+    for part in parts:
+        fresh = [one for one in part.resources if one.name not in seen]
+        seen.update(one.name for one in fresh)
+        if fresh:
+            found.append(part if len(fresh) == len(part.resources) else segment(part.key, fresh))
+    return tuple(found)
+
+
+@query
+def own(q: Db, envoy: str) -> Segment:
+    """Return the listener that takes everything captured and hands it over by its destination."""
+    unknown = passthrough_or_nothing(settings.OUTBOUND_TRAFFIC_POLICY.read(q))
+    made = Listener(
+        name=names.VIRTUAL_OUTBOUND,
+        address=names.ANY_ADDRESS,
+        port=names.PROXY_PORT,
+        direction=Direction.OUTBOUND,
+        chains=(
+            # Straight to the proxy's own port: it would call itself for ever.
+            Chain(
+                "virtualOutbound-blackhole",
+                TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),)),
+                ChainMatch(port=names.PROXY_PORT),
+            ),
+            Chain("virtualOutbound-catchall-tcp", TcpChain(unknown, ((unknown, 1),))),
+        ),
+        hand_over=True,
+    )
+    found = settle(q, LDS, made.name, encode_listener(made), (), envoy)
+    return segment(("own",), () if found is None else (found,))
+
+
+def _wait(q: Db) -> Duration:
+    return seconds(settings.PROTOCOL_DETECTION_TIMEOUT.read(q))
+
+
+# Listeners of one service's addresses.
+
+
+@query
+def addressed(q: Db, namespace: str, seen: Lens, source: Source, asker: str, envoy: str) -> Segment:
+    """List the listeners of a namespace's services that have an address of their own and are no plain HTTP."""
+    listed: list[Resource] = []
+    for host in hosts_in(q, namespace):
+        found = service(q, namespace, host) if host not in seen.hidden else None
+        if found is None:
+            continue
+        key = routed(q, host, seen)
+        asked = ANY_SOURCE if key is None else narrow(q, key, source)
+        for port in found.ports:
+            if port.protocol.http:
+                continue
+            lost = {one.name for one in seen.lost if one.host == host and one.port == port.number}
+            for address in _addresses(q, found, port):
+                if address not in lost:
+                    made = isolated(
+                        q, service_listener, namespace, host, port.number, address, key, asked, asker, envoy
+                    )
+                    if made is not None:
+                        listed.append(made)
+    return segment(("ns", namespace), distinct_resources(listed))
+
+
+def distinct_resources(listed: list[Resource]) -> tuple[Resource, ...]:
+    """Keep the first of each name."""
+    return tuple({one.name: one for one in reversed(listed)}.values())[::-1]
+
+
+def _addresses(q: Db, found: Service, port: Port) -> tuple[str, ...]:
+    if found.headless:
+        # Clients connect to the endpoints themselves.
+        return tuple(
+            dict.fromkeys(one.address for one in backends(q, found.namespace, found.host, port.number))
+        )
+    return tuple(address for address in found.addresses if "/" not in address)
+
+
+@query
+def service_listener(
+    q: Db,
+    namespace: str,
+    host: str,
+    port: int,
+    address: str,
+    key: Key | None,
+    source: Source,
+    asker: str,
+    envoy: str,
+) -> Resource | None:
+    """Translate one address of a service's port."""
+    found = service(q, namespace, host)
+    wanted = found.port(port) if found is not None else None
+    if found is None or wanted is None:
+        return None
+    place = Place(port, source=source, client=asker)
+    cluster = names.outbound_cluster(host, port)
+    name = names.listener(address, port)
+    detect = wanted.protocol is Protocol.AUTO and not found.headless
+    if wanted.protocol.tls:
+        chains = tls_chains(q, key, place, cluster, ())
+    else:
+        chains = tcp_chains(q, key, place, cluster, "")
+    if detect:
+        http = HttpChain(
+            stat_prefix=f"outbound_{name}", rds=names.service_route(host, port), http_filters=HTTP_FILTERS
+        )
+        chains = (*chains, Chain(f"{name}-http", http, ChainMatch(transport=RAW, alpn=HTTP_ALPN)))
+    made = Listener(
+        name=name,
+        address=address,
+        port=port,
+        direction=Direction.OUTBOUND,
+        chains=chains,
+        bind=False,
+        inspect_tls=any(chain.match.server_names for chain in chains),
+        inspect_http=detect,
+        detection_timeout=_wait(q),
+    )
+    origins = [origin(ref) for ref in found.origins]
+    if key is not None:
+        origins.append(Origin("VirtualService", *key))
+    return settle(q, LDS, name, encode_listener(made), origins, envoy)
+
+
+# Listeners of a port, for services that have no address, and for all HTTP.
+
+Anywhere = tuple[str, str, int, tuple[str, ...], bool]
+"""Namespace, host, port, CIDRs, whether it is TLS: a service that is told by the port (and the name asked for)."""
+
+
+@query
+def anywhere_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[Anywhere, ...]:
+    """List the TCP and TLS ports of a namespace's services that have no address to listen on."""
+    found: list[Anywhere] = []
+    for host in hosts_in(q, namespace):
+        made = service(q, namespace, host) if host not in hidden else None
+        if made is None or made.headless or made.alias:
+            continue
+        ranges = tuple(address for address in made.addresses if "/" in address)
+        if ranges or not made.addresses:
+            found.extend(
+                (namespace, host, port.number, ranges, port.protocol.tls)
+                for port in made.ports
+                if not port.protocol.http and port.protocol is not Protocol.UDP
+            )
+    return tuple(found)
+
+
+@query
+def shared(q: Db, client: str, source: Source, asker: str, envoy: str) -> Segment:
+    """List the listeners `0.0.0.0_PORT`."""
+    http = http_ports(q, client)
+    others: dict[int, list[Anywhere]] = {}
+    for namespace in service_namespaces(q):
+        for one in anywhere_in(q, namespace, lens(q, client, namespace).hidden):
+            others.setdefault(one[2], []).append(one)
+    listed: list[Resource] = []
+    for port in sorted({*http, *others}):
+        tenants = tuple((one, routed(q, one[1], lens(q, client, one[0]))) for one in others.get(port, ()))
+        asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
+        made = isolated(q, port_listener, port, port in http, tenants, asked, asker, envoy)
+        if made is not None:
+            listed.append(made)
+    return segment(("shared",), listed)
+
+
+@query
+def port_listener(
+    q: Db,
+    port: int,
+    http: bool,
+    tenants: tuple[tuple[Anywhere, Key | None], ...],
+    source: Source,
+    asker: str,
+    envoy: str,
+) -> Resource | None:
+    """Translate one port: HTTP by its RouteConfiguration, TLS by the name asked for, the rest to one TCP service."""
+    name = names.listener(names.ANY_ADDRESS, port)
+    unknown = passthrough_or_nothing(settings.OUTBOUND_TRAFFIC_POLICY.read(q))
+    default = Chain("PassthroughFilterChain", TcpChain(unknown, ((unknown, 1),)))
+    chains: list[Chain] = []
+    origins: list[Origin] = []
+    taker = ""
+    asked: set[str] = set()
+    for (namespace, host, number, ranges, tls), key in tenants:
+        place = Place(number, source=source, client=asker)
+        cluster = names.outbound_cluster(host, number)
+        found = service(q, namespace, host)
+        origins.extend(origin(ref) for ref in (found.origins if found is not None else ()))
+        if tls and host != "*":
+            chains.extend(_unasked(tls_chains(q, key, place, cluster, (host,)), asked, ranges))
+        elif ranges:
+            chains.extend(
+                replace(chain, match=replace(chain.match, addresses=ranges))
+                for chain in tcp_chains(q, key, place, cluster, "")[:1]
+            )
+        elif not taker:
+            taker = host
+            default = tcp_chains(q, key, place, cluster, "")[-1]
+            default = replace(default, match=ChainMatch())
+        elif taker != host:
+            text = f"port {port} without an address is {taker}'s; {host} is not told apart from it"
+            ref = found.origins[0] if found is not None and found.origins else None
+            q.report(Diagnostic(PORT_CONFLICT, text, ref, "spec.addresses", "give it an address"))
+    if http:
+        handler = HttpChain(
+            stat_prefix=f"outbound_{name}", rds=names.sidecar_route(port), http_filters=HTTP_FILTERS
+        )
+        chains.append(Chain(name, handler, ChainMatch(transport=RAW, alpn=HTTP_ALPN)))
+    made = Listener(
+        name=name,
+        address=names.ANY_ADDRESS,
+        port=port,
+        direction=Direction.OUTBOUND,
+        chains=tuple(chains),
+        default=default,
+        bind=False,
+        inspect_tls=bool(chains),
+        inspect_http=http,
+        detection_timeout=_wait(q),
+    )
+    return settle(q, LDS, name, encode_listener(made), origins, envoy)
+
+
+def _unasked(chains: tuple[Chain, ...], asked: set[str], ranges: tuple[str, ...]) -> list[Chain]:
+    """Keep of chains the server names that none before asked for on this port."""
+    found: list[Chain] = []
+    for chain in chains:
+        left = tuple(one for one in chain.match.server_names if f"{one} {ranges}" not in asked)
+        asked.update(f"{one} {ranges}" for one in left)
+        if left:
+            match = replace(chain.match, server_names=left, addresses=chain.match.addresses or ranges)
+            found.append(replace(chain, match=match))
+    return found

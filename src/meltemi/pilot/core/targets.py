@@ -1,0 +1,76 @@
+"""Destinations of routes: which cluster a `destination` means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.api.diagnostics import Diagnostic, Ref
+from meltemi.api.networking.virtual_service import Destination
+from meltemi.envoy import names
+from meltemi.envoy.routes import HashKey
+from meltemi.model import destinations, settings
+from meltemi.model.hosts import complete
+from meltemi.model.services import home, homes, service
+from meltemi.pilot.core import traffic_policy
+from meltemi.pilot.core.findings import UNKNOWN_DESTINATION
+from meltemi.query import Db, query
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A destination, resolved. `known` is False where the mesh has no such cluster: Envoy answers 503."""
+
+    cluster: str
+    host: str
+    port: int
+    known: bool = True
+    hash_keys: tuple[HashKey, ...] = ()
+
+
+@query
+def target(q: Db, host: str, subset: str, number: int, listened: int, client: str) -> Target:
+    """Resolve (FQDN, subset, port number or 0) for a request that came to port `listened`."""
+    place = home(q, host, client) if client else next(iter(homes(q, host)), None)
+    found = service(q, place, host) if place is not None else None
+    if place is None or found is None:
+        port = number or listened
+        return Target(names.outbound_cluster(host, port, subset), host, port, known=False)
+    port = number
+    if not port:
+        # A service of one port means that one; else the port that was asked.
+        port = found.ports[0].number if len(found.ports) == 1 else listened
+    choice = destinations.choose(q, place, host, client) if client else destinations.DEFAULT
+    rule = destinations.rule(q, place, host, choice)
+    known = found.port(port) is not None and (
+        not subset or (rule is not None and rule.subset(subset) is not None)
+    )
+    keys = traffic_policy.hash_keys(traffic_policy.effective(rule, port, subset).load_balancer)
+    return Target(names.outbound_cluster(host, port, subset), host, port, known=known, hash_keys=keys)
+
+
+def resolve(
+    q: Db, wanted: Destination, *, namespace: str, listened: int, client: str, ref: Ref, path: str
+) -> Target:
+    """Resolve a `destination` of an object in `namespace`; an unknown one is reported."""
+    host = complete(wanted.host, namespace, settings.CLUSTER_DOMAIN.read(q))
+    number = wanted.port.number if wanted.port is not None else 0
+    found = target(q, host, wanted.subset, number, listened, client)
+    if not found.known:
+        what = f"{host}:{found.port}" + (f" subset {wanted.subset}" if wanted.subset else "")
+        q.report(Diagnostic(UNKNOWN_DESTINATION, f"{what} is not known in the mesh", ref, path))
+    return found
+
+
+@query
+def hashes(q: Db, namespace: str) -> bool:
+    """Say whether some DestinationRule of a namespace balances by hash: its clients' routes differ then."""
+    for head in destinations.heads(q, namespace):
+        rule = destinations.merged(q, namespace, head.host)
+        policies = (rule.policy, *(subset.traffic_policy for subset in rule.subsets))
+        for policy in policies:
+            if policy is None:
+                continue
+            balancers = (policy.load_balancer, *(port.load_balancer for port in policy.port_level_settings))
+            if any(one is not None and one.consistent_hash is not None for one in balancers):
+                return True
+    return False

@@ -1,0 +1,283 @@
+"""What sidecars route by: a virtual host per service and HTTP port, a RouteConfiguration per port."""
+
+from __future__ import annotations
+
+from meltemi.api.diagnostics import Diagnostic
+from meltemi.envoy import names
+from meltemi.envoy.routes import (
+    Direct,
+    Forward,
+    Route,
+    VirtualHost,
+    WeightedTarget,
+    encode_route_head,
+    encode_virtual_host,
+)
+from meltemi.model import facts, routing, settings
+from meltemi.model.domains import Lost, names_of
+from meltemi.model.hosts import covers, is_pattern
+from meltemi.model.routing import Key, Source
+from meltemi.model.scope import Lens, lens
+from meltemi.model.services import (
+    Protocol,
+    home,
+    hosts_in,
+    service,
+    service_namespaces,
+)
+from meltemi.pilot.core.findings import DUPLICATE_DOMAIN, origin
+from meltemi.pilot.core.http_matches import Place
+from meltemi.pilot.core.http_routes import routes_of
+from meltemi.pilot.core.quarantine import isolated, settle_rope
+from meltemi.pilot.core.resource import Origin, Resource, Rope, Segment, rope, segment, virtual_host
+from meltemi.pilot.core.retries import retry_policy
+from meltemi.pilot.core.targets import hashes, target
+from meltemi.query import Db, query
+
+ANY = ("*",)
+
+
+@query
+def http_ports_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[int, ...]:
+    """List the HTTP ports of a namespace's services, sorted."""
+    ports: set[int] = set()
+    for host in hosts_in(q, namespace):
+        found = service(q, namespace, host) if host not in hidden else None
+        if found is not None:
+            ports.update(port.number for port in found.ports if port.protocol.http)
+    return tuple(sorted(ports))
+
+
+@query
+def http_ports(q: Db, client: str) -> tuple[int, ...]:
+    """List the ports that clients in a namespace speak HTTP on, sorted."""
+    ports: set[int] = set()
+    for namespace in service_namespaces(q):
+        ports.update(http_ports_in(q, namespace, lens(q, client, namespace).hidden))
+    if any(_has_http(q, key) for _host, key in extra_hosts(q, client)):
+        ports.add(80)
+    return tuple(sorted(ports))
+
+
+@query
+def detected(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """List (host, port) of a namespace whose protocol is found out per connection, where they have an address."""
+    found: list[tuple[str, int]] = []
+    for host in hosts_in(q, namespace):
+        made = service(q, namespace, host) if host not in hidden else None
+        if made is not None and made.addresses:
+            found.extend((host, port.number) for port in made.ports if port.protocol is Protocol.AUTO)
+    return tuple(found)
+
+
+@query
+def sidecar_rope(q: Db, client: str, port: int, source: Source, envoy: str) -> Rope | None:
+    """Join the routes of all HTTP services on a port, as clients in a namespace see them."""
+    asker = client if hashes(q, client) else ""
+    parts = [
+        segment_of(q, namespace, port, lens(q, client, namespace), client == namespace, source, asker)
+        for namespace in service_namespaces(q)
+    ]
+    if port == 80:
+        parts.append(extra_segment(q, client, source, asker))
+    parts.append(fallback(q))
+    name = names.sidecar_route(port)
+    made = rope(name, encode_route_head(name, ignore_port=False), [part for part in parts if part.resources])
+    return settle_rope(q, made, envoy)
+
+
+@query
+def detected_rope(
+    q: Db, namespace: str, host: str, port: int, key: Key | None, source: Source, asker: str, envoy: str
+) -> Rope | None:
+    """Make the routes of one service's port whose protocol is found out: whatever the name, it goes there."""
+    name = names.service_route(host, port)
+    made = isolated(q, service_host, namespace, host, port, False, key, source, asker, (), True)
+    parts = [] if made is None else [segment(("service",), (made,))]
+    return settle_rope(q, rope(name, encode_route_head(name, ignore_port=False), parts), envoy)
+
+
+@query
+def segment_of(
+    q: Db, namespace: str, port: int, seen: Lens, own: bool, source: Source, asker: str
+) -> Segment:
+    """List the virtual hosts of a namespace's HTTP services on a port."""
+    listed: list[Resource] = []
+    for host in hosts_in(q, namespace):
+        if host in seen.hidden:
+            continue
+        found = service(q, namespace, host)
+        wanted = found.port(port) if found is not None else None
+        if wanted is None or not wanted.protocol.http:
+            continue
+        key = routed(q, host, seen)
+        asked = routing.ANY_SOURCE if key is None else narrow(q, key, source)
+        lost = tuple(one for one in seen.lost if one.host == host and one.port == port)
+        made = isolated(q, service_host, namespace, host, port, own, key, asked, asker, lost, False)
+        if made is not None:
+            listed.append(made)
+    return segment(("ns", namespace), listed)
+
+
+def routed(q: Db, host: str, seen: Lens) -> Key | None:
+    """Return the VirtualService of a host, as clients with this lens see it."""
+    for name, key in seen.routed:
+        if name == host:
+            return key
+    return routing.mesh_routing(q, host, None)
+
+
+def narrow(q: Db, key: Key, source: Source) -> Source:
+    """Keep of the caller what a VirtualService asks of it."""
+    return routing.project(routing.asks(q, *key), source.namespace, source.labels)
+
+
+@query
+def service_host(
+    q: Db,
+    namespace: str,
+    host: str,
+    port: int,
+    own: bool,
+    key: Key | None,
+    source: Source,
+    asker: str,
+    lost: tuple[Lost, ...],
+    any_name: bool,
+) -> Resource | None:
+    """Translate one service's port to a virtual host: its VirtualService's routes, else straight to it."""
+    found = service(q, namespace, host)
+    if found is None:
+        return None
+    taken = {one.name for one in lost}
+    for one in lost:
+        q.report(
+            Diagnostic(
+                DUPLICATE_DOMAIN,
+                f"{one.name}:{one.port} is kept by {one.winner}, not given to {host}",
+                one.origin,
+            )
+        )
+    answered = tuple(name for name in names_of(found, own=own) if name not in taken)
+    if not answered:
+        return None
+    origins = [origin(ref) for ref in found.origins]
+    routes: tuple[Route, ...] = ()
+    if key is not None:
+        routes = routes_of(q, key, Place(port, source=source, client=asker))
+        origins.append(Origin("VirtualService", *key))
+    if not routes:
+        routes = (default_route(q, host, port, asker),)
+    name = f"{host}:{port}"
+    made = VirtualHost(name, ANY if any_name else with_port(answered, port), routes)
+    return virtual_host(name, encode_virtual_host(made), origins)
+
+
+def with_port(listed: tuple[str, ...], port: int) -> tuple[str, ...]:
+    """List names with and without the port."""
+    return tuple(one for name in listed for one in (name, f"{name}:{port}"))
+
+
+def default_route(q: Db, host: str, port: int, asker: str) -> Route:
+    """Make the route of a service that no VirtualService speaks of."""
+    found = target(q, host, "", port, port, asker)
+    action = Forward(
+        targets=(WeightedTarget(found.cluster, 1),),
+        retry=retry_policy(q, None, hashed=bool(found.hash_keys)),
+        hash_keys=found.hash_keys,
+    )
+    return Route(action, name="default", operation=f"{host}:{port}/*")
+
+
+@query
+def extra_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
+    """List the hosts of VirtualServices that are no service's: they route what is sent to port 80."""
+    return tuple(
+        (host, key) for host, key in routing.mesh_hosts(q, client) if not _is_service(q, host, client)
+    )
+
+
+def _is_service(q: Db, host: str, client: str) -> bool:
+    if is_pattern(host):
+        return any(
+            covers(host, one)
+            for namespace in service_namespaces(q)
+            for one in hosts_in(q, namespace)
+            if one not in lens(q, client, namespace).hidden
+        )
+    return home(q, host, client) is not None
+
+
+@query
+def _has_http(q: Db, key: Key) -> bool:
+    made = q.fact(facts.VIRTUAL_SERVICES, *key)
+    return made is not None and bool(made.spec.http)
+
+
+@query
+def extra_segment(q: Db, client: str, source: Source, asker: str) -> Segment:
+    """List the virtual hosts of VirtualServices whose hosts are no services."""
+    listed: list[Resource] = []
+    for host, key in extra_hosts(q, client):
+        if host == "*" or not _has_http(q, key):
+            continue
+        if taken(q, host, client):
+            made = q.fact(facts.VIRTUAL_SERVICES, *key)
+            q.report(
+                Diagnostic(
+                    DUPLICATE_DOMAIN,
+                    f"{host} is another name of a service, which keeps it",
+                    None if made is None else made.ref,
+                    "spec.hosts",
+                    "use the service's full name",
+                )
+            )
+            continue
+        found = isolated(q, extra_host, host, key, narrow(q, key, source), asker)
+        if found is not None:
+            listed.append(found)
+    return segment(("virtualservices",), listed)
+
+
+def taken(q: Db, name: str, client: str) -> bool:
+    """Say whether a name is another form of a visible service's name, or its address."""
+    first, _dot, rest = name.removeprefix("*.").partition(".")
+    namespace = rest.removesuffix(".svc") or client
+    if "." not in namespace:
+        full = f"{first}.{namespace}.svc.{settings.CLUSTER_DOMAIN.read(q)}"
+        if home(q, full, client) is not None:
+            return True
+    return name in _addresses(q)
+
+
+@query
+def _addresses(q: Db) -> frozenset[str]:
+    found: set[str] = set()
+    for namespace in service_namespaces(q):
+        for host in hosts_in(q, namespace):
+            made = service(q, namespace, host)
+            if made is not None:
+                found.update(made.addresses)
+    return frozenset(found)
+
+
+@query
+def extra_host(q: Db, host: str, key: Key, source: Source, asker: str) -> Resource | None:
+    """Translate a VirtualService's host that is no service's."""
+    routes = routes_of(q, key, Place(80, source=source, client=asker))
+    if not routes:
+        return None
+    name = f"{host}:80"
+    made = VirtualHost(name, with_port((host,), 80), routes)
+    return virtual_host(name, encode_virtual_host(made), [Origin("VirtualService", *key)])
+
+
+@query
+def fallback(q: Db) -> Segment:
+    """Return what happens to names that the mesh does not know: through to the outside, or 502."""
+    if settings.OUTBOUND_TRAFFIC_POLICY.read(q) == "REGISTRY_ONLY":
+        made = VirtualHost("block_all", ANY, (Route(Direct(502), name="block_all"),))
+    else:
+        through = Forward((WeightedTarget(names.PASSTHROUGH, 1),))
+        made = VirtualHost("allow_any", ANY, (Route(through, name="allow_any"),))
+    return segment(("fallback",), (virtual_host(made.name, encode_virtual_host(made)),))
