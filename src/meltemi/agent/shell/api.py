@@ -8,6 +8,7 @@ Who may call: processes of the mesh's owner (SO_PEERCRED) that are not inside a 
 | `GET /v1/pods/NS/NAME/logs?container=C&tail=N&follow=1` | the log as text, chunked while following |
 | `POST /v1/pods/NS/NAME/exec` | runs the command of the body; answers when it ended |
 | `GET /v1/pods/NS/NAME/envoy/PATH?QUERY` | Envoy's admin answer (`config_dump`, `clusters`, `certs`, `stats`...) |
+| `POST /v1/pods/NS/NAME/envoy/PATH?QUERY` | the same for `logging`, `reset_counters`, `healthcheck/...` |
 | `POST /v1/pods/NS/NAME/drain` | Envoy takes no new connections from others |
 | `GET /v1/pods/NS/NAME/port-forward?port=N` | 101, then raw bytes to 127.0.0.1:N in the pod |
 
@@ -60,6 +61,9 @@ READ_ONLY = (
 )
 """What may be asked of Envoy by GET: it changes nothing, and is no HTML."""
 
+WRITTEN = ("healthcheck/fail", "healthcheck/ok", "logging", "reset_counters")
+"""What may be told Envoy by POST; what would end or reconfigure it is not among them."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -80,6 +84,7 @@ class AgentApi:
                 web.get(f"{pod}/logs", self._logs),
                 web.post(f"{pod}/exec", self._exec),
                 web.get(f"{pod}/envoy/{{path:.+}}", self._envoy),
+                web.post(f"{pod}/envoy/{{path:.+}}", self._envoy),
                 web.post(f"{pod}/drain", self._drain),
                 web.get(f"{pod}/port-forward", self._port_forward),
             ]
@@ -164,12 +169,15 @@ class AgentApi:
     async def _envoy(self, request: web.Request) -> web.StreamResponse:
         life = self._life(request)
         path = request.match_info["path"]
-        if path not in READ_ONLY:
-            raise _NotThereError(f"{path!r} is none of {', '.join(READ_ONLY)}")
+        allowed = READ_ONLY if request.method == "GET" else WRITTEN
+        if path not in allowed:
+            raise _NotThereError(f"{path!r} is none of {', '.join(allowed)}")
         if life.place is None or life.pod.proxy is None:
             raise _NotThereError(f"pod {life.pod.key} has no Envoy")
         query = f"?{request.query_string}" if request.query_string else ""
-        status, kind, data = await Admin(self._site.network, life.place.id).ask("GET", f"/{path}{query}")
+        status, kind, data = await Admin(self._site.network, life.place.id).ask(
+            request.method, f"/{path}{query}"
+        )
         # Statistics can be had as HTML, which may carry what a stranger sent.
         kind = "text/plain" if kind == "text/html" else kind
         return web.Response(status=status, body=data, content_type=kind)
