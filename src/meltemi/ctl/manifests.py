@@ -1,0 +1,198 @@
+"""YAML files to objects with their places: what `apply`, `delete -f` and `validate` read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from meltemi.api import registry
+from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
+from meltemi.api.problems import UNKNOWN_KIND
+from meltemi.ctl.invocation import USAGE, CtlError
+from meltemi.galley.core.text import Parsed, parse
+
+NO_OBJECT = code(
+    "MEL0820",
+    "not-an-object",
+    Level.ERROR,
+    "Each document of a file must be an object of the API: a mapping with apiVersion, kind and metadata.name.",
+)
+TWICE = code(
+    "MEL0821",
+    "object-twice",
+    Level.ERROR,
+    "The same object stands twice in the files that were given, so their order would decide which of the two counts.",
+)
+OTHER_NAMESPACE = code(
+    "MEL0822",
+    "other-namespace",
+    Level.ERROR,
+    "The namespace of the object is another one than the command line names; drop the one or the other.",
+)
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object of a file."""
+
+    parsed: Parsed
+    api_version: str
+    kind: str
+    name: str
+    namespace: str = ""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The object as it was written."""
+        found: dict[str, Any] = self.parsed.value
+        return found
+
+    @property
+    def ref(self) -> Ref:
+        """The object as diagnostics name it."""
+        return Ref(self.kind, self.namespace, self.name)
+
+
+def load(files: Iterable[str]) -> list[Manifest]:
+    """Read objects where nothing but their names matters; raises CtlError at the first fault in a text."""
+    manifests, found = read(files)
+    for one in found:
+        if one.level is Level.ERROR:
+            raise CtlError(f"{one.position}: {one.message}" if one.position else one.message, one.hint)
+    return manifests
+
+
+def read(files: Iterable[str], recursive: bool = False) -> tuple[list[Manifest], list[Diagnostic]]:
+    """Read all objects of files, folders and `-`; what is no object becomes a diagnostic.
+
+    Raises CtlError (usage) where a file cannot be read, or a folder holds none.
+    """
+    manifests: list[Manifest] = []
+    found: list[Diagnostic] = []
+    for name in files:
+        for file in _expanded(name, recursive):
+            documents, problems = parse(_content(file), file)
+            found.extend(problems)
+            for document in documents:
+                _take(document, manifests, found)
+    return manifests, found
+
+
+def _expanded(name: str, recursive: bool) -> Sequence[str]:
+    if name == "-" or not Path(name).is_dir():
+        return (name,)
+    pattern = "**/*" if recursive else "*"
+    inside = sorted(
+        str(file) for file in Path(name).glob(pattern) if file.suffix in _SUFFIXES and file.is_file()
+    )
+    if not inside:
+        hint = "" if recursive else "add -R to look into its folders"
+        raise CtlError(f"no .yaml, .yml or .json file is in {name}.", hint, USAGE)
+    return inside
+
+
+def _content(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise CtlError(f"cannot read {file}: {error.strerror}.", exit_code=USAGE) from error
+
+
+def _take(parsed: Parsed, manifests: list[Manifest], found: list[Diagnostic]) -> None:
+    value = parsed.value
+    if (
+        isinstance(value, dict)
+        and isinstance(value.get("items"), list)
+        and str(value.get("kind")).endswith("List")
+    ):
+        for index in range(len(value["items"])):
+            _take(parsed.part(("items", index)), manifests, found)
+        return
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    texts = (
+        (value.get("apiVersion"), value.get("kind"), metadata.get("name"))
+        if isinstance(value, dict) and isinstance(metadata, dict)
+        else (None,)
+    )
+    if not all(isinstance(text, str) and text for text in texts):
+        message = "this is no object: apiVersion, kind and metadata.name are needed."
+        found.append(Diagnostic(NO_OBJECT, message, position=parsed.position()))
+        return
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else ""
+    api_version, kind, name = (str(text) for text in texts)
+    manifests.append(
+        Manifest(parsed, api_version, kind, name, namespace if isinstance(namespace, str) else "")
+    )
+
+
+def placed(manifests: Iterable[Manifest], namespace: str) -> tuple[list[Manifest], list[Diagnostic]]:
+    """Put objects without a namespace into one (`default` if none is named), sort them by what needs what.
+
+    Objects that stand twice, and those that name another namespace than the command line, become diagnostics.
+    """
+    kept: list[Manifest] = []
+    found: list[Diagnostic] = []
+    seen: dict[tuple[str, str, str, str], Manifest] = {}
+    for manifest in manifests:
+        here = manifest
+        kind = registry.of_document(manifest.document)
+        namespaced = kind.namespaced if kind is not None else bool(manifest.namespace)
+        if namespaced and not manifest.namespace:
+            metadata = {**manifest.document["metadata"], "namespace": namespace or "default"}
+            value = {**manifest.document, "metadata": metadata}
+            here = replace(
+                manifest, parsed=replace(manifest.parsed, value=value), namespace=namespace or "default"
+            )
+        elif namespaced and namespace and manifest.namespace != namespace:
+            message = f"it is in namespace {manifest.namespace}, the command line says {namespace}."
+            place = manifest.parsed.position("metadata.namespace")
+            found.append(
+                Diagnostic(OTHER_NAMESPACE, message, manifest.ref, "metadata.namespace", position=place)
+            )
+        group = registry.split(here.api_version)[0]
+        key = (group, here.kind, here.namespace, here.name)
+        if key in seen:
+            first = seen[key].parsed.position()
+            message = f"it stands at {first} already."
+            found.append(Diagnostic(TWICE, message, here.ref, position=here.parsed.position()))
+        seen.setdefault(key, here)
+        kept.append(here)
+    order = {kind.name: index for index, kind in enumerate(registry.KINDS)}
+    return sorted(kept, key=lambda one: order.get(one.kind, len(order))), found
+
+
+def checked(manifests: Iterable[Manifest], unknown_allowed: bool = False) -> list[Diagnostic]:
+    """Check every object by all rules there are, with the places of what was found."""
+    from meltemi import checks
+
+    found: list[Diagnostic] = []
+    for manifest in manifests:
+        kind = registry.of_document(manifest.document)
+        if kind is None:
+            if not unknown_allowed:
+                message = f"there is no kind {manifest.kind} in {manifest.api_version}."
+                place = manifest.parsed.position("kind")
+                found.append(Diagnostic(UNKNOWN_KIND, message, manifest.ref, "kind", _other(manifest), place))
+            continue
+        _, problems = checks.check(kind, manifest.document, registry.split(manifest.api_version)[1])
+        found.extend(
+            one if one.position is not None else replace(one, position=manifest.parsed.position(one.path))
+            for one in problems
+        )
+    return found
+
+
+def _other(manifest: Manifest) -> str:
+    """Say where a kind of that name, or one like it, is to be had."""
+    from difflib import get_close_matches
+
+    for kind in registry.KINDS:
+        if kind.name == manifest.kind:
+            return f"it is served as {kind.api_version}"
+    near = get_close_matches(manifest.kind, [kind.name for kind in registry.KINDS], n=1)
+    return f'did you mean "{near[0]}"?' if near else ""
