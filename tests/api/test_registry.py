@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import dataclasses
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from meltemi.api import registry
+from meltemi.api.compiled import fields_of, unwrapped
+from meltemi.api.kind import Kind
+from meltemi.api.registry import KINDS
+
+ISTIO = [kind for kind in KINDS if kind.group.endswith("istio.io")]
+
+
+def test_every_kind_is_found_by_each_of_its_versions_and_by_its_plural() -> None:
+    for kind in KINDS:
+        assert registry.by_resource(kind.group, kind.plural) is kind
+        for version in kind.versions:
+            assert registry.find(kind.group, version, kind.name) is kind
+
+
+def test_names_resources_and_short_names_are_unique() -> None:
+    assert len({kind.resource for kind in KINDS}) == len(KINDS)
+    shorts = [short for kind in KINDS for short in (*kind.short, kind.plural, kind.singular)]
+    assert len(set(shorts)) == len(shorts)
+
+
+def test_what_is_no_kind_is_none() -> None:
+    assert registry.find("networking.istio.io", "v2", "VirtualService") is None
+    assert registry.of_document({"apiVersion": "v1", "kind": ["Pod"]}) is None
+    assert registry.of_document(["v1"]) is None
+    assert registry.of_document({"kind": "Pod"}) is None
+
+
+def test_versions_and_columns_are_istios() -> None:
+    found = {
+        kind.name: (kind.versions, kind.storage_version, [c.name for c in kind.columns]) for kind in ISTIO
+    }
+    three = ("v1", "v1beta1", "v1alpha3")
+    assert found == {
+        "VirtualService": (three, "v1", ["Gateways", "Hosts", "Age"]),
+        "DestinationRule": (three, "v1", ["Host", "Age"]),
+        "Gateway": (three, "v1", []),
+        "ServiceEntry": (three, "v1", ["Hosts", "Location", "Resolution", "Age"]),
+        "PeerAuthentication": (("v1", "v1beta1"), "v1", ["Mode", "Age"]),
+    }
+
+
+def models(model: type[Any], seen: set[type[Any]]) -> set[type[Any]]:
+    if model not in seen:
+        seen.add(model)
+        for field in fields_of(model):
+            for part in (unwrapped(field.type), *getattr(unwrapped(field.type), "__args__", ())):
+                if isinstance(part, type) and dataclasses.is_dataclass(part) and part.__name__ != "Duration":
+                    models(part, seen)
+    return seen
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_declared_value_is_frozen_hashable_and_documented(kind: Kind[Any]) -> None:
+    for model in models(kind.model, set()):
+        empty = model()
+        assert hash(empty) == hash(model())
+        assert model.__dataclass_params__.frozen
+        assert "__slots__" in vars(model)
+        assert model.__doc__
+        assert not model.__doc__.startswith(model.__name__ + "(")
+        for field in fields_of(model):
+            assert field.meta.doc.endswith("."), f"{model.__name__}.{field.name}"
+
+
+@pytest.mark.parametrize("kind", ISTIO, ids=lambda kind: kind.name)
+def test_every_field_of_istios_kinds_is_declared(kind: Kind[Any]) -> None:
+    for model in models(kind.model, set()):
+        assert [f.name for f in dataclasses.fields(model)] == [f.name for f in fields_of(model)]
+
+
+def test_enums_of_istio_have_protos_numbers() -> None:
+    for kind in ISTIO:
+        for model in models(kind.model, set()):
+            for field in fields_of(model):
+                hint = unwrapped(field.type)
+                if isinstance(hint, type) and issubclass(hint, Enum):
+                    assert [member.value for member in hint] == list(range(len(hint)))
