@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -28,6 +29,7 @@ ENTRIES = Resource("networking.istio.io", "v1", "serviceentries", "ServiceEntry"
 QUIET_SECONDS = 0.02
 """Changes that come together are applied together; a first one after quiet waits no longer than this."""
 AGAIN_SECONDS = 1.0
+ENTRIES_SECONDS = 1.0
 
 
 class ServiceFeed:
@@ -53,6 +55,7 @@ class ServiceFeed:
         self._services = Reflector(kube, SERVICE, handler=self._notice)
         self._slices = Reflector(kube, ENDPOINT_SLICE, handler=self._notice)
         self._entries = Reflector(kube, ENTRIES, handler=self._notice)
+        self._recalled: tuple[Document, ...] = ()
         self._applied: dict[str, object] = {}
         self._kept = f"{layout.state}/agent-names.json"
 
@@ -65,14 +68,19 @@ class ServiceFeed:
         async with asyncio.TaskGroup() as group:
             for reflector in (self._services, self._slices, self._entries):
                 group.create_task(lasting(f"the watch of {reflector.resource.plural}", reflector.run))
-            for reflector in (self._services, self._slices, self._entries):
+            # ServiceEntries are waited for a moment only: a cluster may not have the kind.
+            for reflector in (self._services, self._slices):
                 await reflector.synced.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ENTRIES_SECONDS):
+                    await self._entries.synced.wait()
             self._changed.set()
             while True:
                 await self._changed.wait()
                 await asyncio.sleep(QUIET_SECONDS)
                 self._changed.clear()
-                await self._apply(tuple(self._services), tuple(self._slices), _by_age(self._entries))
+                entries = _by_age(self._entries) if self._entries.synced.is_set() else self._recalled
+                await self._apply(tuple(self._services), tuple(self._slices), entries)
 
     def _recall(self) -> None:
         """Answer names as they were known last: after a restart the API server may be away."""

@@ -117,7 +117,14 @@ def _covers(pattern: str, path: str) -> bool:
 
 
 _NODE_READS: Final = frozenset(
-    {"services", "namespaces", "nodes", "endpointslices.discovery.k8s.io", "serviceaccounts"}
+    {
+        "services",
+        "namespaces",
+        "nodes",
+        "endpointslices.discovery.k8s.io",
+        "serviceaccounts",
+        "serviceentries.networking.istio.io",
+    }
 )
 
 
@@ -128,6 +135,9 @@ def _node_may(node: str, asked: Attributes, reader: Reader) -> bool:
             return True
         case "nodes":
             return asked.verb == "create" or (asked.name == node and asked.verb in {"update", "patch"})
+        case "services/status":
+            # The loopback ports of LoadBalancers are held by the node.
+            return asked.verb in {"get", "update", "patch"}
         case "nodes/status":
             return asked.name == node and asked.verb in {"get", "update", "patch"}
         case "events":
