@@ -385,15 +385,17 @@ def _forward(action: Forward) -> RouteAction:
 
 
 def _target(target: WeightedTarget) -> WeightedCluster.ClusterWeight:
-    return WeightedCluster.ClusterWeight(
+    message = WeightedCluster.ClusterWeight(
         name=target.cluster,
         weight=uint32(target.weight),
         request_headers_to_add=_options(target.request),
         request_headers_to_remove=target.request.remove,
         response_headers_to_add=_options(target.response),
         response_headers_to_remove=target.response.remove,
-        host_rewrite_literal=target.authority,
     )
+    if target.authority:
+        message.host_rewrite_literal = target.authority
+    return message
 
 
 def _retry(policy: RetryPolicy | None) -> RetryMessage | None:

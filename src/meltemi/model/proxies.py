@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from meltemi.api.core.pod import SIDECAR
 from meltemi.api.values import Map
 from meltemi.model import authn, facts, gateways, routing
 from meltemi.model.views import ProxyType, View
 from meltemi.model.workloads import place, workload
 from meltemi.query import Db, query
-
-ROUTER = "router"
-TEMPLATES = "inject.istio.io/templates"
-"""Annotation by which a pod asks for a gateway's proxy, as Istio's injection has it."""
-GATEWAY_TEMPLATE = "gateway"
 
 
 @query
@@ -25,27 +19,13 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
     targets = set(target_names(q, namespace))
     return View(
         namespace=namespace,
-        type=_type(q, namespace, pod_name),
+        type=ProxyType.ROUTER if found.gateway else ProxyType.SIDECAR,
         labels=Map({key: value for key, value in found.labels.items() if key in reads}),
         workload=found.workload,
         service_account=found.account,
         locality=place(q, found),
         named_ports=tuple(pair for pair in found.named_ports if pair[0] in targets),
     )
-
-
-@query
-def _type(q: Db, namespace: str, pod_name: str) -> ProxyType:
-    """Tell a gateway: a proxy alone in its pod, or one whose arguments or template say so."""
-    made = q.fact(facts.PODS, namespace, pod_name)
-    if made is None:
-        return ProxyType.SIDECAR
-    wanted = [part.strip() for part in made.annotations.get(TEMPLATES, "").split(",")]
-    proxies = [one for one in (*made.spec.containers, *made.spec.init_containers) if one.name == SIDECAR]
-    alone = bool(proxies) and all(one.name == SIDECAR for one in made.spec.containers)
-    if alone or GATEWAY_TEMPLATE in wanted or any(ROUTER in one.args for one in proxies):
-        return ProxyType.ROUTER
-    return ProxyType.SIDECAR
 
 
 @query

@@ -17,6 +17,10 @@ CANONICAL_REVISION = "service.istio.io/canonical-revision"
 LOCALITY = "istio-locality"
 REGION = "topology.kubernetes.io/region"
 ZONE = "topology.kubernetes.io/zone"
+TEMPLATES = "inject.istio.io/templates"
+"""Annotation by which a pod asks for a gateway's proxy, as Istio's injection has it."""
+GATEWAY_TEMPLATE = "gateway"
+ROUTER = "router"
 SUBZONE = "topology.istio.io/subzone"
 
 
@@ -29,6 +33,8 @@ class Workload:
     labels: Map[str] = EMPTY
     account: str = "default"
     mtls: bool = False
+    """A sidecar stands before it. Not so a gateway's own pod: its servers take what its Gateways say."""
+    gateway: bool = False
     node: str = ""
     named_ports: tuple[tuple[str, int], ...] = ()
 
@@ -59,12 +65,14 @@ def workload(q: Db, namespace: str, pod: str) -> Workload | None:
     made = q.fact(facts.PODS, namespace, pod)
     if made is None:
         return None
+    gateway = is_gateway(made)
     return Workload(
         namespace=namespace,
         name=pod,
         labels=made.labels,
         account=made.spec.service_account_name or "default",
-        mtls=has_sidecar(made),
+        mtls=has_sidecar(made) and not gateway,
+        gateway=gateway,
         node=made.spec.node_name,
         named_ports=tuple(
             (port.name, port.container_port)
@@ -78,6 +86,14 @@ def workload(q: Db, namespace: str, pod: str) -> Workload | None:
 def has_sidecar(pod: Object[Pod]) -> bool:
     """Say whether a proxy stands before a pod: if and only if its spec has the container."""
     return any(container.name == SIDECAR for container in (*pod.spec.containers, *pod.spec.init_containers))
+
+
+def is_gateway(pod: Object[Pod]) -> bool:
+    """Tell a gateway: a proxy alone in its pod, or one whose arguments or template say so."""
+    wanted = [part.strip() for part in pod.annotations.get(TEMPLATES, "").split(",")]
+    proxies = [one for one in (*pod.spec.containers, *pod.spec.init_containers) if one.name == SIDECAR]
+    alone = bool(proxies) and all(one.name == SIDECAR for one in pod.spec.containers)
+    return alone or GATEWAY_TEMPLATE in wanted or any(ROUTER in one.args for one in proxies)
 
 
 @query
