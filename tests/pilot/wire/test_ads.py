@@ -97,7 +97,14 @@ def test_only_what_is_asked_for_is_sent() -> None:
 
 
 def test_a_wildcard_of_nothing_is_answered_with_nothing() -> None:
-    assert Playbook(AdsStream[Res]()) >> changed(LDS) >> Request(LDS) << respond(LDS, "1") >> ack(LDS, "1") << Accepted(LDS, {})
+    assert (
+        Playbook(AdsStream[Res]())
+        >> changed(LDS)
+        >> Request(LDS)
+        << respond(LDS, "1")
+        >> ack(LDS, "1")
+        << Accepted(LDS, {})
+    )
 
 
 def test_what_is_not_known_yet_is_answered_later() -> None:
@@ -195,6 +202,24 @@ def test_a_change_back_while_waiting_sends_nothing() -> None:
         >> changed(CDS, a="1")
         >> ack(CDS, "1")
         << Accepted(CDS, {"a": "1"})
+    )
+
+
+def test_what_is_removed_or_changed_back_while_under_way_is_not_forgotten() -> None:
+    assert (
+        Playbook(AdsStream[Res]())
+        >> changed(CDS, a="1")
+        >> Request(CDS)
+        << respond(CDS, "1", a="1")
+        >> ack(CDS, "1")
+        << Accepted(CDS, {"a": "1"})
+        >> changed(CDS, a="2", b="1")
+        << respond(CDS, "2", a="2", b="1")
+        >> changed(CDS, a="1")
+        >> Steady()
+        >> ack(CDS, "2")
+        << Accepted(CDS, {"a": "2", "b": "1"})
+        << respond(CDS, "3", "b", a="1")
     )
 
 
@@ -445,7 +470,9 @@ def test_a_refused_removal_is_not_repeated() -> None:
 def test_a_reconnect_sends_only_what_differs() -> None:
     assert (
         Playbook(AdsStream[Res]())
-        >> worlds(cds={"a": "1", "b": "2", "c": "1"}, eds={"a": "1", "b": "1"}, lds={"l": "1"}, rds={"r": "2"})
+        >> worlds(
+            cds={"a": "1", "b": "2", "c": "1"}, eds={"a": "1", "b": "1"}, lds={"l": "1"}, rds={"r": "2"}
+        )
         >> Request(CDS, initial_resource_versions={"a": "1", "b": "1"})
         << respond(CDS, "1", b="2", c="1")
         >> Request(EDS, subscribe=("a", "b"), initial_resource_versions={"a": "1", "b": "1"})
@@ -496,9 +523,15 @@ def test_too_many_types_end_the_stream() -> None:
 def test_too_many_names_end_the_stream() -> None:
     machine = AdsStream[Res](Limits(names=2))
     refusal = Refuse("more than 2 names of one type")
-    assert Playbook(machine) >> Request(EDS, subscribe=("a", "b")) >> Request(EDS, subscribe=("c",)) << refusal
+    assert (
+        Playbook(machine) >> Request(EDS, subscribe=("a", "b")) >> Request(EDS, subscribe=("c",)) << refusal
+    )
     initial = {"a": "1", "b": "1", "c": "1"}
-    assert Playbook(AdsStream[Res](Limits(names=2))) >> Request(CDS, initial_resource_versions=initial) << refusal
+    assert (
+        Playbook(AdsStream[Res](Limits(names=2)))
+        >> Request(CDS, initial_resource_versions=initial)
+        << refusal
+    )
 
 
 def test_a_name_that_is_too_long_ends_the_stream() -> None:

@@ -28,13 +28,19 @@ requests = st.builds(
 
 
 def framed(name: str, version: str, body: bytes = b"") -> Entry:
-    resource = discovery_pb2.Resource(name=name, version=version, resource=any_pb2.Any(type_url=CDS, value=body))
+    resource = discovery_pb2.Resource(
+        name=name, version=version, resource=any_pb2.Any(type_url=CDS, value=body)
+    )
     return Entry(name, version, messages.frame(resource.SerializeToString()))
 
 
 entries = st.builds(framed, texts, texts, st.binary(max_size=300))
 responses = st.builds(
-    Response, type=texts, nonce=texts, resources=st.lists(entries).map(tuple), removed=st.lists(texts).map(tuple)
+    Response,
+    type=texts,
+    nonce=texts,
+    resources=st.lists(entries).map(tuple),
+    removed=st.lists(texts).map(tuple),
 )
 
 
@@ -96,7 +102,9 @@ def test_garbage_is_malformed() -> None:
 
 def test_a_name_within_a_longer_one_is_not_accused() -> None:
     names = ["outbound|80||a", "outbound|80||a.b", "80", "0.0.0.0_80"]
-    assert accused(names, "Error adding/updating cluster(s) outbound|80||a.b: no such") == ("outbound|80||a.b",)
+    assert accused(names, "Error adding/updating cluster(s) outbound|80||a.b: no such") == (
+        "outbound|80||a.b",
+    )
     assert accused(names, "error adding listener '0.0.0.0_80': bad") == ("0.0.0.0_80",)
     assert accused(names, "listener 0.0.0.0_8080: bad, 127.0.0.1:80") == ()
     assert accused(names, "route 80: duplicate domain") == ("80",)

@@ -19,7 +19,8 @@ NACK that names resources           these are `Rejected`: the client keeps its o
 NACK that names nobody              the response is split in halves and sent again, until the guilty one stands alone.
 `Changed`                           the world is another one; the newest state wins, nothing is queued.
 `Overdue`                           the owner says that a CDS response got no answer for long: LDS and RDS wait no
-                                    longer for it, so that one cluster that never warms stops nobody.
+                                    longer for it, so that one cluster that never warms stops nobody; and all
+                                    endpoints are sent again, for a cluster whose warming a reconnect interrupted.
 `Steady`                            the owner says that the client had time to ask for all that it uses. Until then
                                     clusters are removed only if LDS and RDS were both asked for: after a reconnect
                                     CDS is asked for first, while the client's routes still name what is gone.
@@ -188,6 +189,10 @@ class AdsStream(Generic[E]):
                 state = self._types.get(event.type)
                 if state is not None and state.pending is not None and state.pending.nonce == event.nonce:
                     state.overdue = True
+                    if event.type == CDS:
+                        # It may wait for endpoints that an older stream had begun to bring.
+                        endpoints = self._types[EDS]
+                        endpoints.force(tuple(endpoints.names))
         return tuple(self._flush())
 
     def state(self, type_url: str) -> TypeState:
@@ -297,7 +302,8 @@ class AdsStream(Generic[E]):
             case t if t == CDS:
                 return tuple(name for name in plan.removals if self._nobody_leans_on(state, name))
             case t if t == EDS:
-                idle = not self._busy_removing(self._types[CDS])
+                clusters = self._types[CDS]
+                idle = clusters.overdue or not self._busy_removing(clusters)
                 never_had = tuple(name for name in plan.removals if name not in state.has)
                 return plan.removals if idle else never_had
             case t if t == LDS:

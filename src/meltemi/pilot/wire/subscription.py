@@ -234,6 +234,8 @@ class Subscription(Generic[E]):
         for name in versions:
             self.rejected.pop(name, None)
         self._take_removals(done)
+        # What the world became meanwhile was compared with what the client had before this.
+        self._dirty.update(versions)
         self.settled = max(self.settled, done.covers)
         if self._batches and self._batches[0] <= set(done.versions):
             self._batches.popleft()
@@ -241,6 +243,7 @@ class Subscription(Generic[E]):
 
     def _take_removals(self, done: Pending) -> None:
         for name in done.removed:
+            self._dirty.add(name)
             self.has.pop(name, None)
             self._gone.pop(name, None)
             self.rejected.pop(name, None)
