@@ -137,7 +137,7 @@ def _unknown(source: Parsed) -> Diagnostic:
         if not isinstance(value, str) or not value:
             message = f"a document must say its {field}"
             return Diagnostic(NOT_AN_OBJECT, message, ref, field, position=source.position(field))
-    group, version = registry.split(str(api_version))
+    group, _ = registry.split(str(api_version))
     same = [kind for kind in registry.KINDS if kind.name == name]
     if same:
         served = ", ".join(f"{kind.group}/{one}".lstrip("/") for kind in same for one in kind.versions)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from yaml.cyaml import CParser
+from yaml._yaml import CParser
 from yaml.error import MarkedYAMLError, YAMLError
 from yaml.events import (
     AliasEvent,
@@ -65,6 +65,14 @@ class Mark:
     column: int
     parts: Marks = None
 
+    def below(self, part: paths.Part) -> Mark | None:
+        """Give the mark of a part; None where it has none."""
+        if isinstance(self.parts, dict):
+            return self.parts.get(part) if isinstance(part, str) else None
+        if isinstance(self.parts, list) and isinstance(part, int) and 0 <= part < len(self.parts):
+            return self.parts[part]
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
@@ -78,11 +86,7 @@ class Parsed:
         """Give the place of a path (as `api.paths` writes it), or of the nearest thing around it that is there."""
         mark = self.mark
         for part in paths.parts(path):
-            below: Mark | None = None
-            if isinstance(mark.parts, dict) and isinstance(part, str):
-                below = mark.parts.get(part)
-            elif isinstance(mark.parts, list) and isinstance(part, int) and part < len(mark.parts):
-                below = mark.parts[part]
+            below = mark.below(part)
             if below is None:
                 break
             mark = below
@@ -92,11 +96,10 @@ class Parsed:
         """Give a part of the document as a document of its own; raises LookupError where it is not there."""
         value, mark = self.value, self.mark
         for step in path:
-            value, parts = value[step], mark.parts
-            if (isinstance(parts, dict) and isinstance(step, str)) or (isinstance(parts, list) and isinstance(step, int)):
-                mark = parts[step]
-            else:
+            value, below = value[step], mark.below(step)
+            if below is None:
                 raise KeyError(step)
+            mark = below
         return Parsed(value, self.file, mark)
 
 
@@ -109,17 +112,25 @@ def parse(data: bytes | str, file: str) -> tuple[tuple[Parsed, ...], tuple[Diagn
     text = _decoded(data, file, found)
     documents: list[Parsed] = []
     if text is not None:
+        _read_all(text, file, documents, found)
+    return tuple(documents), tuple(found)
+
+
+def _read_all(text: str, file: str, documents: list[Parsed], found: list[Diagnostic]) -> None:
+    for _ in range(_MOST_REPAIRS):
+        documents.clear()
+        found.clear()
         try:
-            _read(_colons_quoted(text), file, documents, found)
+            _read(text, file, documents, found)
         except _RefusedError as refused:
             found.append(refused.diagnostic)
         except YAMLError as error:
+            better = _repaired(error, text)
+            if better is not None:
+                text = better
+                continue
             found.append(_syntax(error, text, file))
-        except RecursionError:
-            found.append(
-                Diagnostic(TOO_LARGE, "the text is nested too deeply", position=Position(file, 1, 1))
-            )
-    return tuple(documents), tuple(found)
+        return
 
 
 class _RefusedError(Exception):
@@ -153,12 +164,21 @@ def _decoded(data: bytes | str, file: str, found: list[Diagnostic]) -> str | Non
 
 
 # In a flow list, `[1.2.3.4, 2001:db8::]`: kubectl's YAML takes a colon that no space follows as part of the text.
-_FLOW_COLON = re.compile(r"(?<=[\[,{ ])([0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4})*:)(?=[ \t]*[\],}])", re.ASCII)
+_COLONS = re.compile(r"[^\s,\[\]{}'\"]*::?(?=[ \t]*[\],}])")
+_MOST_REPAIRS: Final = 64
 
 
-def _colons_quoted(text: str) -> str:
-    """Quote addresses that end in a colon within flow lists, which libyaml alone refuses; lines stay what they are."""
-    return _FLOW_COLON.sub(r"'\1'", text) if "::" in text else text
+def _repaired(error: YAMLError, text: str) -> str | None:
+    """Quote the text that libyaml refuses for its last colon alone; None where that was not the fault."""
+    if not isinstance(error, MarkedYAMLError) or "unexpected ':'" not in str(error.problem):
+        return None
+    start: Any = error.context_mark
+    found = _COLONS.match(text, start.index) if start is not None else None
+    return (
+        f"{text[: found.start()]}'{found[0]}'{text[found.end() :]}"
+        if found is not None and found[0]
+        else None
+    )
 
 
 def _syntax(error: YAMLError, text: str, file: str) -> Diagnostic:
@@ -209,7 +229,10 @@ class _Builder:
         self._file = file
         self._found = found
         self._nodes = 0
-        self._anchors: dict[str, tuple[Any, Mark, int] | None] = {}
+        # Value, mark, number of values, height; None while it is being read.
+        self._anchors: dict[str, tuple[Any, Mark, int, int] | None] = {}
+        # The greatest depth since it was last set.
+        self._reach = 0
 
     def document(self) -> tuple[Any, Mark]:
         """Read the document that has begun, to its end."""
@@ -237,17 +260,18 @@ class _Builder:
     def _node(self, event: Any, depth: int) -> tuple[Any, Mark]:
         if type(event) is ScalarEvent:
             self._count(1, event)
-            start = event.start_mark
+            start: Any = event.start_mark
             made: tuple[Any, Mark] = self._scalar(event), Mark(start.line, start.column)
             if event.anchor:
-                self._anchors[event.anchor] = (*made, 1)
+                self._anchors[event.anchor] = (*made, 1, 0)
             return made
         if depth >= DEEPEST:
             raise self._refused(TOO_LARGE, f"the text is nested more than {DEEPEST} deep", event)
         if isinstance(event, AliasEvent):
-            return self._alias(event)
+            return self._alias(event, depth)
         self._count(1, event)
-        anchor, before = event.anchor, self._nodes
+        anchor, before, reach = event.anchor, self._nodes, self._reach
+        self._reach = depth
         if anchor:
             # Known, and not whole yet: an alias to it from within has no end.
             self._anchors[anchor] = None
@@ -260,17 +284,23 @@ class _Builder:
         else:
             raise self._refused(SYNTAX, "a value is missing here", event)
         if anchor:
-            self._anchors[anchor] = (*made, self._nodes - before + 1)
+            self._anchors[anchor] = (*made, self._nodes - before + 1, self._reach - depth)
+        self._reach = max(reach, self._reach)
         return made
 
-    def _alias(self, event: Any) -> tuple[Any, Mark]:
+    def _alias(self, event: Any, depth: int) -> tuple[Any, Mark]:
         if event.anchor not in self._anchors:
             raise self._refused(SYNTAX, f'there is no anchor "{event.anchor}" before this alias', event)
         target = self._anchors[event.anchor]
         if target is None:
             raise self._refused(SYNTAX, f'the alias "{event.anchor}" is within what it stands for', event)
-        value, mark, size = target
+        value, mark, size, height = target
         self._count(size, event)
+        if depth + height >= DEEPEST:
+            raise self._refused(
+                TOO_LARGE, f"the text is nested more than {DEEPEST} deep by its aliases", event
+            )
+        self._reach = max(self._reach, depth + height)
         # A copy, as if it had been written here: whoever changes one place must not change the other.
         return _copied(value), mark
 
@@ -304,7 +334,8 @@ class _Builder:
             value, mark = self._node(body, depth + 1)
             if mark.parts is not None:
                 # What a key introduces begins, for a reader, at the key.
-                mark = Mark(head.start_mark.line, head.start_mark.column, mark.parts)
+                begin: Any = head.start_mark
+                mark = Mark(begin.line, begin.column, mark.parts)
             if key in values:
                 self._duplicate(head, key, marks[key])
                 continue
