@@ -1,8 +1,10 @@
 """Envoy configuration of the two edges, as JSON documents: pure.
 
 `edge-host` lives on the host's network and holds every loopback port; `edge-mesh` lives in the mesh's. Pipes (Unix
-sockets) lead from one to the other. The way out is plain TCP behind a PROXY header that says where it was going:
-half-closes, backpressure and thousands of connections then are the kernel's own, not streams of one HTTP/2 connection.
+sockets) lead from one to the other. The way out is CONNECT over HTTP/2 over a pipe: it has half-closes, which HTTP/1.1
+has not, and needs no listener filter, in which Envoy drops a client that half-closes at once (so no PROXY header).
+Known limits: a connect to the outside always succeeds at first, and a server that half-closes before its client has
+ended the connection for both (Envoy ends a stream with its response).
 """
 
 from __future__ import annotations
@@ -64,9 +66,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]", "-", name.replace("-", "--"))
 
 
-def bootstrap(edge: str, files: EdgeFiles, addresses: Addresses) -> Json:
+def bootstrap(edge: str, files: EdgeFiles) -> Json:
     """The static configuration of `host` or `mesh`."""
-    static: Json = _host_static(files, addresses) if edge == "host" else _mesh_static(files)
+    static: Json = _host_static(files) if edge == "host" else _mesh_static(files)
     return {
         "node": {"id": f"edge-{edge}", "cluster": "edge"},
         "admin": {"address": {"pipe": {"path": files.admin(edge), "mode": 0o600}}},
@@ -94,46 +96,55 @@ def _from_file(path: str) -> Json:
     return {"path_config_source": {"path": path}, "resource_api_version": "V3"}
 
 
-def _host_static(files: EdgeFiles, addresses: Addresses) -> Json:
-    """The way out: the PROXY header becomes the connection's destination; the host's own address means loopback."""
-    loopback = {
-        "name": "envoy.filters.network.set_filter_state",
-        "typed_config": {
-            "@type": f"{_TYPE}.extensions.filters.network.set_filter_state.v3.Config",
-            "on_new_connection": [
+def _host_static(files: EdgeFiles) -> Json:
+    """The way out: a CONNECT's authority is where the connection goes."""
+    manager = {
+        "@type": f"{_TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "out",
+        "codec_type": "HTTP2",
+        "http2_protocol_options": _HTTP2,
+        "stream_idle_timeout": "0s",
+        "upgrade_configs": [{"upgrade_type": "CONNECT"}],
+        "route_config": {
+            "virtual_hosts": [
                 {
-                    "object_key": "envoy.network.transport_socket.original_dst_address",
-                    "format_string": {
-                        "text_format_source": {"inline_string": "127.0.0.1:%DOWNSTREAM_LOCAL_PORT%"}
-                    },
+                    "name": "outside",
+                    "domains": ["*"],
+                    "routes": [
+                        {
+                            "match": {"connect_matcher": {}},
+                            "route": {
+                                "cluster": "outside",
+                                "timeout": "0s",
+                                "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
+                            },
+                        }
+                    ],
                 }
-            ],
+            ]
         },
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": f"{_TYPE}.extensions.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                },
+            }
+        ],
     }
     listener = {
         "name": "way-out",
         "address": {"pipe": {"path": files.way_out, "mode": 0o600}},
-        "listener_filters": [
-            {
-                "name": "envoy.filters.listener.proxy_protocol",
-                "typed_config": {
-                    "@type": f"{_TYPE}.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
-                },
-            }
-        ],
         "filter_chains": [
-            {
-                "name": "host",
-                "filter_chain_match": {"prefix_ranges": [_range(addresses.host, 32)]},
-                "filters": [loopback, _tcp_proxy("outside", "out_host")],
-            },
-            {"name": "outside", "filters": [_tcp_proxy("outside", "out")]},
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],
     }
     outside = {
         **_cluster("outside"),
         "type": "ORIGINAL_DST",
         "lb_policy": "CLUSTER_PROVIDED",
+        "original_dst_lb_config": {"use_http_header": True, "http_header_name": ":authority"},
         "connect_timeout": "10s",
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
     }
@@ -141,26 +152,28 @@ def _host_static(files: EdgeFiles, addresses: Addresses) -> Json:
 
 
 def _mesh_static(files: EdgeFiles) -> Json:
+    options = {
+        "@type": f"{_TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": _HTTP2},
+    }
     out = {
         **_cluster("way-out"),
         **_fixed("way-out", files.way_out),
-        "transport_socket": {
-            "name": "envoy.transport_sockets.upstream_proxy_protocol",
-            "typed_config": {
-                "@type": (
-                    f"{_TYPE}.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport"
-                ),
-                "config": {"version": "V2"},
-                "transport_socket": {
-                    "name": "envoy.transport_sockets.raw_buffer",
-                    "typed_config": {
-                        "@type": f"{_TYPE}.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
-                    },
-                },
-            },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options
         },
     }
     return {"clusters": [out]}
+
+
+_HTTP2 = {
+    # A connection that reached its streams gets a sibling; so much is lost at most if one breaks.
+    "max_concurrent_streams": 100,
+    # One stream that nobody reads must not stop the others: all windows together fit into the connection's.
+    "initial_stream_window_size": 262_144,
+    "initial_connection_window_size": 100 * 262_144 + 1_048_576,
+}
+"""HTTP/2 of the way out, alike on both sides."""
 
 
 def host_listeners(ports: Mapping[str, int], *, v6: bool) -> Json:
@@ -195,7 +208,7 @@ def host_clusters(ports: Mapping[str, int], files: EdgeFiles, control: Mapping[s
     )
 
 
-def mesh_listeners(ways: Ways, files: EdgeFiles) -> Json:
+def mesh_listeners(ways: Ways, files: EdgeFiles, addresses: Addresses) -> Json:
     """The transparent way out, with the control plane's addresses on it, and a pipe for each way in."""
     chains: list[Json] = [
         {
@@ -207,6 +220,13 @@ def mesh_listeners(ways: Ways, files: EdgeFiles) -> Json:
     ]
     # Who calls the listener itself would be sent out and come back for ever.
     chains.append({"name": "itself", "filter_chain_match": {"destination_port": WAY_OUT_PORT}})
+    chains.append(
+        {
+            "name": "host",
+            "filter_chain_match": {"prefix_ranges": [_range(addresses.host, 32)]},
+            "filters": [_tunnel("127.0.0.1:%DOWNSTREAM_LOCAL_PORT%")],
+        }
+    )
     out = {
         "name": "way-out",
         "address": {"socket_address": {"address": "0.0.0.0", "port_value": WAY_OUT_PORT}},
@@ -217,7 +237,7 @@ def mesh_listeners(ways: Ways, files: EdgeFiles) -> Json:
             }
         ],
         "filter_chains": chains,
-        "default_filter_chain": {"name": "outside", "filters": [_tcp_proxy("way-out", "out")]},
+        "default_filter_chain": {"name": "outside", "filters": [_tunnel("%DOWNSTREAM_LOCAL_ADDRESS%")]},
     }
     into = [
         {
@@ -286,6 +306,13 @@ def _tcp_proxy(cluster: str, prefix: str) -> Json:
     """A carrier ends no connection by itself, however quiet it is: `0s` is no time-out."""
     config = {"@type": _TCP_PROXY, "stat_prefix": prefix, "cluster": cluster, "idle_timeout": "0s"}
     return {"name": "envoy.filters.network.tcp_proxy", "typed_config": config}
+
+
+def _tunnel(to: str) -> Json:
+    """The way out; connecting there is what makes the client's connection go on."""
+    proxy = _tcp_proxy("way-out", "out")
+    proxy["typed_config"]["tunneling_config"] = {"hostname": to}
+    return proxy
 
 
 def _range(address: str, length: int) -> Json:

@@ -105,3 +105,13 @@ def loopback_only(listeners: Iterable[tuple[int, bytes]]) -> tuple[Bound, ...]:
 
 
 _MAPPED = bytes(10) + b"\xff\xff"
+
+
+def offered_ports(services: Iterable[ServicePort]) -> dict[str, frozenset[int]]:
+    """Pod address -> the TCP ports that services lead to there."""
+    found: dict[str, set[int]] = {}
+    for service in services:
+        if service.protocol == "tcp":
+            for ip, port in service.endpoints:
+                found.setdefault(ip, set()).add(port)
+    return {ip: frozenset(ports) for ip, ports in found.items()}

@@ -87,17 +87,22 @@ def prepare(layout: Layout, wanted: Ports, addresses: Addresses = Addresses()) -
     Path(layout.edge_folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     Path(layout.state).mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("host", "mesh"):
-        _write(files.bootstrap(name), edge.bootstrap(name, files, addresses))
+        _write(files.bootstrap(name), edge.bootstrap(name, files))
     first = {API: api, **{ingress_way(port): number for port, number in ingress.items()}}
     ways = Ways({name: Way(number) for name, number in first.items() if name != API})
-    _write_mesh(files, ways)
+    _write_mesh(files, ways, addresses)
     _write_host(layout, files, first, v6=v6)
     _write_ports(layout, chosen)
     return chosen
 
 
-def specs(layout: Layout, envoy: str | os.PathLike[str], python: str) -> tuple[Spec, ...]:
-    """For init: `edge-host`, `edge-mesh` and `names`. `envoy` and `python` are programs' paths."""
+def specs(
+    layout: Layout, envoy: str | os.PathLike[str], python: str, env: Mapping[str, str] | None = None
+) -> tuple[Spec, ...]:
+    """For init: `edge-host`, `edge-mesh` and `names`. `envoy` and `python` are programs' paths.
+
+    env: the environment of `names`, this process's own by default, for it resolves as the user's programs would.
+    """
     files = EdgeFiles(layout.edge_folder)
     quick = Restart(first=0.05, most=2.0)
 
@@ -116,7 +121,7 @@ def specs(layout: Layout, envoy: str | os.PathLike[str], python: str) -> tuple[S
     names = Spec(
         name="names",
         argv=(python, "-m", "meltemi.agent.shell.names", layout.names_socket),
-        env=dict(os.environ),
+        env=dict(os.environ if env is None else env),
         netns="host",
         stdio=Stdio(log=f"{layout.log_folder}/names.log"),
         restart=quick,
@@ -140,7 +145,7 @@ class Edges:
         The API's own port stays; ways named `ingress/PORT` keep the ports that `prepare` chose.
         """
         async with self._lock:
-            _write_mesh(self._files, ways)
+            _write_mesh(self._files, ways, self._addresses)
             ports = read_ports(self._layout)
             known = ports.by_way()
             held = {API: ports.api} if ports.api else {}
@@ -220,11 +225,11 @@ async def admin_json(path: str, resource: str) -> dict[str, Any]:
         return {}
 
 
-def _write_mesh(files: EdgeFiles, ways: Ways) -> None:
+def _write_mesh(files: EdgeFiles, ways: Ways, addresses: Addresses) -> None:
     for name, way in ways.into.items():
         _write(files.endpoints(name), edge.endpoints(name, way))
     _write(files.clusters("mesh"), edge.mesh_clusters(ways, files))
-    _write(files.listeners("mesh"), edge.mesh_listeners(ways, files))
+    _write(files.listeners("mesh"), edge.mesh_listeners(ways, files, addresses))
 
 
 def _write_host(layout: Layout, files: EdgeFiles, ports: Mapping[str, int], *, v6: bool) -> None:

@@ -10,7 +10,7 @@ import select
 import socket
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -45,10 +45,13 @@ class Launched:
     owner: int
 
 
-def launch(layout: Layout, *, python: str, user: tuple[int, int] | None = None) -> Launched:
+def launch(
+    layout: Layout, *, python: str, user: tuple[int, int] | None = None, env: Mapping[str, str] | None = None
+) -> Launched:
     """Start init for a mesh and wait until its socket answers; makes the two folders (0700) where they are missing.
 
-    user: (uid, gid) that apps run as where the caller is root; ignored else. Raises InitError.
+    user: (uid, gid) that apps run as where the caller is root; ignored else. env: init's own environment, the
+    caller's by default. Raises InitError.
     """
     _folders(layout)
     news, tell = os.pipe()
@@ -57,7 +60,7 @@ def launch(layout: Layout, *, python: str, user: tuple[int, int] | None = None) 
     command += ["--news", str(tell), "--owner", str(held)]
     if user is not None:
         command += ["--user", f"{user[0]}:{user[1]}"]
-    process = subprocess.Popen(command, pass_fds=(tell, held), stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, pass_fds=(tell, held), stdin=subprocess.DEVNULL, env=env)
     os.close(tell)
     os.close(held)
     try:

@@ -19,7 +19,15 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from meltemi.agent.core import netlink
-from meltemi.agent.core.net import GATEWAY, Addresses, Bound, PodNetwork, ServicePort, loopback_only
+from meltemi.agent.core.net import (
+    GATEWAY,
+    Addresses,
+    Bound,
+    PodNetwork,
+    ServicePort,
+    loopback_only,
+    offered_ports,
+)
 from meltemi.agent.core.net_rules import mesh_rules, pod_rules
 from meltemi.agent.shell.net_kernel import (
     NETLINK_NETFILTER,
@@ -48,6 +56,7 @@ class Network:
         self._links: dict[str, int] = {}
         self._diag: dict[str, Netlink] = {}
         self._services: tuple[ServicePort, ...] = ()
+        self._offered: dict[str, frozenset[int]] = {}
         self._control: frozenset[tuple[str, int]] = frozenset()
         self._lock = asyncio.Lock()
 
@@ -92,10 +101,12 @@ class Network:
     ) -> None:
         """Replace the whole ClusterIP table in one transaction: what pods without sidecar, and passthrough, use.
 
+        A pod's port behind a service counts as declared (`PodNetwork.ports`): it is served on 127.0.0.1, too.
         control: (ClusterIP, port) of the control plane, which `edge-mesh` carries (`Ways.control`).
         """
         async with self._lock:
             self._services, self._control = tuple(services), frozenset(control)
+            self._offered = offered_ports(self._services)
             await asyncio.to_thread(self._apply_mesh)
 
     def socket_in(
@@ -157,7 +168,8 @@ class Network:
             if pod is None:
                 return
             bound = self.bound_ports(pod_id)
-            ports = tuple(item.port for item in bound if item.loopback and item.port in pod.ports)
+            declared = {*pod.ports, *self._offered.get(pod.ip, ())}
+            ports = tuple(item.port for item in bound if item.loopback and item.port in declared)
             if ports != pod.loopback_ports:
                 await asyncio.to_thread(self._apply_pod, dataclasses.replace(pod, loopback_ports=ports))
 
@@ -165,7 +177,7 @@ class Network:
         """Run for ever: `follow_loopback` for all pods that have declared ports."""
         while True:
             for pod in list(self._pods.values()):
-                if pod.ports:
+                if pod.ports or pod.ip in self._offered:
                     with contextlib.suppress(OSError, KeyError):
                         await self.follow_loopback(pod.id)
             await asyncio.sleep(_LOOK_AGAIN)

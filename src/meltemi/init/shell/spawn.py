@@ -24,13 +24,17 @@ STOP_THE_APP = signal.SIGRTMIN
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What every process of this mesh shares. `user`: apps' (uid, gid); `rootless`: init made a user namespace."""
+    """What every process of this mesh shares.
+
+    user: apps' (uid, gid). rootless: init made a user namespace. hidden: folders that no app ever sees.
+    """
 
     run: str
     netns: str
     own_pidns: int
     user: tuple[int, int]
     rootless: bool
+    hidden: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,8 @@ def _child(spec: Spec, house: House, stdio: tuple[int, int, int], tell: int) -> 
         boxed = spec.user == "app"
         if boxed or spec.binds or spec.hide:
             kernel.unshare(kernel.CLONE_NEWNS)
-            boxes.furnish(spec.binds, spec.hide, house.run, new_proc=boxed)
+            hide = (*spec.hide, *house.hidden) if boxed else spec.hide
+            boxes.furnish(spec.binds, hide, house.run, new_proc=boxed)
         if boxed:
             app = os.fork()
             if app:

@@ -138,7 +138,7 @@ def _first(layout: Layout, user: tuple[int, int], rootless: bool, owner: int, lo
         os.setsid()
         listener = _furnish(layout)
         own_pidns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        house = House(layout.run, layout.netns_folder, own_pidns, user, rootless)
+        house = House(layout.run, layout.netns_folder, own_pidns, user, rootless, _hidden(layout))
         _leave_the_terminal()
         loop = Loop(house, listener, owner)
         os.write(tell, b"{}")
@@ -153,6 +153,13 @@ def _first(layout: Layout, user: tuple[int, int], rootless: bool, owner: int, lo
     finally:
         os.close(lock)
         os._exit(code)
+
+
+def _hidden(layout: Layout) -> tuple[str, ...]:
+    """This mesh's folders, and where they lie among this user's other meshes those as well: keys and sockets."""
+    outer = (os.path.dirname(folder) for folder in (layout.run, layout.state))
+    several = (folder for folder in outer if os.path.basename(folder).startswith("meltemi"))
+    return (layout.run, layout.state, *several)
 
 
 def _furnish(layout: Layout) -> socket.socket:

@@ -1,0 +1,117 @@
+"""What a mesh leaves behind, and must not: processes, namespaces, mounts, links, ports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Footprint:
+    """Everything of one mesh that the host can see; `watch` while it lives, `left` when it should be gone."""
+
+    init: int
+    run: str
+    processes: dict[int, str] = field(default_factory=dict)
+    namespaces: set[str] = field(default_factory=set)
+    mounts: str = field(default_factory=lambda: _mounts())
+    links: tuple[str, ...] = field(default_factory=lambda: _links())
+
+    def watch(self) -> None:
+        """Remember all descendants of init, with their start times, and their namespaces where those may be read."""
+        for pid in descendants(self.init):
+            with contextlib.suppress(OSError):
+                self.processes[pid] = _started(pid)
+        own = set(_namespaces("self"))
+        for pid in self.processes:
+            self.namespaces |= set(_namespaces(str(pid))) - own
+
+    def left(self, ports: Iterable[int] = ()) -> list[str]:
+        """What is still there, in words; nothing if all is gone."""
+        found = [
+            f"process {pid} {_command(pid)}" for pid, start in self.processes.items() if _alive(pid, start)
+        ]
+        found += [f"process {pid} {_command(pid)}" for pid in _pids() if self.run in _command(pid)]
+        held = {name: pid for pid in _pids() for name in _namespaces(str(pid))}
+        found += [f"namespace {name} of {held[name]}" for name in sorted(self.namespaces) if name in held]
+        if _mounts() != self.mounts and self.run in _mounts():
+            found.append("mounts on the host")
+        found += [f"link {name}" for name in _links() if name not in self.links and name.startswith("v-")]
+        found += [f"port {port}" for port in ports if _listens(port)]
+        return found
+
+    def assert_gone(self, within: float, ports: Iterable[int] = ()) -> float:
+        """Wait until nothing is left; return how long that took. Fails with what is left."""
+        begun = time.monotonic()
+        ports = tuple(ports)
+        while left := self.left(ports):
+            if time.monotonic() - begun > within:
+                raise AssertionError(f"left after {within} s: {left}")
+            time.sleep(0.01)
+        return time.monotonic() - begun
+
+
+def descendants(root: int) -> list[int]:
+    """A process and all below it, by the parents that /proc tells."""
+    children: dict[int, list[int]] = {}
+    for pid in _pids():
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(pid)
+    found, todo = [], [root]
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo += children.get(pid, [])
+    return found
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _started(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+def _alive(pid: int, started: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return state[19] == started and state[0] != "Z"
+
+
+def _command(pid: int) -> str:
+    try:
+        text = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+    return "" if pid == os.getpid() else text
+
+
+def _namespaces(pid: str) -> list[str]:
+    found = []
+    for kind in ("net", "pid", "mnt", "user"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/{pid}/ns/{kind}"))
+    return found
+
+
+def _mounts() -> str:
+    return Path("/proc/self/mountinfo").read_text()
+
+
+def _links() -> tuple[str, ...]:
+    return tuple(sorted(os.listdir("/sys/class/net")))
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
