@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from meltemi.ctl.layout import DEFAULT_MESH, LayoutError, find_layout
 from meltemi.init.core import Layout
@@ -80,9 +81,12 @@ class Invocation:
 
 
 def _setter(field: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    def put(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
-        if value:
-            setattr(ctx.ensure_object(Invocation), field, value)
+    def put(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        call = ctx.ensure_object(Invocation)
+        # What stands before the command's name must not lose against the environment, which both read.
+        typed = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if value and (typed or getattr(call, field) == getattr(Invocation(), field)):
+            setattr(call, field, value)
         return value
 
     return put
