@@ -12,6 +12,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
+from typing import cast
 
 from meltemi.agent.core.dns import Answer, Kind, Zone, resolve
 from meltemi.agent.wire import dnsmessage as wire
@@ -242,8 +243,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.DatagramTransport):
-            self._transport = transport
+        # uvloop's is one by behaviour, not by class.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         kept = self._resolver.at_once(data)
