@@ -107,7 +107,7 @@ class Client:
             self.versions[kind].pop(name, None)
         if kind == CDS:
             self.warming |= seen
-            self.warming &= self.state[CDS].keys()
+            self.warming &= self.wanted(EDS) or set()
         elif kind == EDS:
             self.warming -= seen
 

@@ -1,0 +1,246 @@
+"""Both laws over the real translation: random services, endpoints, rules, routes, gateways, policies, settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.laws.client import Client, state_of
+
+from meltemi.api.core.endpoint_slice import (
+    SERVICE_NAME_LABEL,
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+    ObjectReference,
+)
+from meltemi.api.core.pod import Container, Pod
+from meltemi.api.core.service import Service, ServicePort
+from meltemi.api.kind import Object
+from meltemi.api.networking.destination_rule import DestinationRule, Subset
+from meltemi.api.networking.gateway import Gateway, Port, Server
+from meltemi.api.networking.service_entry import Location, Resolution, ServiceEntry
+from meltemi.api.networking.service_entry import ServicePort as EntryPort
+from meltemi.api.networking.virtual_service import (
+    Destination,
+    HTTPRoute,
+    HTTPRouteDestination,
+    VirtualService,
+)
+from meltemi.api.networking.workload_entry import WorkloadEntry
+from meltemi.api.security.peer_authentication import MutualTLS, MutualTLSMode, PeerAuthentication
+from meltemi.api.values import Map
+from meltemi.model import facts
+from meltemi.model.services import EXPORT_TO
+from meltemi.model.views import ProxyType, View
+from meltemi.pilot.core.push import Shared, push
+from meltemi.pilot.core.resource import Roots
+from meltemi.pilot.core.roots import roots
+from meltemi.query import Change, Engine, Failure
+
+NAMESPACES = ("blue", "red", "istio-system")
+NAMES = ("cart", "shop")
+VIEWS = (
+    View("blue", labels=Map({"app": "cart"}), workload="cart"),
+    View("red", labels=Map({"app": "shop"}), workload="shop"),
+    View("istio-system", ProxyType.ROUTER, labels=Map({"istio": "ingressgateway"}), workload="ingress"),
+)
+CONTAINERS = ((Container(name="app"),), (Container(name="app"), Container(name="istio-proxy")))
+
+namespaces = st.sampled_from(NAMESPACES)
+names = st.sampled_from(NAMES)
+exports = st.sampled_from([(), (".",), ("*",), ("blue",), (".", "red"), ("~",)])
+created = st.sampled_from([1.0, 2.0, 3.0])
+hosts = st.builds(
+    "{}.{}.svc.cluster.local".format, names, st.sampled_from(["blue", "red"])
+) | st.sampled_from(["cart", "out.example", "*.example"])
+service_ports = st.lists(
+    st.builds(
+        lambda name, port, target: ServicePort(name=name, port=port, target_port=target),
+        st.sampled_from(["http", "tcp", "grpc-x", "", "https"]),
+        st.sampled_from([80, 81, 443]),
+        st.sampled_from([8080, "web", None]),
+    ),
+    min_size=1,
+    max_size=2,
+    unique_by=lambda port: port.port,
+).map(tuple)
+services = st.builds(
+    lambda ports, name, address: Service(
+        ports=ports, selector=Map({"app": name}), cluster_ip=address, cluster_ips=(address,)
+    ),
+    service_ports,
+    names,
+    st.sampled_from(["198.19.0.1", "198.19.0.2", "None"]),
+)
+slices = st.builds(
+    lambda addresses, port: EndpointSlice(
+        address_type="IPv4",
+        endpoints=tuple(
+            Endpoint(addresses=(f"198.18.0.{n}",), target_ref=ObjectReference(kind="Pod", name=f"pod{n}"))
+            for n in addresses
+        ),
+        ports=(EndpointPort(name=port, port=8080),),
+    ),
+    st.lists(st.integers(1, 3), max_size=3, unique=True),
+    st.sampled_from(["http", "tcp", ""]),
+)
+destination_rules = st.builds(
+    lambda host, subsets, export: DestinationRule(
+        host=host,
+        subsets=tuple(Subset(name=one, labels=Map({"version": one})) for one in subsets),
+        export_to=export,
+    ),
+    hosts,
+    st.lists(st.sampled_from(["v1", "v2"]), max_size=2, unique=True),
+    exports,
+)
+destinations = st.builds(
+    lambda host, subset, weight: HTTPRouteDestination(
+        destination=Destination(host=host, subset=subset), weight=weight
+    ),
+    hosts,
+    st.sampled_from(["", "v1"]),
+    st.integers(1, 3),
+)
+virtual_services = st.builds(
+    lambda found, listed, gateways, export: VirtualService(
+        hosts=tuple(found), http=(HTTPRoute(route=tuple(listed)),), gateways=gateways, export_to=export
+    ),
+    st.lists(hosts, min_size=1, max_size=2, unique=True),
+    st.lists(destinations, min_size=1, max_size=2),
+    st.sampled_from([(), ("mesh",), ("istio-system/cart",), ("mesh", "istio-system/cart")]),
+    exports,
+)
+gateways = st.builds(
+    lambda port, listed: Gateway(
+        selector=Map({"istio": "ingressgateway"}),
+        servers=(Server(port=Port(number=port, name="http", protocol="HTTP"), hosts=tuple(listed)),),
+    ),
+    st.sampled_from([80, 81]),
+    st.lists(st.sampled_from(["*", "out.example", "*.example"]), min_size=1, max_size=2, unique=True),
+)
+entries = st.builds(
+    lambda found, resolution, addresses, export: ServiceEntry(
+        hosts=tuple(found),
+        ports=(EntryPort(number=80, name="http", protocol="HTTP"),),
+        resolution=resolution,
+        location=Location.MESH_EXTERNAL,
+        endpoints=tuple(WorkloadEntry(address=address) for address in addresses),
+        export_to=export,
+    ),
+    st.lists(hosts, min_size=1, max_size=2, unique=True),
+    st.sampled_from(list(Resolution)),
+    st.lists(st.sampled_from(["192.0.2.1", "192.0.2.2"]), max_size=2, unique=True),
+    exports,
+)
+policies = st.builds(
+    lambda mode: PeerAuthentication(mtls=MutualTLS(mode)), st.sampled_from(list(MutualTLSMode))
+)
+pods = st.builds(
+    lambda containers, account: Pod(containers=containers, service_account_name=account),
+    st.sampled_from(CONTAINERS),
+    st.sampled_from(["", "till"]),
+)
+
+
+def objects(
+    kind: Any, name: str, specs: st.SearchStrategy[Any], listed: st.SearchStrategy[str] = names, **labels: str
+) -> st.SearchStrategy[Change[Any]]:
+    """Change one object."""
+    return st.builds(
+        lambda ns, key, spec, born, export: Change(
+            kind,
+            ns,
+            key,
+            spec
+            and Object(
+                name,
+                ns,
+                key,
+                spec,
+                Map({**labels, **({SERVICE_NAME_LABEL: key} if name == "EndpointSlice" else {})}),
+                Map({EXPORT_TO: ",".join(export)} if export and name == "Service" else {}),
+                created=born,
+            ),
+        ),
+        namespaces,
+        listed,
+        st.none() | specs,
+        created,
+        exports,
+    )
+
+
+changes = st.one_of(
+    objects(facts.SERVICES, "Service", services),
+    objects(facts.SERVICES, "Service", services),
+    objects(facts.ENDPOINT_SLICES, "EndpointSlice", slices),
+    objects(facts.PODS, "Pod", pods, st.sampled_from(["pod1", "pod2", "pod3"]), app="cart", version="v1"),
+    objects(facts.DESTINATION_RULES, "DestinationRule", destination_rules),
+    objects(facts.VIRTUAL_SERVICES, "VirtualService", virtual_services),
+    objects(facts.GATEWAYS, "Gateway", gateways, st.just("cart")),
+    objects(facts.SERVICE_ENTRIES, "ServiceEntry", entries),
+    objects(facts.PEER_AUTHENTICATIONS, "PeerAuthentication", policies),
+    st.builds(
+        lambda pair: Change(facts.SETTING, "", *pair),
+        st.sampled_from(
+            [
+                ("connectTimeout", 3.0),
+                ("connectTimeout", None),
+                ("outboundTrafficPolicy.mode", "REGISTRY_ONLY"),
+                ("outboundTrafficPolicy.mode", None),
+                ("enableAutoMtls", False),
+                ("enableAutoMtls", None),
+            ]
+        ),
+    ),
+)
+plays = st.lists(st.lists(changes, min_size=1, max_size=5), min_size=1, max_size=8)
+
+
+def replay(steps: list[list[Change[Any]]]) -> None:
+    engine = Engine()
+    clients = {view: Client() for view in VIEWS}
+    for view in VIEWS:
+        engine.hold(roots, view)
+    now: dict[View, Roots] = {}
+    done: list[Change[Any]] = []
+    for number, step in enumerate(steps):
+        done += step
+        engine.apply(step)
+        shared = Shared()
+        for change in engine.refresh():
+            assert not isinstance(change.new, Failure), change.new
+            now[change.args[0]] = change.new
+            clients[change.args[0]].push(push, change.new, shared, str(number + 1))
+        assert engine.audit() == ()
+        fresh = Engine()
+        fresh.apply(done)
+        for view in VIEWS:
+            wanted = state_of(fresh.get(roots, view))
+            assert state_of(now[view]) == wanted, "incremental is from scratch"
+            assert clients[view].state == _asked(clients[view], wanted)
+            assert engine.reports(roots, view) == fresh.reports(roots, view)
+    for view in VIEWS:
+        clients[view].reconnect(now[view], "again")
+        assert clients[view].state == _asked(clients[view], state_of(now[view]))
+
+
+def _asked(client: Client, wanted: dict[str, dict[str, bytes]]) -> dict[str, dict[str, bytes]]:
+    """Leave out what no cluster or listener asks for by name."""
+    return {
+        kind: {
+            name: body
+            for name, body in held.items()
+            if (names := client.wanted(kind)) is None or name in names
+        }
+        for kind, held in wanted.items()
+    }
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(plays)
+def test_both_laws_hold_for_the_real_translation(steps: list[list[Change[Any]]]) -> None:
+    replay(steps)
