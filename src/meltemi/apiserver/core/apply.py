@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from meltemi.apiserver.core.fields import (
     NONE,
     Path,
@@ -32,6 +34,8 @@ from meltemi.apiserver.core.status import Cause, bad_request, conflict
 APPLY = "Apply"
 UPDATE = "Update"
 MAX_UPDATERS = 10
+KUBECTL = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MAX_MANAGER_LENGTH = 128
 
 # The server's own fields, which nobody owns.
@@ -169,11 +173,15 @@ def applied(
     taken = (changed.added | changed.modified) - _SYSTEM
     clashes = [(other, taken & other.paths) for other in others if taken & other.paths]
     if clashes and not force:
-        raise _conflict(config, clashes)
+        clashes = [(other, paths - _client_side(schemas, node, there, writer)) for other, paths in clashes]
+        clashes = [(other, paths) for other, paths in clashes if paths]
+        if clashes:
+            raise _conflict(config, clashes)
     others = tuple(replace(other, paths=other.paths - taken) for other in others)
 
     last = mine.paths if mine is not None else NONE
     result = _without_given_up(schemas, node, merged, last=last, wanted=wanted, others=others)
+    result = _with_last_applied(result, config, writer)
     now = Manager(writer.name, APPLY, writer.version, writer.subresource, writer.time, wanted)
     if mine is not None and mine.paths == wanted and mine.version == writer.version and same(result, there):
         # A second apply of the same changes nothing: not even the time.
@@ -181,6 +189,28 @@ def applied(
     if live is not None and same(result, there) and now == mine:
         return dict(live)
     return with_managers(result, (*others, now))
+
+
+def _client_side(schemas: Schemas, node: Node | None, live: Mapping[str, Any], writer: Writer) -> Paths:
+    """Return what the same user applied before by kubectl's old way: changing it by the new way is no conflict."""
+    if writer.name != KUBECTL:
+        return NONE
+    annotations = (live.get("metadata") or {}).get("annotations") or {}
+    try:
+        last = orjson.loads(annotations.get(LAST_APPLIED, "{}"))
+    except (orjson.JSONDecodeError, TypeError):
+        return NONE
+    return leaves(schemas, node, last) if isinstance(last, dict) else NONE
+
+
+def _with_last_applied(result: dict[str, Any], config: Mapping[str, Any], writer: Writer) -> dict[str, Any]:
+    """Keep kubectl's record of the last apply true, where it has one, so that its old way can be gone back to."""
+    annotations = (result.get("metadata") or {}).get("annotations") or {}
+    if writer.name != KUBECTL or LAST_APPLIED not in annotations:
+        return result
+    text = orjson.dumps(config, option=orjson.OPT_SORT_KEYS).decode() + "\n"
+    metadata = {**result["metadata"], "annotations": {**annotations, LAST_APPLIED: text}}
+    return {**result, "metadata": metadata}
 
 
 def _without_given_up(

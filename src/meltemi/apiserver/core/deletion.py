@@ -84,7 +84,12 @@ def decide(kind: Kind[Any], document: Document, wanted: DeleteOptions, now: floa
     if kind.resource == "namespaces" and (document.get("spec") or {}).get("finalizers"):
         marked = _mark(document, 0, now)
         return Marked({**marked, "status": {**(document.get("status") or {}), "phase": "Terminating"}})
-    if metadata.get("finalizers") or grace > 0:
+    # The garbage collector (a controller) settles what the object owns, and takes these away.
+    waits = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(wanted.policy)
+    finalizers = list(metadata.get("finalizers") or ())
+    if waits and waits not in finalizers:
+        document = {**document, "metadata": {**metadata, "finalizers": [*finalizers, waits]}}
+    if document["metadata"].get("finalizers") or grace > 0:
         return Marked(_mark(document, grace, now))
     return Removed()
 

@@ -53,17 +53,14 @@ subresources. A mutator refuses by raising `core.status.ApiError`."""
 Validator = Callable[[Kind[Any], Document, Document | None, User], Iterable[Diagnostic]]
 """`(kind, document, old, user)`: errors refuse the write with 422, warnings go into Warning headers."""
 
-Observer = Callable[[Admission], None]
-"""Told of a write after it was synced (not for dry runs): for releasing what a mutator handed out."""
-
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A further HTTP route, behind the same token check. `path` ends with `/` to own all below it.
 
     `serve` takes an `aiohttp.web.Request` and returns an `aiohttp.web.StreamResponse`; the caller is
-    `request[apiserver.shell.http.USER]`. Who may call it: those that `core.authz` lets `get` (`post`, ...) that path: the owner and
-    the components, unless a rule names it.
+    `request[apiserver.shell.http.USER]`. Who may call it: those that `core.authz` lets `get` (`post`, ...) that
+    path: the owner and the components, unless a rule names it.
     """
 
     method: str
@@ -84,6 +81,5 @@ class Hooks:
 
     mutators: tuple[Mutator, ...] = ()
     validators: tuple[Validator, ...] = ()
-    observers: tuple[Observer, ...] = ()
     node: NodeHook | None = None
     routes: tuple[Route, ...] = ()

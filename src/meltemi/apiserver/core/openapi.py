@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from meltemi.api.kind import Kind
+from meltemi.apiserver.core.objects import is_builtin
 from meltemi.apiserver.core.scheme import Scheme, api_version, subresources
 
 _PREFIX: Final = "#/components/schemas/"
@@ -38,9 +39,10 @@ _TYPES: Final[Mapping[str, str]] = {
 _PATCHES: Final = (
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
+# kubectl looks here to see which kinds take this one: Kubernetes' own do.
+_STRATEGIC: Final = "application/strategic-merge-patch+json"
 
 
 def index(scheme: Scheme, digest: Callable[[str, str], str]) -> dict[str, Any]:
@@ -109,6 +111,7 @@ def _paths(kind: Kind[Any], version: str, name: str) -> dict[str, Any]:
     scope = "/namespaces/{namespace}" if kind.namespaced else ""
     item = f"{root}{scope}/{kind.plural}/{{name}}"
     make = _Operations(kind, version, name)
+    patches = (*_PATCHES, _STRATEGIC) if is_builtin(kind) else _PATCHES
     found: dict[str, Any] = {
         f"{root}{scope}/{kind.plural}": {
             "get": make("list", _READ),
@@ -119,7 +122,7 @@ def _paths(kind: Kind[Any], version: str, name: str) -> dict[str, Any]:
         item: {
             "get": make("get", ()),
             "put": make("put", _WRITE, body=("application/json", "application/yaml")),
-            "patch": make("patch", (*_WRITE, "force"), body=_PATCHES),
+            "patch": make("patch", (*_WRITE, "force"), body=patches),
             "delete": make("delete", _DELETE),
             "parameters": _place(namespace=kind.namespaced, name=True),
         },
@@ -133,7 +136,7 @@ def _paths(kind: Kind[Any], version: str, name: str) -> dict[str, Any]:
         found[f"{item}/status"] = {
             "get": make("get", ()),
             "put": make("put", _WRITE, body=("application/json", "application/yaml")),
-            "patch": make("patch", (*_WRITE, "force"), body=_PATCHES),
+            "patch": make("patch", (*_WRITE, "force"), body=patches),
             "parameters": _place(namespace=kind.namespaced, name=True),
         }
     return found

@@ -21,16 +21,20 @@ MAX_DEPTH: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its JSON name, its type, whether it repeats. A `message` names a table."""
+    """One field: its JSON name, its type, whether it repeats. A `message` names a table.
+
+    Go writes zeros of plain fields always: they say nothing. Those of an `optional` one were meant.
+    """
 
     name: str
     type: str
     message: str = ""
     many: bool = False
+    optional: bool = False
 
 
 def _fields(text: str) -> dict[int, Field]:
-    """Read `number name type` lines; `[]` repeats, `{}` is a map from strings, `@` starts a message's name."""
+    """Read `number name type` triples: `[]` repeats, `{}` maps from strings, `@` is a message, `?` is optional."""
     found: dict[int, Field] = {}
     for part in text.strip().split(","):
         number, name, kind = part.split()
@@ -41,7 +45,7 @@ def _fields(text: str) -> dict[int, Field]:
         elif kind.startswith("{}"):
             found[int(number)] = Field(name, "map", kind[2:])
         else:
-            found[int(number)] = Field(name, kind, "", many)
+            found[int(number)] = Field(name, kind.removesuffix("?"), "", many, kind.endswith("?"))
     return found
 
 
@@ -59,24 +63,24 @@ TABLES: Final[Mapping[str, Mapping[int, Field]]] = {
         "ObjectMeta": (
             "1 name str, 2 generateName str, 3 namespace str, 4 selfLink str, 5 uid str, 6 resourceVersion str,"
             " 7 generation int, 8 creationTimestamp time, 9 deletionTimestamp time,"
-            " 10 deletionGracePeriodSeconds int, 11 labels {}str, 12 annotations {}str,"
+            " 10 deletionGracePeriodSeconds int?, 11 labels {}str, 12 annotations {}str,"
             " 13 ownerReferences []@OwnerReference, 14 finalizers []str"
         ),
         "OwnerReference": (
-            "1 kind str, 3 name str, 4 uid str, 5 apiVersion str, 6 controller bool, 7 blockOwnerDeletion bool"
+            "1 kind str, 3 name str, 4 uid str, 5 apiVersion str, 6 controller bool?, 7 blockOwnerDeletion bool?"
         ),
         "ObjectReference": _REFERENCE,
         "LocalObjectReference": "1 name str",
         "v1/Namespace": "1 metadata @ObjectMeta, 2 spec @NamespaceSpec, 3 status @NamespaceStatus",
         "NamespaceSpec": "1 finalizers []str",
         "NamespaceStatus": "1 phase str",
-        "v1/ConfigMap": "1 metadata @ObjectMeta, 2 data {}str, 3 binaryData {}bytes, 4 immutable bool",
+        "v1/ConfigMap": "1 metadata @ObjectMeta, 2 data {}str, 3 binaryData {}bytes, 4 immutable bool?",
         "v1/Secret": (
-            "1 metadata @ObjectMeta, 2 data {}bytes, 3 type str, 4 stringData {}str, 5 immutable bool"
+            "1 metadata @ObjectMeta, 2 data {}bytes, 3 type str, 4 stringData {}str, 5 immutable bool?"
         ),
         "v1/ServiceAccount": (
             "1 metadata @ObjectMeta, 2 secrets []@ObjectReference, 3 imagePullSecrets []@LocalObjectReference,"
-            " 4 automountServiceAccountToken bool"
+            " 4 automountServiceAccountToken bool?"
         ),
         "v1/Service": "1 metadata @ObjectMeta, 2 spec @ServiceSpec",
         "ServiceSpec": (
@@ -84,11 +88,11 @@ TABLES: Final[Mapping[str, Mapping[int, Field]]] = {
             " 7 sessionAffinity str, 8 loadBalancerIP str, 9 loadBalancerSourceRanges []str, 10 externalName str,"
             " 11 externalTrafficPolicy str, 12 healthCheckNodePort int, 13 publishNotReadyAddresses bool,"
             " 14 sessionAffinityConfig @SessionAffinityConfig, 17 ipFamilyPolicy str, 18 clusterIPs []str,"
-            " 19 ipFamilies []str, 20 allocateLoadBalancerNodePorts bool, 21 loadBalancerClass str,"
+            " 19 ipFamilies []str, 20 allocateLoadBalancerNodePorts bool?, 21 loadBalancerClass str,"
             " 22 internalTrafficPolicy str, 23 trafficDistribution str"
         ),
         "SessionAffinityConfig": "1 clientIP @ClientIPConfig",
-        "ClientIPConfig": "1 timeoutSeconds int",
+        "ClientIPConfig": "1 timeoutSeconds int?",
         "ServicePort": (
             "1 name str, 2 protocol str, 3 port int, 4 targetPort intorstring, 5 nodePort int, 6 appProtocol str"
         ),
@@ -102,12 +106,12 @@ TABLES: Final[Mapping[str, Mapping[int, Field]]] = {
         "EventSeries": "1 count int, 2 lastObservedTime microtime",
         "v1/Binding": "1 metadata @ObjectMeta, 2 target @ObjectReference",
         "v1/DeleteOptions": (
-            "1 gracePeriodSeconds int, 2 preconditions @Preconditions, 3 orphanDependents bool,"
+            "1 gracePeriodSeconds int?, 2 preconditions @Preconditions, 3 orphanDependents bool?,"
             " 4 propagationPolicy str, 5 dryRun []str"
         ),
         "Preconditions": "1 uid str, 2 resourceVersion str",
         "authentication.k8s.io/v1/TokenRequest": "1 metadata @ObjectMeta, 2 spec @TokenRequestSpec",
-        "TokenRequestSpec": "1 audiences []str, 3 boundObjectRef @BoundObjectReference, 4 expirationSeconds int",
+        "TokenRequestSpec": "1 audiences []str, 3 boundObjectRef @BoundObjectReference, 4 expirationSeconds int?",
         "BoundObjectReference": "1 kind str, 2 apiVersion str, 3 name str, 4 uid str",
         "authentication.k8s.io/v1/TokenReview": "1 metadata @ObjectMeta, 2 spec @TokenReviewSpec",
         "TokenReviewSpec": "1 token str, 2 audiences []str",
@@ -125,8 +129,8 @@ TABLES: Final[Mapping[str, Mapping[int, Field]]] = {
         "NonResourceAttributes": "1 path str, 2 verb str",
         "coordination.k8s.io/v1/Lease": "1 metadata @ObjectMeta, 2 spec @LeaseSpec",
         "LeaseSpec": (
-            "1 holderIdentity str, 2 leaseDurationSeconds int, 3 acquireTime microtime, 4 renewTime microtime,"
-            " 5 leaseTransitions int, 6 strategy str, 7 preferredHolder str"
+            "1 holderIdentity str, 2 leaseDurationSeconds int?, 3 acquireTime microtime, 4 renewTime microtime,"
+            " 5 leaseTransitions int?, 6 strategy str, 7 preferredHolder str"
         ),
     }.items()
 }
@@ -217,7 +221,7 @@ def _take(found: dict[str, Any], field: Field, value: int, chunk: memoryview, de
         # A sub-message that comes twice is merged; one that comes empty says no more than none.
         if read or field.name in {"metadata", "spec"}:
             found[field.name] = {**found.get(field.name, {}), **read}
-    elif read not in {"", None} or field.type in {"int", "bool"}:
+    elif read or field.optional or field.type == "intorstring":
         found[field.name] = read
 
 

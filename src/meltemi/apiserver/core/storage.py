@@ -32,7 +32,6 @@ class Entry:
     body: bytes
     labels: Mapping[str, str]
     uid: str
-    owners: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
         """Return a fresh copy, free to be changed."""
@@ -64,8 +63,7 @@ def entry_from(key: Key, body: bytes, revision: int) -> Entry:
 
 
 def _entry(key: Key, body: bytes, revision: int, metadata: Mapping[str, Any]) -> Entry:
-    owners = tuple(str(owner.get("uid")) for owner in metadata.get("ownerReferences") or ())
-    return Entry(key, revision, body, metadata.get("labels") or {}, str(metadata.get("uid") or ""), owners)
+    return Entry(key, revision, body, metadata.get("labels") or {}, str(metadata.get("uid") or ""))
 
 
 def in_version(body: bytes, stored: str, wanted: str) -> bytes:

@@ -23,7 +23,7 @@ def raw(
     # Set by hand: clients compare it literally, and aiohttp would add a charset.
     response.headers["Content-Type"] = content_type
     response.headers["Cache-Control"] = "no-cache, private"
-    for warning in list(warnings)[:_MAX_WARNINGS]:
+    for warning in list(dict.fromkeys(warnings))[:_MAX_WARNINGS]:
         text = "".join(c if c.isprintable() and c not in '"\\' else "'" for c in warning)[:_MAX_WARNING]
         response.headers.add("Warning", f'299 - "{text}"')
     return response

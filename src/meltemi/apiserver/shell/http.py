@@ -27,10 +27,11 @@ from meltemi.apiserver.core.status import (
 )
 from meltemi.apiserver.core.storage import Key
 from meltemi.apiserver.core.users import User
-from meltemi.apiserver.shell import answers, bodies, reads, virtual, writes
+from meltemi.apiserver.shell import answers, bodies, deletes, reads, virtual, writes
 from meltemi.apiserver.shell.context import Context, MemoryReader
 from meltemi.apiserver.shell.documents import Documents
 from meltemi.apiserver.shell.watch import Watch
+from meltemi.apiserver.shell.writing import Outcome, Writing, options
 
 log = logging.getLogger(__name__)
 
@@ -180,12 +181,12 @@ class Handler:
 
     def _writing(
         self, user: User, request: web.Request, place: Target, kind: Kind[object], *, dry_run: bool = False
-    ) -> writes.Writing:
+    ) -> Writing:
         agent = request.headers.get("User-Agent", "")
         if request.method == "DELETE":
-            return writes.Writing(self._context, kind, place, user, "delete", "Ignore", dry_run)
-        manager, validation, dry = writes.options(request.query, agent)
-        return writes.Writing(self._context, kind, place, user, manager, validation, dry or dry_run)
+            return Writing(self._context, kind, place, user, "delete", "Ignore", dry_run)
+        manager, validation, dry = options(request.query, agent)
+        return Writing(self._context, kind, place, user, manager, validation, dry or dry_run)
 
     async def _delete(
         self, user: User, request: web.Request, place: Target, view: reads.View, verb: str
@@ -195,10 +196,10 @@ class Handler:
         writing = self._writing(user, request, place, kind, dry_run=wanted.dry_run)
         if verb == "deletecollection":
             chosen = reads.selection(request.query, place)
-            entries = await writes.delete_all(writing, wanted, chosen.matches)
+            entries = await deletes.delete_all(writing, wanted, chosen.matches)
             revision = {"resourceVersion": str(self._context.store.revision)}
             return answers.raw(view.listed(entries, revision), content_type=view.form.content_type)
-        outcome = await writes.delete(writing, wanted)
+        outcome = await deletes.delete(writing, wanted)
         if outcome.removed:
             uid = outcome.entry.uid
             return answers.document(success(group=kind.group, kind=kind.plural, name=place.name, uid=uid))
@@ -214,9 +215,9 @@ class Handler:
         if place.subresource == "token":
             return answers.document(virtual.token_request(self._context, place, user, body), code=201)
         if place.subresource == "binding":
-            await writes.bind(writing, body)
+            await deletes.bind(writing, body)
             return answers.document(success(), code=201)
-        outcome = await writes.finalize(writing, body)
+        outcome = await deletes.finalize(writing, body)
         form = _form(request)
         view = reads.View(self._context, kind, place.version, form, "")
         return answers.raw(view.shown(outcome.entry), content_type=form.content_type)
@@ -285,7 +286,7 @@ def _verb(request: web.Request, place: Target) -> str:
     return verb
 
 
-async def _patch(writing: writes.Writing, request: web.Request) -> writes.Outcome:
+async def _patch(writing: Writing, request: web.Request) -> Outcome:
     media_type = bodies.media_type(request)
     if not writes.accepts(writing.kind, media_type):
         raise unsupported_media_type(

@@ -28,13 +28,10 @@ class Memory:
         self._events: deque[Event] = deque()
         self._by_resource: dict[str, deque[Event]] = {}
         self._signals: dict[str, asyncio.Event] = {}
-        self._uids: dict[str, Key] = {}
-        self._owned: dict[str, set[Key]] = {}
 
     def apply(self, event: Event) -> None:
         """Take one event into the state and the window."""
         key = event.entry.key
-        self._index(event)
         spaces = self._objects.setdefault(key.resource, {})
         if event.type == "DELETED":
             names = spaces.get(key.namespace, {})
@@ -50,30 +47,6 @@ class Memory:
             old = self._events.popleft()
             self._by_resource[old.entry.key.resource].popleft()
             self.floor = old.revision
-
-    def _index(self, event: Event) -> None:
-        key, old = event.entry.key, event.previous
-        if old is not None:
-            self._uids.pop(old.uid, None)
-            for owner in old.owners:
-                owned = self._owned.get(owner)
-                if owned is not None:
-                    owned.discard(key)
-                    if not owned:
-                        del self._owned[owner]
-        if event.type != "DELETED":
-            self._uids[event.entry.uid] = key
-            for owner in event.entry.owners:
-                self._owned.setdefault(owner, set()).add(key)
-
-    def by_uid(self, uid: str) -> Entry | None:
-        """Return the object with a uid."""
-        key = self._uids.get(uid)
-        return self.get(key) if key is not None else None
-
-    def owned_by(self, uid: str) -> list[Key]:
-        """Return the objects that name an owner, in order."""
-        return sorted(self._owned.get(uid, ()))
 
     def wake(self, resources: set[str]) -> None:
         """Wake everyone who waits for changes of these resources."""

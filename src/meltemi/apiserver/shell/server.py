@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,10 +102,25 @@ class ApiServer:
     ) -> AsyncIterator[Served]:
         """Serve until the block is left: plain on `unix`, with TLS on `unix_tls` and `tcp` (port 0: any free one).
 
-        Raises OSError when a socket is in use. Watches are ended, and requests given two seconds, at the end.
+        Opens the store if the caller has not. Raises OSError when a socket is in use. At the end watches are ended,
+        and requests given two seconds.
         """
         if (unix_tls or tcp) and ssl_context is None:
             raise ValueError("unix_tls and tcp need an ssl_context: tokens never travel in the clear")
+        async with AsyncExitStack() as stack:
+            if not self._context.store.is_open:
+                await stack.enter_async_context(self._context.store)
+            served = self._serve(unix, unix_tls, tcp, ssl_context)
+            yield await stack.enter_async_context(served)
+
+    @asynccontextmanager
+    async def _serve(
+        self,
+        unix: str | Path,
+        unix_tls: str | Path,
+        tcp: tuple[str, int] | None,
+        context: ssl.SSLContext | None,
+    ) -> AsyncIterator[Served]:
         await self._make_namespaces()
         closing = asyncio.Event()
         app = web.Application()
@@ -125,12 +140,12 @@ class ApiServer:
                 await web.SockSite(runner, _unix_socket(Path(unix)), backlog=_BACKLOG).start()
             if unix_tls:
                 made = _unix_socket(Path(unix_tls))
-                await web.SockSite(runner, made, ssl_context=ssl_context, backlog=_BACKLOG).start()
+                await web.SockSite(runner, made, ssl_context=context, backlog=_BACKLOG).start()
             bound = None
             if tcp:
                 listener = socket.create_server(tcp, backlog=_BACKLOG)
                 bound = listener.getsockname()[:2]
-                await web.SockSite(runner, listener, ssl_context=ssl_context).start()
+                await web.SockSite(runner, listener, ssl_context=context).start()
             yield Served(bound)
         finally:
             # Not a TaskGroup: it would wrap what the block raises.

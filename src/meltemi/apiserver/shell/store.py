@@ -61,7 +61,6 @@ class Transaction:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.events: list[Event] = []
-        self.callbacks: list[Callable[[], None]] = []
         self._staged: dict[Key, Entry | None] = {}
 
     def get(self, key: Key) -> Entry | None:
@@ -95,31 +94,8 @@ class Transaction:
         self._stage(Event(entry.revision, "DELETED", entry, previous), None)
         return entry
 
-    def dependents(self, uid: str) -> list[Entry]:
-        """Return the objects that name an owner, in order of their keys."""
-        keys = set(self._store.memory.owned_by(uid))
-        keys.update(key for key, entry in self._recent() if entry is not None and uid in entry.owners)
-        found = [self.get(key) for key in sorted(keys)]
-        return [entry for entry in found if entry is not None and uid in entry.owners]
-
-    def is_alive(self, uid: str) -> bool:
-        """Say whether there is an object with this uid."""
-        known = self._store.memory.by_uid(uid)
-        keys = [key for key, entry in self._recent() if entry is not None and entry.uid == uid]
-        keys.extend([known.key] if known is not None else [])
-        return any((entry := self.get(key)) is not None and entry.uid == uid for key in keys)
-
-    def then(self, callback: Callable[[], None]) -> None:
-        """Call back once all that is staged is synced."""
-        self.callbacks.append(callback)
-
-    def _recent(self) -> Iterator[tuple[Key, Entry | None]]:
-        yield from self._store.accepted_changes()
-        yield from self._staged.items()
-
     def abandon(self) -> None:
         """Forget all that was staged (a dry run)."""
-        self.callbacks.clear()
         self.events.clear()
         self._staged.clear()
 
@@ -165,6 +141,11 @@ class Store:
         self.memory = Memory(window)
         self._replay()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the writer thread runs."""
+        return self._thread is not None
+
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -179,6 +160,7 @@ class Store:
         thread = self._thread
         if thread is not None:
             await asyncio.to_thread(thread.join)
+        self._thread = None
         self._log.close()
 
     # --- reading
@@ -202,10 +184,6 @@ class Store:
         for key, (_, pending) in overlay.items():
             if pending is not None and key.resource == resource and namespace in {None, key.namespace}:
                 yield pending
-
-    def accepted_changes(self) -> Iterator[tuple[Key, Entry | None]]:
-        """Yield what is accepted and not yet synced: for deciding writes only."""
-        return ((key, entry) for key, (_, entry) in self._pending.overlay.items())
 
     def next_revision(self, staged: int) -> int:
         """Return the revision of the next change, after `staged` others of the same transaction."""
@@ -241,8 +219,6 @@ class Store:
                     return result
                 continue
             await self._submit(transaction.events, who)
-            for callback in transaction.callbacks:
-                callback()
             return result
 
     async def barrier(self) -> None:

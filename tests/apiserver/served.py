@@ -1,0 +1,111 @@
+"""A served API server: what its tests and their clients share."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from meltemi.apiserver.core import users
+from meltemi.apiserver.core.hooks import Hooks
+from meltemi.apiserver.shell.authn import Authenticator
+from meltemi.apiserver.shell.keys import FileKeys
+from meltemi.apiserver.shell.server import ApiServer
+from meltemi.apiserver.shell.store import Store
+
+STATIC = {
+    "admin-token": users.admin(),
+    "daemon-token": users.component("daemon"),
+    "mixer-token": users.component("mixer"),
+    "node-token": users.node("laptop"),
+}
+
+
+@dataclass(frozen=True)
+class Pki:
+    """A server certificate for 127.0.0.1, its own CA."""
+
+    cert: Path
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.cert, self.key)
+        return context
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running server: its address and a kubeconfig for its owner."""
+
+    url: str
+    ca: Path
+    kubeconfig: Path
+
+
+def kubeconfig(path: Path, url: str, ca: Path, token: str = "admin-token") -> Path:
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "mesh", "cluster": {"server": url, "certificate-authority": str(ca)}}],
+                "users": [{"name": "me", "user": {"token": token}}],
+                "contexts": [
+                    {"name": "mesh", "context": {"cluster": "mesh", "user": "me", "namespace": "default"}}
+                ],
+                "current-context": "mesh",
+            }
+        )
+    )
+    path.chmod(0o600)
+    return path
+
+
+class Api:
+    """A client of one server over its Unix socket."""
+
+    def __init__(self, session: aiohttp.ClientSession, store: Store) -> None:
+        self.session = session
+        self.store = store
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str = "admin-token",
+        type_: str = "application/json",
+        accept: str = "application/json",
+        data: bytes | None = None,
+        **query: str,
+    ) -> tuple[int, Any]:
+        headers = {"Accept": accept}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if body is not None or data is not None:
+            headers["Content-Type"] = type_
+        async with self.session.request(
+            method,
+            f"http://api{path}",
+            json=body if data is None and body is not None else None,
+            data=data,
+            params=query,
+            headers=headers,
+        ) as response:
+            return response.status, await response.json(content_type=None)
+
+
+def make_server(store: Store, folder: Path, hooks: Hooks | None = None) -> ApiServer:
+    authn = Authenticator(static=STATIC, keys=FileKeys(folder / "keys.json"))
+    return ApiServer(store, authn=authn, hooks=hooks)
+
+
+def environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith("KUBE")}
