@@ -13,6 +13,8 @@ from envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress, TcpKeepa
 from envoy.config.core.v3.base_pb2 import Metadata, RoutingPriority
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions
 from envoy.config.core.v3.socket_option_pb2 import SocketOption
+from envoy.extensions.clusters.common.dns.v3.dns_pb2 import DnsLookupFamily
+from envoy.extensions.clusters.dns.v3.dns_cluster_pb2 import DnsCluster
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions as UpstreamHttp
 from envoy.type.v3.percent_pb2 import Percent
 from google.protobuf.struct_pb2 import Struct
@@ -139,7 +141,6 @@ def encode_cluster(cluster: Cluster) -> bytes:
     """Return the bytes of Envoy's Cluster."""
     message = ClusterMessage(
         name=cluster.name,
-        type=cluster.discovery.value,
         connect_timeout=duration(cluster.connect_timeout),
         lb_policy=cluster.balancing.value,
         circuit_breakers=_breakers(cluster.thresholds),
@@ -154,10 +155,9 @@ def encode_cluster(cluster: Cluster) -> bytes:
     if cluster.endpoints is not None:
         message.load_assignment.CopyFrom(assignment_message(cluster.endpoints))
     if cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
-        message.dns_lookup_family = ClusterMessage.V4_ONLY
-        message.respect_dns_ttl = True
-        if cluster.dns_refresh is not None:
-            message.dns_refresh_rate.CopyFrom(duration(cluster.dns_refresh))
+        message.cluster_type.CopyFrom(_dns(cluster))
+    else:
+        message.type = cluster.discovery.value
     _balance(message, cluster)
     _secure(message, cluster)
     options = _http(cluster.http)
@@ -170,6 +170,17 @@ def encode_cluster(cluster: Cluster) -> bytes:
     if cluster.inbound:
         message.upstream_bind_config.CopyFrom(_own_app())
     return encode(message)
+
+
+def _dns(cluster: Cluster) -> ClusterMessage.CustomClusterType:
+    """Resolve by name. Pods have no IPv6: an AAAA would lead nowhere."""
+    config = DnsCluster(
+        dns_lookup_family=DnsLookupFamily.V4_ONLY,
+        respect_dns_ttl=True,
+        dns_refresh_rate=duration(cluster.dns_refresh),
+        all_addresses_in_single_endpoint=cluster.discovery is Discovery.LOGICAL_DNS,
+    )
+    return ClusterMessage.CustomClusterType(name="envoy.clusters.dns", typed_config=pack(config))
 
 
 def mark_option() -> SocketOption:

@@ -356,9 +356,9 @@ def _options(changes: HeaderChanges) -> list[HeaderValueOption]:
 
 
 def _forward(action: Forward) -> RouteAction:
+    # No max_stream_duration here: where it is set, even to bound gRPC's header alone, Envoy ignores `timeout`.
     message = RouteAction(
         timeout=duration(action.timeout),
-        max_stream_duration=RouteAction.MaxStreamDuration(grpc_timeout_header_max=duration(action.timeout)),
         retry_policy=_retry(action.retry),
         prefix_rewrite=action.prefix_rewrite,
         request_mirror_policies=[_mirror(mirror) for mirror in action.mirrors],
