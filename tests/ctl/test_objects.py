@@ -257,23 +257,21 @@ def test_validate_needs_no_mesh(cli: Cli, shop: Path, monkeypatch: pytest.Monkey
 
 
 def test_proxy_status(cli: Cli, mesh: Served) -> None:
-    good = {kind: {"status": "SYNCED"} for kind in ("CDS", "LDS", "EDS", "RDS")}
-    mesh.syncz = [
-        {"proxy": "b.default", "cluster": "K", "connected": True, "version": "1.40.0", "types": good}
-    ]
+    good = {f"{kind}_status": "SYNCED" for kind in ("cds", "lds", "eds", "rds")}
+    mesh.syncz = [{"proxy": "b.default", "cluster_id": "K", "envoy_version": "1.40.0", "refused": {}, **good}]
     assert cli.good("ps").lines[1].split() == ["b.default", *["SYNCED"] * 4, "1.40.0"]
     assert cli("ps", "x").code == 1
     mesh.syncz.append(
-        {**mesh.syncz[0], "proxy": "a.default", "types": {**good, "LDS": {"status": "ERROR", "error": "no"}}}
+        {**mesh.syncz[0], "proxy": "a.default", "lds_status": "ERROR", "refused": {"0.0.0.0_80": "no"}}
     )
     found = cli("proxy-status")
     assert found.code == 1
-    assert found.lines[-1] == "a.default: LDS refused: no"
+    assert found.lines[-1] == "a.default refused 0.0.0.0_80: no"
     assert len(as_json(cli("ps", "-o", "json"))) == 2
 
 
 def test_version(cli: Cli, mesh: Served) -> None:
-    mesh.syncz = [{"proxy": "b.default", "version": "1.40.0"}]
+    mesh.syncz = [{"proxy": "b.default", "envoy_version": "1.40.0"}]
     found = as_json(cli.good("version", "-o", "json"))
     assert found["dataPlaneVersion"] == [{"version": "1.40.0", "proxies": 1}]
     assert found["clientVersion"]["version"]

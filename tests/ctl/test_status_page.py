@@ -15,8 +15,8 @@ LAYOUT = Layout("/r", "/s")
 
 
 def proxy(name: str, **states: str) -> dict[str, Any]:
-    types = {kind: {"status": state} for kind, state in states.items()}
-    return {"proxy": name, "cluster": "Kubernetes", "connected": True, "version": "1.40.0", "types": types}
+    types = {f"{kind.lower()}_status": state for kind, state in states.items()}
+    return {"proxy": name, "cluster_id": "Kubernetes", "envoy_version": "1.40.0", "refused": {}, **types}
 
 
 def plain(shown: list[str]) -> list[str]:
@@ -25,15 +25,15 @@ def plain(shown: list[str]) -> list[str]:
 
 IN_STEP = proxy("cart-v1.shop", CDS="SYNCED", LDS="SYNCED", EDS="SYNCED", RDS="NOT SENT")
 REFUSING = proxy("a.b", CDS="SYNCED", LDS="ERROR")
-REFUSING["types"]["LDS"]["error"] = "bad listener"
+REFUSING["refused"] = {"0.0.0.0_80": "bad listener"}
 
 
 def test_proxy_status_shows_who_is_in_step_and_what_was_refused() -> None:
     assert plain(lines([IN_STEP, REFUSING])) == [
-        "NAME           CDS      LDS      EDS        RDS        VERSION",
+        "NAME           CDS      LDS      EDS        RDS        ENVOY",
         "cart-v1.shop   SYNCED   SYNCED   SYNCED     NOT SENT   1.40.0",
         "a.b            SYNCED   ERROR    NOT SENT   NOT SENT   1.40.0",
-        "a.b: LDS refused: bad listener",
+        "a.b refused 0.0.0.0_80: bad listener",
     ]
     assert refusals(IN_STEP) == []
 
@@ -42,7 +42,6 @@ def test_a_proxy_in_one_word() -> None:
     assert status.proxy_word(IN_STEP) == "in step"
     assert status.proxy_word(REFUSING) == "refused"
     assert status.proxy_word(proxy("x", CDS="STALE")) == "behind"
-    assert status.proxy_word({**IN_STEP, "connected": False}) == "away"
     assert status.proxy_word(None) == "away"
 
 

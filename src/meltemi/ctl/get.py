@@ -83,6 +83,9 @@ class Ask:
                 {"apiVersion": resource.api_version, "kind": resource.kind, **row}
                 for row in found.get("items") or ()
             )
+        for item in items:
+            # Who owns which field is the server's business, and hides what one looks for.
+            item.get("metadata", {}).pop("managedFields", None)
         document = items[0] if len(names) == 1 else {"apiVersion": "v1", "kind": "List", "items": items}
         show(document, self.output)
         return 0
@@ -161,6 +164,7 @@ class Ask:
                     click.echo(f"{resource.label}/{event['object']['metadata']['name']}")
                 elif plain:
                     click.echo("---") if self.output == "yaml" else None
+                    event["object"].get("metadata", {}).pop("managedFields", None)
                     show(event["object"], self.output)
                 else:
                     self._print_change(event["object"], resource, widths)

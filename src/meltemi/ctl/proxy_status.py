@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -48,33 +49,24 @@ def command(call: Invocation, *, proxy: str | None, output: str) -> int:
 def lines(rows: list[dict[str, Any]], width: int = 0) -> list[str]:
     """Lay out the table, and below it what proxies refused."""
     cells = [
-        [
-            str(row.get("proxy")),
-            *(state(row, kind) for kind in TYPES),
-            str(row.get("version") or "") if row.get("connected", True) else "(gone)",
-        ]
+        [str(row.get("proxy")), *(state(row, kind) for kind in TYPES), str(row.get("envoy_version") or "")]
         for row in rows
     ]
-    laid = render(["NAME", *TYPES, "VERSION"], cells, width)
+    laid = render(["NAME", *TYPES, "ENVOY"], cells, width)
     shown = [laid[0], *(_coloured(line) for line in laid[1:])]
     for row in rows:
-        shown.extend(f"{row.get('proxy')}: {kind} refused: {words}" for kind, words in refusals(row))
+        shown.extend(f"{row.get('proxy')} refused {name}: {words}" for name, words in refusals(row))
     return shown
 
 
-def state(row: dict[str, Any], kind: str) -> str:
-    """Give the state of one type of resources, `NOT SENT` where there is none."""
-    return str(((row.get("types") or {}).get(kind) or {}).get("status") or "NOT SENT")
+def state(row: Mapping[str, Any], kind: str) -> str:
+    """Give the state of one type of resources: `SYNCED`, `STALE`, `NOT SENT` or `ERROR`."""
+    return str(row.get(f"{kind.lower()}_status") or "NOT SENT")
 
 
-def refusals(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """List what a proxy refuses now, with Envoy's words."""
-    types = row.get("types") or {}
-    return [
-        (kind, str(types[kind].get("error") or "no reason given"))
-        for kind in types
-        if state(row, kind) == "ERROR"
-    ]
+def refusals(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List the resources that a proxy refuses now, with Envoy's words."""
+    return sorted((str(name), str(words)) for name, words in (row.get("refused") or {}).items())
 
 
 def _coloured(line: str) -> str:

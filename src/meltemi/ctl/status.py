@@ -61,7 +61,7 @@ def gather(call: Invocation) -> dict[str, Any]:
     workloads = [workload(pod, proxies, now) for pod in sorted(pods, key=_key) if not _is_component(pod)]
     problems.extend(problem for pod in sorted(pods, key=_key) for problem in pod_problems(pod))
     for row in proxies:
-        problems.extend(f"{row.get('proxy')} refused {kind}: {words}" for kind, words in refusals(row))
+        problems.extend(f"{row.get('proxy')} refused {name}: {words}" for name, words in refusals(row))
     began = min((row.started for row in system if row.started), default=now)
     return {
         "mesh": call.mesh,
@@ -121,9 +121,9 @@ def workload(pod: Mapping[str, Any], proxies: Iterable[Mapping[str, Any]], now: 
 
 def proxy_word(row: Mapping[str, Any] | None) -> str:
     """Sum one proxy up in a word."""
-    if row is None or not row.get("connected", True):
+    if row is None:
         return "away"
-    states = {state(dict(row), kind) for kind in TYPES}
+    states = {state(row, kind) for kind in TYPES}
     return "refused" if "ERROR" in states else "in step" if in_step(row) else "behind"
 
 
@@ -165,9 +165,11 @@ def gateways(layout: Layout) -> list[dict[str, str]]:
     except (OSError, ValueError):
         return []
     held = ports.get("ingress") or {}
+    schemes = {"80": "http", "443": "https"}
     return [
-        {"name": f"ingress {port}", "url": f"{'https' if port == '443' else 'http'}://127.0.0.1:{number}"}
-        for port, number in sorted(held.items())
+        {"name": f"ingress {port}", "url": f"{schemes[port]}://127.0.0.1:{held[port]}"}
+        for port in schemes
+        if held.get(port)
     ]
 
 

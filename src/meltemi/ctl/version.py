@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from meltemi.ctl.client import Client
 from meltemi.ctl.invocation import CtlError, Invocation, NoMeshError, common, invocation
 from meltemi.ctl.output import show
 
@@ -56,15 +57,20 @@ def of_package(name: str) -> str:
 def _of_mesh(call: Invocation) -> dict[str, Any]:
     try:
         client = call.client()
-        plane = client.json("GET", "/version")
     except NoMeshError:
         return {}
-    try:
-        proxies = client.json("GET", "/debug/syncz")
-    except CtlError:
-        proxies = []
-    counts = Counter(str(row.get("version") or "unknown") for row in proxies)
+    plane = _asked(client, "/meltemi/v1/status") or {}
+    proxies = _asked(client, "/debug/syncz") or []
+    counts = Counter(str(row.get("envoy_version") or "unknown") for row in proxies)
     return {
-        "meshVersion": {"version": str(plane.get("gitVersion") or "unknown")},
+        "meshVersion": {"version": str(plane.get("version") or "unknown")},
         "dataPlaneVersion": [{"version": name, "proxies": counts[name]} for name in sorted(counts)],
     }
+
+
+def _asked(client: Client, where: str) -> Any:
+    """Ask for a page; None where the server has none, as a cluster's own API server."""
+    try:
+        return client.json("GET", where)
+    except CtlError:
+        return None
