@@ -73,7 +73,8 @@ def validate(found: Findings, at: At, route: HTTPRoute, spec: VirtualService, *,
 def _conflicts(found: Findings, at: At, route: HTTPRoute, *, delegate: bool) -> None:
     if route.delegate is not None and delegate:
         found.error((*at, "delegate"), "a delegate cannot delegate again")
-    elif route.delegate is not None:
+        return
+    if route.delegate is not None:
         for name, given in (
             ("route", route.route),
             ("redirect", route.redirect),
