@@ -37,9 +37,12 @@ SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 TICK_SECONDS = 30.0
 WRITE_SECONDS = 1.0
 """What was accepted is written at most this often per pod; the first change after quiet at once."""
-OVERDUE_SECONDS = 15.0
+OVERDUE_SECONDS = 4.5
 """So long LDS and RDS wait for clusters that do not warm."""
+FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 3.0
+STEADY_SECONDS = 3.0
+"""After so long an Envoy has asked for every type that it uses."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -76,6 +79,7 @@ class PodRelay:
         self._upstream: asyncio.Queue[bytes] | None = None
         self._node = b""
         self._introduced = False
+        self._away = False
         self._node_known = asyncio.Event()
         self._dirty: dict[str, None] = {}
         self._write = asyncio.Event()
@@ -122,6 +126,7 @@ class PodRelay:
             self._envoy.put_nowait(None)
         self._envoy = queue
         self._feed(relay.EnvoyConnected())
+        steady = asyncio.get_running_loop().call_later(STEADY_SECONDS, self._say, queue, relay.EnvoySteady())
         try:
             async with asyncio.TaskGroup() as group:
                 reader = group.create_task(self._read_envoy(requests, queue))
@@ -131,6 +136,7 @@ class PodRelay:
         except* (grpc.aio.AioRpcError, grpc.aio.InternalError, grpc.aio.UsageError) as errors:
             log.debug("%s: Envoy's stream broke: %s", self._label, errors.exceptions[0])
         finally:
+            steady.cancel()
             if self._envoy is queue:
                 self._envoy = None
                 self._feed(relay.EnvoyDisconnected())
@@ -160,18 +166,14 @@ class PodRelay:
 
     async def _follow(self) -> None:
         await self._node_known.wait()
-        pause = 0.1
+        pause = FIRST_PAUSE
         while True:
             try:
                 token = await self._token.get()
                 if await self._stream(token):
-                    pause = 0.1
+                    pause = FIRST_PAUSE
             except AwayError as error:
-                log.info("%s: %s", self._label, error)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                    self._token.refused()
-                log.info("%s: no control plane: %s: %s", self._label, error.code().name, error.details())
+                self._lost(str(error))
             await asyncio.sleep(pause * (0.5 + self._dice()))
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -189,14 +191,15 @@ class PodRelay:
                 try:
                     while isinstance(data := await call.read(), bytes):  # else it is EOF
                         heard = True
+                        self._found()
                         self._feed(relay.UpstreamAnswered(decode_response(data)))
                 finally:
                     writer.cancel()
-            log.info("%s: the control plane ended the stream: %s", self._label, await call.details())
+            self._lost(f"it ended the stream: {await call.details()}")
             if await call.code() is grpc.StatusCode.UNAUTHENTICATED:
                 self._token.refused()
         except* (grpc.aio.AioRpcError, Malformed, asyncio.InvalidStateError) as errors:
-            log.info("%s: the control plane's stream broke: %s", self._label, _words(errors.exceptions[0]))
+            self._lost(_words(errors.exceptions[0]))
             if _unauthenticated(errors.exceptions[0]):
                 self._token.refused()
         finally:
@@ -205,6 +208,17 @@ class PodRelay:
                 self._upstream = None
                 self._feed(relay.UpstreamDisconnected())
         return heard
+
+    def _lost(self, words: str) -> None:
+        """Say once that the control plane is away; the attempts that follow are nobody's news."""
+        if not self._away:
+            self._away = True
+            log.info("%s: the control plane is away: %s", self._label, words)
+
+    def _found(self) -> None:
+        if self._away:
+            self._away = False
+            log.info("%s: the control plane is back", self._label)
 
     # --- the machine
 
@@ -241,9 +255,10 @@ class PodRelay:
         self._envoy.put_nowait(with_nonce(body, command.nonce))
         if command.type == CDS:
             overdue = relay.EnvoyOverdue(command.type, command.nonce)
-            asyncio.get_running_loop().call_later(OVERDUE_SECONDS, self._overdue, self._envoy, overdue)
+            asyncio.get_running_loop().call_later(OVERDUE_SECONDS, self._say, self._envoy, overdue)
 
-    def _overdue(self, stream: asyncio.Queue[bytes | None], event: relay.EnvoyOverdue) -> None:
+    def _say(self, stream: asyncio.Queue[bytes | None], event: relay.Event) -> None:
+        """Tell the machine something of a stream, if it is still the present one."""
         if self._envoy is stream:
             self._feed(event)
 

@@ -58,6 +58,11 @@ class EnvoyOverdue:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvoySteady:
+    """Envoy's stream has been open for long enough that it has asked for all that it uses."""
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamConnected:
     """The stream to the control plane is open."""
 
@@ -124,6 +129,7 @@ Event = (
     | EnvoyDisconnected
     | EnvoyAsked
     | EnvoyOverdue
+    | EnvoySteady
     | UpstreamConnected
     | UpstreamDisconnected
     | UpstreamAnswered
@@ -148,6 +154,7 @@ class _Type:
     kept: dict[str, Entry] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
     known: bool = False
+    noted: bool = False
     wanted: set[str] = field(default_factory=set)
     opens: dict[str, _Open] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -184,7 +191,7 @@ class Relay:
         self._types: dict[str, _Type] = {type_url: _Type() for type_url in ORDER}
         for type_url, entries in held.items():
             state = self._types.setdefault(type_url, _Type())
-            state.known = True
+            state.known = state.noted = True
             state.kept = {entry.name: entry for entry in entries}
             state.world = dict(state.kept)
 
@@ -219,6 +226,8 @@ class Relay:
                 yield from self._envoy_asked(event.request)
             case EnvoyOverdue():
                 yield from self._to_envoy(ads.Overdue(event.type, event.nonce))
+            case EnvoySteady():
+                yield from self._to_envoy(ads.Steady())
             case UpstreamConnected():
                 yield from self._to_client(ads_client.Connected())
             case UpstreamDisconnected():
@@ -315,7 +324,8 @@ class Relay:
 
     def _accepted(self, command: ads.Accepted) -> Iterator[Command]:
         state = self._types[command.type]
-        changed = False
+        # That there is nothing of a type is worth keeping, too: a restarted Envoy waits for an answer.
+        changed, state.noted = not state.noted, True
         for name, version in command.versions.items():
             state.has[name] = version
             entry = state.sent.get(name)
