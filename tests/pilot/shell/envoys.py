@@ -60,7 +60,9 @@ def bootstrap(socket: str, admin: str, token: str) -> dict[str, Any]:
                     },
                     "load_assignment": {
                         "cluster_name": "xds-grpc",
-                        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": socket}}}}]}],
+                        "endpoints": [
+                            {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": socket}}}}]}
+                        ],
                     },
                 }
             ]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,14 @@ from meltemi.api.kind import Object
 from meltemi.citadel.core.identity import Identity, Unauthenticated
 from meltemi.model.facts import ACCEPTED, NACK, PODS, nack_key
 from meltemi.model.views import View
-from meltemi.pilot.core.resource import Origin, Resource, Roots, Rope, resource, rope, segment
+from meltemi.pilot.core.resource import Origin, Resource, Roots, Rope, message_of, resource, segment
 from meltemi.pilot.shell.grpc_server import GrpcServer
 from meltemi.pilot.shell.judge import Judge, nothing_condemned
 from meltemi.pilot.shell.options import Options
 from meltemi.pilot.shell.server import PilotServer
 from meltemi.pilot.shell.service import DELTA, SERVICE
 from meltemi.pilot.wire import ads_client
-from meltemi.pilot.wire.messages import Entry, Request, Response, decode_response, encode_request
+from meltemi.pilot.wire.messages import Request, Response, decode_response, encode_request
 from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
 from meltemi.query import Change, Db, Engine, FactKind, query
 
@@ -63,7 +63,9 @@ def staged_roots(q: Db, view: View) -> Roots:
         made = (thing(q, short, name, view.envoy_version) for name in q.names(THINGS, short))
         return tuple(each for each in made if each is not None)
 
-    routes = tuple(Rope(each.name, each.version, bytes(q.fact(THINGS, "rds", each.name).spec), ()) for each in part("rds"))  # type: ignore[union-attr]
+    routes = tuple(
+        Rope(each.name, each.version, message_of(each.entry)[1], (), each.origins) for each in part("rds")
+    )
     return Roots(
         (segment(("cds",), part("cds")),),
         (segment(("eds",), part("eds")),),
@@ -82,14 +84,16 @@ def written(short: str, name: str, message: Message | None, generation: int = 1)
     """A resource of the mesh, or (None) its end."""
     value = None
     if message is not None:
-        value = Object("Thing", short, name, message.SerializeToString(deterministic=True), generation=generation)
+        value = Object(
+            "Thing", short, name, message.SerializeToString(deterministic=True), generation=generation
+        )
     return Change(THINGS, short, name, value)
 
 
 def pod(name: str, namespace: str = "default", uid: str = "", **labels: str) -> Change[Any]:
     from meltemi.api.values import Map
 
-    return Change(PODS, namespace, name, Object("Pod", namespace, name, (), Map(labels), uid=uid))  # type: ignore[arg-type]
+    return Change(PODS, namespace, name, Object("Pod", namespace, name, (), Map(labels), uid=uid))
 
 
 async def authenticate(token: str) -> Identity:
@@ -221,7 +225,9 @@ class Proxy:
     @contextlib.asynccontextmanager
     async def connected(self, *subscriptions: tuple[str, tuple[str, ...]]) -> AsyncIterator[Proxy]:
         async with grpc.aio.insecure_channel(f"unix:{self.socket}") as channel:
-            call = channel.stream_stream(f"/{SERVICE}/{DELTA}")(metadata=(("authorization", f"Bearer {self.token}"),))
+            call: Any = channel.stream_stream(f"/{SERVICE}/{DELTA}")(
+                metadata=(("authorization", f"Bearer {self.token}"),)
+            )
             task = asyncio.get_running_loop().create_task(self._speak(call, subscriptions))
             try:
                 yield self
@@ -254,4 +260,3 @@ class Proxy:
 
 
 EVERYTHING = ((CDS, ("*",)), (EDS, ("*",)), (LDS, ("*",)), (RDS, ("*",)))
-

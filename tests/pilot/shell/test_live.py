@@ -10,14 +10,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.pilot.shell import stage as staging
+from tests.pilot.shell.envoys import Envoy, binary, envoy_at
+from tests.pilot.shell.stage import Stage, cluster, endpoints, listener, pod, route, until, written
 
 from meltemi.pilot.shell import debug
 from meltemi.pilot.shell.judge import EnvoyJudge
 from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
-
-from tests.pilot.shell import stage as staging
-from tests.pilot.shell.envoys import Envoy, binary, envoy_at
-from tests.pilot.shell.stage import Stage, cluster, endpoints, listener, pod, route, until, written
 
 pytestmark = pytest.mark.live
 
@@ -81,7 +80,9 @@ def synced(stage: Stage) -> bool:
     )
 
 
-async def test_an_envoy_takes_everything_and_follows(stage: Stage, tmp_path: Path, backends: dict[str, int]) -> None:
+async def test_an_envoy_takes_everything_and_follows(
+    stage: Stage, tmp_path: Path, backends: dict[str, int]
+) -> None:
     pipe = str(tmp_path / "in")
     await first_mesh(stage, pipe, backends)
     async with envoy_at(tmp_path, stage.socket, "a.default") as envoy:
@@ -103,7 +104,9 @@ async def test_an_envoy_takes_everything_and_follows(stage: Stage, tmp_path: Pat
             written("eds", "one", None),
         )
         await until_answer(pipe, "one")
-        await until(lambda: synced(stage) and set(stage.pilot.connections[0].machine.state(CDS).has) == {"other"})
+        await until(
+            lambda: synced(stage) and set(stage.pilot.connections[0].machine.state(CDS).has) == {"other"}
+        )
         assert "\none::" not in "\n" + await envoy.get("/clusters")
 
 
@@ -144,7 +147,9 @@ async def test_no_request_fails_while_routes_and_clusters_are_exchanged(
         assert len(answers) > 100
 
 
-async def test_a_changed_cluster_does_not_hang(stage: Stage, tmp_path: Path, backends: dict[str, int]) -> None:
+async def test_a_changed_cluster_does_not_hang(
+    stage: Stage, tmp_path: Path, backends: dict[str, int]
+) -> None:
     pipe = str(tmp_path / "in")
     await first_mesh(stage, pipe, backends)
     async with envoy_at(tmp_path, stage.socket, "a.default") as envoy:
@@ -207,7 +212,9 @@ def staging_done(stage: Stage, short: str, name: str) -> bool:
     return seen is not None and seen.done
 
 
-async def test_a_killed_pilot_comes_back_and_sends_what_differs(tmp_path: Path, backends: dict[str, int]) -> None:
+async def test_a_killed_pilot_comes_back_and_sends_what_differs(
+    tmp_path: Path, backends: dict[str, int]
+) -> None:
     pipe = str(tmp_path / "in")
     stage = await staging.start(tmp_path)
     try:
@@ -226,7 +233,9 @@ async def test_a_killed_pilot_comes_back_and_sends_what_differs(tmp_path: Path, 
                 written("rds", "r", route("r", "two")),
             )
             await until_answer(pipe, "two", 20)
-            await until(lambda: synced(stage) and set(stage.pilot.connections[0].machine.state(CDS).has) == {"two"})
+            await until(
+                lambda: synced(stage) and set(stage.pilot.connections[0].machine.state(CDS).has) == {"two"}
+            )
             # The listener did not change, and was not sent again.
             assert LDS not in stage.pilot.connections[0].sent
             await still(envoy)

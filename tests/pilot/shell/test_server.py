@@ -10,15 +10,6 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-
-from meltemi.pilot.shell import debug
-from meltemi.pilot.shell.judge import INNOCENT, Verdict
-from meltemi.pilot.shell.service import DELTA, SERVICE
-from meltemi.pilot.wire.ads import Limits
-from meltemi.pilot.wire.messages import Request, encode_request
-from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
-from meltemi.query import Change
-
 from tests.pilot.shell.stage import (
     EVERYTHING,
     QUICK,
@@ -33,12 +24,22 @@ from tests.pilot.shell.stage import (
     written,
 )
 
+from meltemi.pilot.shell import debug
+from meltemi.pilot.shell.judge import INNOCENT, Verdict
+from meltemi.pilot.shell.service import DELTA, SERVICE
+from meltemi.pilot.wire.ads import Limits
+from meltemi.pilot.wire.messages import Request, encode_request
+from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
+from meltemi.query import Change
+
 Stages = Callable[..., Awaitable[Stage]]
 
 
-async def refusal(stage: Stage, metadata: tuple[tuple[str, str], ...], first: bytes = b"") -> grpc.aio.AioRpcError:
+async def refusal(
+    stage: Stage, metadata: tuple[tuple[str, str], ...], first: bytes = b""
+) -> grpc.aio.AioRpcError:
     async with grpc.aio.insecure_channel(f"unix:{stage.socket}") as channel:
-        call = channel.stream_stream(f"/{SERVICE}/{DELTA}")(metadata=metadata)
+        call: Any = channel.stream_stream(f"/{SERVICE}/{DELTA}")(metadata=metadata)
         try:
             async with asyncio.timeout(10):
                 if first:
@@ -51,7 +52,9 @@ async def refusal(stage: Stage, metadata: tuple[tuple[str, str], ...], first: by
 
 
 async def test_a_proxy_gets_what_there_is_and_what_changes(stage: Stage) -> None:
-    await stage.put(pod("a"), written("cds", "one", cluster("one")), written("eds", "one", endpoints("one", 1)))
+    await stage.put(
+        pod("a"), written("cds", "one", cluster("one")), written("eds", "one", endpoints("one", 1))
+    )
     async with Proxy(stage.socket, "a.default").connected(*EVERYTHING) as proxy:
         await until(lambda: set(proxy.has(CDS)) == {"one"} and set(proxy.has(EDS)) == {"one"})
         await stage.put(written("rds", "r", route("r", "one")))
@@ -163,7 +166,9 @@ async def test_a_view_without_streams_is_let_go_after_a_while(stage: Stage) -> N
 
 
 async def test_a_reconnect_gets_only_what_differs(stage: Stage) -> None:
-    await stage.put(pod("a"), *(written("cds", name, cluster(name, eds=False)) for name in ("one", "two", "three")))
+    await stage.put(
+        pod("a"), *(written("cds", name, cluster(name, eds=False)) for name in ("one", "two", "three"))
+    )
     proxy = Proxy(stage.socket, "a.default")
     async with proxy.connected(*EVERYTHING):
         await until(lambda: len(proxy.has(CDS)) == 3)
@@ -172,7 +177,9 @@ async def test_a_reconnect_gets_only_what_differs(stage: Stage) -> None:
     async with proxy.connected(*EVERYTHING):
         await until(lambda: set(proxy.has(CDS)) == {"one", "two"})
     sent = [response for response in proxy.responses if response.type == CDS]
-    assert [[entry.name for entry in response.resources] for response in sent if response.resources] == [["two"]]
+    assert [[entry.name for entry in response.resources] for response in sent if response.resources] == [
+        ["two"]
+    ]
 
 
 async def test_many_changes_at_once_are_few_pushes(stages: Stages) -> None:
@@ -193,12 +200,14 @@ async def test_a_reader_that_does_not_read_costs_nobody(stage: Stage) -> None:
     await stage.put(pod("a"), pod("b"), *(written("cds", name, cluster(name, eds=False)) for name in names))
     async with grpc.aio.insecure_channel(f"unix:{stage.socket}") as channel:
         metadata = (("authorization", "Bearer b.default"),)
-        call = channel.stream_stream(f"/{SERVICE}/{DELTA}")(metadata=metadata)
+        call: Any = channel.stream_stream(f"/{SERVICE}/{DELTA}")(metadata=metadata)
         await call.write(encode_request(Request(CDS)))
         async with Proxy(stage.socket, "a.default").connected(*EVERYTHING) as proxy:
             for timeout in range(2, 8):
                 await stage.put(*(written("cds", name, cluster(name, timeout, eds=False)) for name in names))
-                wanted = {name: each.version for name, each in stage.pilot.connections[-1].held.worlds[CDS].items()}
+                wanted = {
+                    name: each.version for name, each in stage.pilot.connections[-1].held.worlds[CDS].items()
+                }
                 await until(lambda wanted=wanted: proxy.has(CDS) == wanted)  # type: ignore[misc]
             silent = next(each for each in stage.pilot.connections if each.peer.proxy == "b.default")
             assert silent.sent == {CDS: 1}
@@ -306,7 +315,9 @@ def stage_pods() -> Any:
 
 
 async def test_proxy_status_says_how_each_type_stands(stage: Stage) -> None:
-    await stage.put(pod("a"), written("cds", "one", cluster("one", eds=False)), written("eds", "two", endpoints("two", 1)))
+    await stage.put(
+        pod("a"), written("cds", "one", cluster("one", eds=False)), written("eds", "two", endpoints("two", 1))
+    )
     proxy = Proxy(stage.socket, "a.default", bad={"two": "two is bad"})
     async with proxy.connected((CDS, ("*",)), (EDS, ("two",))):
         await until(lambda: bool(proxy.has(CDS)) and bool(proxy.refused))
@@ -335,9 +346,11 @@ async def test_a_translation_that_raises_keeps_what_is_in_force(stage: Stage) ->
     async with Proxy(stage.socket, "a.default").connected(*EVERYTHING) as proxy:
         await until(lambda: bool(proxy.has(CDS)))
         before = proxy.has(CDS)
-        await stage.put(Change(THINGS, "cds", "broken", "not an object"))  # type: ignore[arg-type]
+        await stage.put(Change(THINGS, "cds", "broken", "not an object"))
         assert stage.pilot.failures
         assert proxy.has(CDS) == before
-        await stage.put(Change(THINGS, "cds", "broken", None), written("cds", "two", cluster("two", eds=False)))
+        await stage.put(
+            Change(THINGS, "cds", "broken", None), written("cds", "two", cluster("two", eds=False))
+        )
         await until(lambda: set(proxy.has(CDS)) == {"one", "two"})
         assert not stage.pilot.failures

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.pilot.wire.playbook import Playbook, Res
+
 from meltemi.pilot.wire.ads import (
     Accepted,
     AdsStream,
@@ -16,8 +18,6 @@ from meltemi.pilot.wire.ads import (
     Update,
 )
 from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
-
-from tests.pilot.wire.playbook import Playbook, Res
 
 SDS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 

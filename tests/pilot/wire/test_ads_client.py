@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.pilot.wire.playbook import Playbook
+
 from meltemi.pilot.wire.ads_client import (
     Accept,
     AdsClient,
@@ -15,8 +17,6 @@ from meltemi.pilot.wire.ads_client import (
 )
 from meltemi.pilot.wire.messages import Entry, Request, Response
 from meltemi.pilot.wire.types import CDS, EDS
-
-from tests.pilot.wire.playbook import Playbook
 
 
 def entry(name: str, version: str = "1") -> Entry:

@@ -22,7 +22,7 @@ class Thing:
     bad: bool = False
 
 
-class Broken(AssertionError):
+class BrokenLawError(AssertionError):
     """A law does not hold."""
 
 
@@ -187,7 +187,7 @@ class ModelEnvoy:
         for route in self._routes():
             each = self.has[RDS].get(route)
             if each is not None and each.target not in self.has[CDS]:
-                raise Broken(f"route {route} names {each.target}, which is not there")
+                raise BrokenLawError(f"route {route} names {each.target}, which is not there")
 
 
 @dataclass
@@ -220,7 +220,7 @@ class Play:
                 self.rejected.append(command)
         pending = [each.type for each in self.wire]
         if len(pending) != len(set(pending)):
-            raise Broken("two responses of one type are under way")
+            raise BrokenLawError("two responses of one type are under way")
 
     def step(self) -> None:
         match self.draw(10):
@@ -249,7 +249,7 @@ class Play:
                 if self.envoy.withheld is None:
                     self.envoy.give_up()
                 return
-        raise Broken("it does not come to rest")
+        raise BrokenLawError("it does not come to rest")
 
     def differences(self) -> Iterator[str]:
         """What the Envoy has and should not, and the other way round."""
@@ -267,12 +267,12 @@ class Play:
 
 
 def play(draw: Draw, steps: int, *, bad: bool = False, names_the_guilty: bool = True) -> Play:
-    """Play at random, then let it settle and look. Raises Broken."""
+    """Play at random, then let it settle and look. Raises BrokenLawError."""
     made = Play(draw, bad, names_the_guilty)
     for _ in range(steps):
         made.step()
     made.settle()
     found = [] if bad else list(made.differences())
     if found:
-        raise Broken("; ".join(found))
+        raise BrokenLawError("; ".join(found))
     return made
