@@ -92,7 +92,7 @@ def returns_list(q: Db) -> list[int]:
     return [1]
 
 
-def returns_nothing_known(q: Db):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def returns_nothing_known(q: Db):  # type: ignore[no-untyped-def]
     return 1
 
 

@@ -299,3 +299,52 @@ def test_counts() -> None:
     engine.refresh()
     counts = engine.counts()
     assert (counts.memos, counts.edges, counts.facts) == (3, 5, 2)
+
+
+@query
+def initial(q: Db, name: str) -> str:
+    return (q.fact(TEXT, "n", name) or "-")[0]
+
+
+@query
+def initials(q: Db) -> tuple[str, ...]:
+    return tuple(initial(q, name) for name in q.names(TEXT, "n"))
+
+
+@query
+def position(q: Db, name: str) -> int:
+    return sorted(initials(q)).index(initial(q, name))
+
+
+def test_behind_a_projection_that_stays_nothing_is_even_looked_at() -> None:
+    engine = Engine()
+    engine.apply([put(str(i), f"{i}x") for i in range(10)])
+    for i in range(10):
+        engine.hold(position, str(i))
+    engine.refresh()
+    engine.apply([put("3", "3y")])
+    assert len(list(engine.slices())) == 1, "one step: the projection itself"
+    engine.apply([put("3", "9y")])
+    assert len(engine.refresh()) == 7
+
+
+@query
+def link(q: Db, name: str) -> str:
+    text = q.fact(TEXT, "n", name) or ""
+    return link(q, text) if text in q.names(TEXT, "n") else text
+
+
+def test_a_projection_that_begins_to_read_queries_takes_its_turn() -> None:
+    engine = Engine()
+    engine.apply([put("a", "b"), put("b", "x"), put("c", "a")])
+    for name in "abc":
+        engine.hold(link, name)
+    engine.refresh()
+    engine.take_runs()
+    # `b` read facts only; now it closes a circle with what is above it.
+    engine.apply([put("b", "c")])
+    assert all("CycleError" in str(change.new) for change in engine.refresh())
+    assert engine.take_runs() == {"link": 3}
+    assert engine.audit() == ()
+    engine.apply([put("b", "y")])
+    assert [change.new for change in engine.refresh()] == ["y", "y", "y"]

@@ -88,6 +88,8 @@ class Engine:
             raise BusyError("a refresh is already under way")
         self._refreshing = True
         try:
+            for _ in machine.drain():
+                yield None
             while machine.pending:
                 for memo in sorted(machine.pending, key=_order):
                     if memo in machine.pending:
@@ -142,6 +144,7 @@ class Engine:
         With `membership` also those that only list the names of its namespace. This is what may change;
         `touches` says what would.
         """
+        self._settle()
         nodes = walk.ground(self._machine.facts, kind.name, namespace, name, membership=membership)
         return walk.above(nodes, None if of is None else self._machine.tables[of])
 
@@ -159,6 +162,7 @@ class Engine:
             raise BusyError("a dry run is already under way")
         if machine.reads is not None:
             raise BusyError("dry run inside a query")
+        self._settle()
         trial, runs = Trial(), {public: table.runs for public, table in machine.tables.items()}
         pending, orphans, refreshing = dict(machine.pending), machine.orphans, self._refreshing
         delivered = [(memo.root, memo.root.delivered) for memo in self._roots() if memo.root is not None]
@@ -166,6 +170,7 @@ class Engine:
         frames, machine.frames[:] = list(machine.frames), []
         try:
             self._write(changes)
+            self._settle()
             return look(self)
         finally:
             self._undo(trial)
@@ -213,6 +218,7 @@ class Engine:
 
     def audit(self) -> tuple[str, ...]:
         """Check the graph against its own rules; empty when all is well. For tests."""
+        self._settle()
         return walk.audit(self._machine)
 
     def _bring(self, memo: Memo) -> Iterator[RootChange | None]:
@@ -279,6 +285,7 @@ class Engine:
         machine = self._machine
         if machine.reads is not None:
             raise BusyError("the engine was asked inside a query: queries call queries")
+        self._settle()
         memo = self._memo(function, args, kwargs)
         machine.orphans[memo] = None
         try:
@@ -287,6 +294,10 @@ class Engine:
             yield memo
         finally:
             self._clean()
+
+    def _settle(self) -> None:
+        for _ in self._machine.drain():
+            pass
 
     def _clean(self) -> None:
         # During a refresh what lost its reader may find another; during a dry run nothing may go.

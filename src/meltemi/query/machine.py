@@ -6,6 +6,10 @@ STALE and it runs; if none did, it is CLEAN again and nothing above runs. A memo
 old one tells its readers nothing. So a node that is not CLEAN has no CLEAN reader, which is all the
 book-keeping there is: no revisions in nodes.
 
+Projections are run first: a memo that has read nothing but facts cannot depend on any other, so it is run as soon
+as anyone asks, and only if its value differs is anything above it marked. That is what keeps the weights of one
+route from waking all that reads which hosts have routes at all.
+
 A cycle is found when a running memo is read. Every memo on the way gets the same `Failure`, whatever it does
 with the error, and reads what they all read, so that no edge of the graph ever closes a circle and any change
 that may break the cycle is seen by all of them. Each memo waits for one other at a time, so which cycle is
@@ -54,6 +58,19 @@ class Frame:
         self.union: dict[Node, None] | None = None
 
 
+class NotGroundError(BaseException):
+    """A projection has begun to read other queries: it must wait for its turn. No query may catch this."""
+
+
+class Ground(dict[Node, None]):
+    """The reads of a projection."""
+
+    def __setitem__(self, node: Node, value: None) -> None:
+        if type(node) is Memo:
+            raise NotGroundError
+        super().__setitem__(node, value)
+
+
 class Tables(dict[Callable[..., Any], Table]):
     """One table per query, made on its first call."""
 
@@ -79,10 +96,15 @@ class Machine:
         # Nodes that lost their last reader, and roots that are no longer CLEAN; dicts, for their order is seen.
         self.orphans: dict[Node, None] = {}
         self.pending: dict[Memo, None] = {}
+        # Projections to be run before anything else; while one runs, `grounded` is set.
+        self.projections: dict[Memo, None] = {}
+        self.grounded = False
         self.trial: Trial | None = None
 
     def pull(self, public: Callable[..., Any], args: tuple[Any, ...], memo: Memo | None) -> Memo:
         """Bring a memo up to date, making it if need be."""
+        if self.grounded:
+            raise NotGroundError
         if memo is None:
             memo = self.make(public, args)
             self.run(memo)
@@ -143,10 +165,28 @@ class Machine:
         memo.state = CLEAN
         return None
 
-    def run(self, memo: Memo) -> None:
+    def drain(self) -> Iterator[None]:
+        """Run the projections whose facts have changed, one a step, and mark what is above those that differ."""
+        while self.projections:
+            memo, _ = self.projections.popitem()
+            if memo.state != STALE or memo.table.get(memo.args) is not memo:
+                continue
+            self.grounded = True
+            try:
+                self.run(memo, Ground())
+            except NotGroundError:
+                memo.table.runs -= 1
+                self.wave([memo])
+            finally:
+                self.grounded = False
+            yield
+
+    def run(self, memo: Memo, reads: dict[Node, None] | None = None) -> None:
         """Run a memo's function and take in what came of it."""
         self.save(memo)
         frame = Frame(memo)
+        if reads is not None:
+            frame.reads = reads
         outer, self.reads = self.reads, frame.reads
         self.frames.append(frame)
         memo.state = RUNNING
@@ -206,6 +246,10 @@ class Machine:
                 if reader.state == MAYBE:
                     self.save(reader)
                     reader.state = STALE
+                elif reader.state == CLEAN:
+                    # Above a projection nothing is marked before it has run.
+                    self.mark(reader, STALE)
+                    self.wave([reader])
 
     def set_reads(self, memo: Memo, reads: tuple[Node, ...]) -> None:
         """Replace the edges down from a memo."""
@@ -264,9 +308,16 @@ class Machine:
         for reader in readers_of(node):
             if reader.state == CLEAN:
                 self.mark(reader, STALE)
-                above.append(reader)
+                if any(type(read) is Memo for read in reader.reads):
+                    above.append(reader)
+                else:
+                    self.projections[reader] = None
             elif reader.state == MAYBE:
                 self.mark(reader, STALE)
+        self.wave(above)
+
+    def wave(self, above: list[Memo]) -> None:
+        """Mark everything above some memos MAYBE."""
         while above:
             for reader in readers_of(above.pop()):
                 if reader.state == CLEAN:
