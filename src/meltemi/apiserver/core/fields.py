@@ -147,6 +147,8 @@ def _merge_list(schemas: Schemas, node: Node | None, live: list[Any], applied: l
     first: dict[str, int] = {}
     for index, (element, _) in enumerate(there):
         first.setdefault(element, index)
+    if not any(element in first for element in wanted):
+        return [*live, *wanted.values()]
     found: list[Any] = []
     done = 0
     for element, item in wanted.items():
