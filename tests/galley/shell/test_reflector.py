@@ -32,7 +32,9 @@ async def reflecting(
         seen.append((event.type, event.key[1]))
 
     async with KubeClient(server.address) as client, asyncio.timeout(20):
-        reflector = Reflector(client, CONFIG_MAP, handler=handle, dice=lambda: 0.0, **more)
+        reflector = Reflector(
+            client, CONFIG_MAP, handler=handle, dice=lambda: 0.0, keep=keep, initial_events=initial_events
+        )
         task = asyncio.get_running_loop().create_task(reflector.run())
         try:
             await reflector.synced.wait()
@@ -122,10 +124,9 @@ async def test_what_vanished_while_the_revision_expired_is_deleted(server: FakeS
         await server.start()
         await reflector.until(lambda r: r.get("a", "gone") is None)
         assert seen[3:] == [("DELETED", "gone"), ("DELETED", "anew"), ("ADDED", "anew")]
-        assert reflector.get("a", "kept") is not None
-        assert (
-            kept["metadata"]["resourceVersion"] == reflector.get("a", "kept")["metadata"]["resourceVersion"]
-        )  # type: ignore[index]
+        found = reflector.get("a", "kept")
+        assert found is not None
+        assert kept["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
 
 
 @pytest.mark.parametrize("offered", [True, False])

@@ -141,9 +141,7 @@ class LoadBalancerSettings:
     simple: SimpleLB | None = field("An algorithm by name.", None, oneof="lb_policy")
     consistent_hash: ConsistentHashLB | None = field("By hash.", None, oneof="lb_policy")
     locality_lb_setting: LocalityLoadBalancerSetting | None = field("By locality.", None)
-    warmup_duration_secs: Duration | None = field(
-        "Length of the warm-up.", None, deprecated="use warmup", minimum=1e6
-    )
+    warmup_duration_secs: Duration | None = field("Length of the warm-up.", None, deprecated="use warmup")
     warmup: WarmupConfiguration | None = field("Warm-up of new endpoints.", None)
 
 
@@ -154,8 +152,8 @@ class TcpKeepalive:
     probes: int = field(
         "Unanswered probes until the connection is dead; the system's if 0.", 0, format="uint32"
     )
-    time: Duration | None = field("Idle time before the first probe.", None, minimum=1e6)
-    interval: Duration | None = field("Time between probes.", None, minimum=1e6)
+    time: Duration | None = field("Idle time before the first probe.", None)
+    interval: Duration | None = field("Time between probes.", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ class HTTPSettings:
     )
     max_retries: int = field("Most retries outstanding to a host.", 0, format="int32")
     idle_timeout: Duration | None = field(
-        "Longest idle time of an upstream connection (1h).", None, minimum=1e6
+        "Longest idle time of an upstream connection (1h; 0s disables).", None
     )
     h2_upgrade_policy: H2UpgradePolicy = field("Whether to upgrade to HTTP/2.", H2UpgradePolicy.DEFAULT)
     use_client_protocol: bool = field("Speak upstream what the client speaks.", False)

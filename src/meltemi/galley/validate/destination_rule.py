@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meltemi.api.diagnostics import Diagnostic
+from meltemi.api.duration import Duration
 from meltemi.api.kind import Object
 from meltemi.api.networking.destination_rule import (
     ClientTLSMode,
@@ -134,7 +135,7 @@ def _pool(found: Findings, at: At, settings: ConnectionPoolSettings) -> None:
         ):
             if number < 0:
                 found.error((*at, "http", name), "must not be negative")
-        rules.duration(found, (*at, "http", "idleTimeout"), http.idle_timeout)
+        _idle(found, (*at, "http", "idleTimeout"), http.idle_timeout)
         if http.use_client_protocol and http.h2_upgrade_policy is H2UpgradePolicy.UPGRADE:
             found.error(
                 (*at, "http", "useClientProtocol"), "must not be true when h2UpgradePolicy is UPGRADE"
@@ -145,11 +146,16 @@ def _pool(found: Findings, at: At, settings: ConnectionPoolSettings) -> None:
             found.error((*here, "maxConnections"), "must not be negative")
         rules.duration(found, (*here, "connectTimeout"), tcp.connect_timeout)
         rules.duration(found, (*here, "maxConnectionDuration"), tcp.max_connection_duration)
-        if tcp.idle_timeout is not None and tcp.idle_timeout.nanoseconds:
-            rules.duration(found, (*here, "idleTimeout"), tcp.idle_timeout)
+        _idle(found, (*here, "idleTimeout"), tcp.idle_timeout)
         if tcp.tcp_keepalive is not None:
             rules.duration(found, (*here, "tcpKeepalive", "time"), tcp.tcp_keepalive.time)
             rules.duration(found, (*here, "tcpKeepalive", "interval"), tcp.tcp_keepalive.interval)
+
+
+def _idle(found: Findings, at: At, timeout: Duration | None) -> None:
+    """Check an idle timeout; 0s switches it off."""
+    if timeout is not None and timeout.nanoseconds:
+        rules.duration(found, at, timeout)
 
 
 def _tls(found: Findings, at: At, tls: ClientTLSSettings, *, of_port: bool) -> None:
