@@ -23,7 +23,7 @@ async def server() -> AsyncIterator[FakeServer]:
 
 @contextlib.asynccontextmanager
 async def reflecting(
-    server: FakeServer, **more: bool
+    server: FakeServer, *, keep: bool = True, initial_events: bool = False
 ) -> AsyncIterator[tuple[Reflector, list[tuple[str, str]]]]:
     """Run a reflector; the list fills with (event type, name)."""
     seen: list[tuple[str, str]] = []
