@@ -37,7 +37,7 @@ class Footprint:
             f"process {pid} {_command(pid)}" for pid, start in self.processes.items() if _alive(pid, start)
         ]
         found += [f"process {pid} {_command(pid)}" for pid in _pids() if self.run in _command(pid)]
-        held = {name: pid for pid in _pids() for name in _namespaces(str(pid))}
+        held = {name: pid for pid in _pids() if not _zombie(pid) for name in _namespaces(str(pid))}
         found += [f"namespace {name} of {held[name]}" for name in sorted(self.namespaces) if name in held]
         if _mounts() != self.mounts and self.run in _mounts():
             found.append("mounts on the host")
@@ -85,6 +85,14 @@ def _alive(pid: int, started: str) -> bool:
     except OSError:
         return False
     return state[19] == started and state[0] != "Z"
+
+
+def _zombie(pid: int) -> bool:
+    """Ended, and only its parent (the host's first process, for init) has not noticed yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def _command(pid: int) -> str:

@@ -312,11 +312,9 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> fl
 
 def environment() -> dict[str, str]:
     """For the mesh's Python programs: where the packages are."""
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    packages = [path for path in sys.path if "site-packages" in path]
+    path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *packages])
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def python() -> str:
