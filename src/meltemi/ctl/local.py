@@ -76,7 +76,7 @@ def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
 
 def _fill_table(layout: Layout) -> None:
     from meltemi.agent.shell.net_init import Client as InitClient
-    from meltemi.daemon import system_specs
+    from meltemi.daemon.specs import system_specs
     from meltemi.init.wire import Set
 
     InitClient(layout).ask(Set("system", system_specs(layout)))
@@ -191,7 +191,7 @@ def _make_tokens(folder: Path) -> None:
 
 
 def _app_user(named: str) -> tuple[int, int] | None:
-    """Say as whom apps run where the caller is root: `--user`, else who called sudo, else nobody."""
+    """Say as whom apps run where the caller is root: `--user`, else who called sudo, else root itself (without its powers)."""
     import pwd
 
     if os.geteuid() != 0:
@@ -204,4 +204,4 @@ def _app_user(named: str) -> tuple[int, int] | None:
         return found.pw_uid, found.pw_gid
     if os.environ.get("SUDO_UID", "").isdecimal():
         return int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", os.environ["SUDO_UID"]))
-    return 65534, 65534
+    return 0, 0
