@@ -228,7 +228,10 @@ async def test_progress_counts_the_proxies_that_have_it(stage: Stage) -> None:
         await until(lambda: bool(good.has(LDS)) and bool(bad.refused))
         async with asyncio.timeout(10):
             seen = await stage.pilot.progress.wait(
-                THINGS.name, "lds", "one", lambda seen: seen is not None and bool(seen.rejected)
+                THINGS.name,
+                "lds",
+                "one",
+                lambda seen: seen is not None and bool(seen.rejected) and seen.n == 1,
             )
         assert seen is not None
         assert (seen.generation, seen.n, seen.m, seen.rejected) == (3, 1, 2, (("b.default", "one is bad"),))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from meltemi.citadel.core.identity import Identity
 from meltemi.pilot.shell.bodies import Bodies
@@ -31,7 +31,10 @@ from meltemi.pilot.wire.ads import (
     Steady,
     Update,
 )
-from meltemi.pilot.wire.types import CDS
+from meltemi.pilot.wire.types import CDS, LDS
+
+_ASKING: Final = 0.05
+"""Seconds from the ACK of a listener to the request for its routes: in Envoy a turn of its loop."""
 
 
 class Ended(Exception):  # noqa: N818 - it says what the stream is
@@ -47,6 +50,10 @@ class Listener(Protocol):
 
     def rejected(self, connection: Connection, rejected: Rejected) -> None:
         """The proxy refused these."""
+        ...
+
+    def moved(self) -> None:
+        """The proxy asked, or answered: it may have come further."""
         ...
 
 
@@ -84,6 +91,9 @@ class Connection:
         self._timers: set[asyncio.TimerHandle] = set()
         self._told = 0
         self._marks: deque[tuple[int, int]] = deque()
+        self._asking: int | None = None
+        self._before_listeners = -1
+        self._latest = 0
 
     @property
     def machine(self) -> AdsStream[Sendable]:
@@ -112,11 +122,26 @@ class Connection:
 
     @property
     def reconciled(self) -> int:
-        """Up to which transaction the proxy has all that it asked for (or refused it)."""
+        """Up to which transaction the proxy has all that it asked for (or refused it); -1: it has not asked yet."""
+        if not self.held.ready or not self._machine.asked:
+            return -1
         settled = self._machine.settled
         while self._marks and self._marks[0][0] <= settled:
             self._marks.popleft()
-        return self._marks[0][1] - 1 if self._marks else self._told
+        reached = self._marks[0][1] - 1 if self._marks else self._told
+        return reached if self._asking is None else min(reached, self._asking)
+
+    def _await_routes(self) -> None:
+        """New listeners were taken: the proxy is about to ask for their routes, and has not come further before."""
+        if self._asking is None:
+            self._asking = self._before_listeners
+        self._latest += 1
+        self._timers.add(asyncio.get_running_loop().call_later(_ASKING, self._asked, self._latest))
+
+    def _asked(self, number: int) -> None:
+        if number == self._latest:
+            self._asking = None
+            self._listener.moved()
 
     # --- what comes from the proxy
 
@@ -142,6 +167,7 @@ class Connection:
             if hint is not None:
                 self.hint = hint
             self._feed(request)
+            self._listener.moved()
 
     async def write(self, write: Callable[[bytes], object]) -> None:
         """Write what is to be sent, for ever; `write` is awaited, and waits while the client does not read."""
@@ -172,7 +198,11 @@ class Connection:
                 self._wake.set()
                 if command.type == CDS:
                     self._expect(command)
+                elif command.type == LDS:
+                    self._before_listeners = min(self.reconciled, self._told - 1)
             case Accepted():
+                if command.type == LDS and command.versions:
+                    self._await_routes()
                 self._listener.accepted(self, command)
             case Rejected():
                 self._listener.rejected(self, command)
@@ -193,6 +223,6 @@ class Connection:
         """What the proxy would not take: (type, name) to (version, its words)."""
         return {
             (type_url, name): (refusal.version, refusal.reason)
-            for type_url in self._machine.types
-            for name, refusal in self._machine.state(type_url).rejected.items()
+            for type_url, refusals in self._machine.rejected.items()
+            for name, refusal in refusals.items()
         }

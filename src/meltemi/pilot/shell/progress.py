@@ -8,9 +8,9 @@ View depends on the object (`Engine.affects`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from meltemi.api.kind import Object
 from meltemi.model.facts import NACK
@@ -22,6 +22,9 @@ from meltemi.query import Change, FactKind
 
 if TYPE_CHECKING:
     from meltemi.pilot.shell.server import PilotServer
+
+_WAKE: Final = 0.02
+"""Seconds in which what happens is told together."""
 
 Key = tuple[str, str, str]
 """An object: its kind's `resource`, namespace, name."""
@@ -53,6 +56,15 @@ class _Known:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What matters of one stream: up to which transaction its proxy has come, and what it refuses."""
+
+    proxy: str
+    reconciled: int
+    refused: tuple[tuple[str, tuple[Origin, ...]], ...]
+
+
 @dataclass
 class _Open:
     told: dict[Key, Progress] = field(default_factory=dict)
@@ -67,9 +79,10 @@ class ProgressBook:
         self._known: dict[Key, _Known] = {}
         self._views: dict[Key, frozenset[View]] = {}
         self._views_at = (-1, -1)
+        self._rows: dict[View, list[_Row]] | None = None
         self._open = _Open()
-        self._moves = 0
         self._moved = asyncio.Event()
+        self._waking = False
 
     def progress(self, kind: str, namespace: str, name: str) -> Progress | None:
         """How far an object has come; None for one that translation does not know (yet, or any more)."""
@@ -77,43 +90,48 @@ class ProgressBook:
         known = self._known.get(key)
         if known is None:
             return None
-        views = self._dependents(key)
-        condemned = [
-            (each, self._dependents((NACK.name, each.type, each.key)))
-            for each in self._pilot.quarantine.condemned
-            if any(_is(origin, known.kind, key) for origin in each.origins)
-        ]
         n = m = 0
         rejected: list[tuple[str, str]] = []
-        for connection in self._pilot.connections:
-            if connection.held.view not in views:
-                continue
+        for row, reasons in self._concerned(key, known):
             m += 1
-            reasons = _refused_of(connection, known.kind, key)
-            reasons.extend(each.reason for each, where in condemned if connection.held.view in where)
-            n += connection.reconciled >= known.transaction and not reasons
-            rejected.extend((connection.peer.proxy, reason) for reason in dict.fromkeys(reasons))
+            rejected.extend((row.proxy, reason) for reason in reasons)
+            n += row.reconciled >= known.transaction and not reasons
         return Progress(known.generation, n, m, tuple(rejected))
+
+    def missing(self, kind: str, namespace: str, name: str) -> tuple[str, ...]:
+        """Which proxies that depend on an object do not have it: `pod.namespace`, sorted."""
+        key = (kind, namespace, name)
+        known = self._known.get(key)
+        if known is None:
+            return ()
+        rows = self._concerned(key, known)
+        return tuple(
+            sorted(row.proxy for row, reasons in rows if reasons or row.reconciled < known.transaction)
+        )
 
     async def wait(
         self, kind: str, namespace: str, name: str, good: Callable[[Progress | None], bool]
     ) -> Progress | None:
         """Wait until `good` says so of an object's progress (put a timeout around it)."""
-        while not good(seen := self.progress(kind, namespace, name)):
-            await self.changed()
-        return seen
+        while True:
+            moved = self._moved
+            seen = self.progress(kind, namespace, name)
+            if good(seen):
+                return seen
+            await moved.wait()
 
-    async def changed(self) -> None:
-        """Wait until some progress may have changed: a transaction, an answer of a proxy, a stream more or less."""
-        await self._moved.wait()
+    def changed(self) -> Awaitable[object]:
+        """What completes when some progress may have changed since this call: a transaction, an answer, a stream."""
+        return self._moved.wait()
 
     def report(self, limit: int = 200) -> tuple[tuple[Key, Progress], ...]:
-        """What is new about objects since this was last asked, of at most `limit` objects; ask again for more.
+        """What is new about objects since this was last asked, of at most `limit` objects; `changed` tells of more.
 
         An object is followed from its change until every proxy has it, and again when one refuses it.
         """
         found = []
-        for key in list(self._open.keys)[:limit]:
+        keys = list(self._open.keys)
+        for key in keys[:limit]:
             # To the end of the line: nobody starves behind objects that stay open.
             del self._open.keys[key]
             progress = self.progress(*key)
@@ -127,6 +145,8 @@ class ProgressBook:
             else:
                 self._open.keys[key] = None
                 self._open.told[key] = progress
+        if len(keys) > limit:
+            self.moved()
         return tuple(found)
 
     # --- what Pilot tells
@@ -159,10 +179,47 @@ class ProgressBook:
                 self._open.keys[key] = None
 
     def moved(self) -> None:
-        """Something happened that progress depends on."""
+        """Something happened that progress depends on; who waits is woken soon, once for many such things."""
+        self._rows = None
+        if not self._waking:
+            self._waking = True
+            asyncio.get_running_loop().call_later(_WAKE, self._fire)
+
+    def _fire(self) -> None:
+        self._waking = False
         self._moved.set()
         # Whoever waits now is woken; whoever waits next waits for the next.
         self._moved = asyncio.Event()
+
+    def _concerned(self, key: Key, known: _Known) -> list[tuple[_Row, tuple[str, ...]]]:
+        """The streams that depend on an object, each with why it refuses what was made from it."""
+        views = self._dependents(key)
+        condemned = [
+            (each.reason, self._dependents((NACK.name, each.type, each.key)))
+            for each in self._pilot.quarantine.condemned
+            if any(_is(origin, known.kind, key) for origin in each.origins)
+        ]
+        found = []
+        rows = self._rows_by_view()
+        for view in views:
+            withdrawn = [reason for reason, where in condemned if view in where]
+            for row in rows.get(view, ()):
+                # What names no origin may be anybody's.
+                refused = [
+                    reason
+                    for reason, origins in row.refused
+                    if not origins or any(_is(origin, known.kind, key) for origin in origins)
+                ]
+                found.append((row, tuple(dict.fromkeys((*refused, *withdrawn)))))
+        return sorted(found, key=lambda each: each[0].proxy)
+
+    def _rows_by_view(self) -> dict[View, list[_Row]]:
+        if self._rows is None:
+            self._rows = {}
+            for connection in self._pilot.connections:
+                row = _Row(connection.peer.proxy, connection.reconciled, _refusals(connection))
+                self._rows.setdefault(connection.held.view, []).append(row)
+        return self._rows
 
     def _dependents(self, key: Key) -> frozenset[View]:
         now = (self._pilot.transaction, self._pilot.views_changed)
@@ -178,16 +235,13 @@ class ProgressBook:
         return found
 
 
-def _refused_of(connection: Connection, kind: str, key: Key) -> list[str]:
-    reasons = []
+def _refusals(connection: Connection) -> tuple[tuple[str, tuple[Origin, ...]], ...]:
+    found = []
     for (type_url, name), (_, reason) in connection.refused().items():
         world = connection.held.worlds.get(type_url)
         sendable = None if world is None else world.wanted.get(name)
-        origins = () if sendable is None else origins_of(sendable.item)
-        # What names no origin may be anybody's.
-        if not origins or any(_is(origin, kind, key) for origin in origins):
-            reasons.append(reason)
-    return reasons
+        found.append((reason, () if sendable is None else origins_of(sendable.item)))
+    return tuple(found)
 
 
 def _is(origin: Origin, kind: str, key: Key) -> bool:

@@ -333,6 +333,9 @@ class PilotServer:
         world = connection.held.worlds.get(accepted.type)
         if world is not None:
             world.accepted(accepted.versions)
+
+    def moved(self) -> None:
+        """A proxy may have come further."""
         self.progress.moved()
 
     def rejected(self, connection: Connection, rejected: Rejected) -> None:

@@ -210,6 +210,16 @@ class AdsStream(Generic[E]):
         return tuple(self._types)
 
     @property
+    def asked(self) -> bool:
+        """Say whether the client has asked for what it lives on: clusters and listeners, or all that it ever will."""
+        return self._steady or all(self._types[type_url].requested for type_url in WILDCARD)
+
+    @property
+    def rejected(self) -> dict[str, Mapping[str, Refusal]]:
+        """What the client refuses, by type and name."""
+        return {state.type: state.rejected for state in self._types.values() if state.rejected}
+
+    @property
     def revision(self) -> int:
         """How many `Changed` were told."""
         return self._revision

@@ -139,7 +139,9 @@ class Subscription(Generic[E]):
         for name in names:
             if name in world:
                 self._denied.discard(name)
-            elif name in self.has:
+                continue
+            self.rejected.pop(name, None)
+            if name in self.has:
                 self._gone.setdefault(name, revision)
 
     def everything_may_differ(self) -> None:
