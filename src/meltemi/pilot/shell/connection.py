@@ -147,7 +147,7 @@ class Connection:
 
     async def read(self, requests: AsyncIterable[bytes]) -> None:
         """Take requests until the client ends the stream. Raises Ended for what nobody may send."""
-        steady = asyncio.get_running_loop().call_later(self._options.steady, self._feed, Steady())
+        steady = asyncio.get_running_loop().call_later(self._options.steady, self._time, Steady())
         self._timers.add(steady)
         iterator = aiter(requests)
         first = True
@@ -187,6 +187,10 @@ class Connection:
             timer.cancel()
         self._timers.clear()
 
+    def _time(self, event: Steady | Overdue) -> None:
+        self._feed(event)
+        self._listener.moved()
+
     def _feed(self, event: Event[Sendable]) -> None:
         for command in self._machine.receive(event):
             self._follow(command)
@@ -215,7 +219,7 @@ class Connection:
             timer for timer in self._timers if timer.when() > loop.time() and not timer.cancelled()
         }
         overdue = Overdue(respond.type, respond.nonce)
-        self._timers.add(loop.call_later(self._options.overdue, self._feed, overdue))
+        self._timers.add(loop.call_later(self._options.overdue, self._time, overdue))
 
     # --- what it looks like from outside
 
