@@ -36,6 +36,7 @@ from meltemi.agent.core.plan import log_path
 from meltemi.agent.core.status import Running, phase
 from meltemi.agent.shell import logs
 from meltemi.agent.shell.admin import Admin
+from meltemi.agent.shell.bridge import bridge
 from meltemi.agent.shell.execute import Command
 from meltemi.agent.shell.gate import listen, peer_of
 from meltemi.agent.shell.kubelet import Kubelet
@@ -194,45 +195,10 @@ class AgentApi:
         port = int(request.query.get("port", "0"))
         if not 0 < port < 65536 or life.place is None:
             raise ValueError("port is a number from 1 to 65535")
+        if request.headers.get("Upgrade", "").lower() != "tcp":
+            raise ValueError("port-forward wants the headers Connection: Upgrade and Upgrade: tcp")
         inner = await connect(self._site.network, life.place.id, "", port)
-        answer = web.Response(status=101, headers={"Connection": "Upgrade", "Upgrade": "tcp"})
-        await answer.prepare(request)
-        transport = request.transport
-        reader, writer = await asyncio.open_connection(sock=inner)
-        if transport is None:
-            writer.close()
-            return answer
-        await _bridge(request, transport, reader, writer)
-        return answer
-
-
-async def _bridge(
-    request: web.Request,
-    outer: asyncio.Transport,
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-) -> None:
-    """Carry bytes both ways over an upgraded connection until either side ends."""
-
-    async def inwards() -> None:
-        async for data in request.content.iter_any():
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
-
-    async def outwards() -> None:
-        while data := await reader.read(64 * 1024):
-            outer.write(data)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(inwards())
-            await outwards()
-            outer.close()
-    except* (ConnectionError, OSError) as errors:
-        log.debug("a forwarded connection broke: %s", errors.exceptions[0])
-    finally:
-        writer.close()
+        return await bridge(request, *await asyncio.open_connection(sock=inner))
 
 
 def describe(life: PodLife) -> dict[str, Any]:
