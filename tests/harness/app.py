@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 app: `app.py NAME PORT [ADDRESS]`. Answers JSON: who it is, who asked, what came. Standard library only."""
+"""A small HTTP/1.1 app: `app.py NAME PORT [ADDRESS]`. Answers JSON: who it is, who asked, what came."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ async def serve(name: str, reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 async def main() -> None:
-    name, port, address = sys.argv[1], int(sys.argv[2]), (sys.argv + ["0.0.0.0"])[3]
+    name, port, address = sys.argv[1], int(sys.argv[2]), [*sys.argv, "0.0.0.0"][3]
     server = await asyncio.start_server(lambda r, w: serve(name, r, w), address, port, backlog=1024)
     async with server:
         await server.serve_forever()

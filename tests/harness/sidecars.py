@@ -1,4 +1,4 @@
-"""Hand-written Envoy sidecars: capture by 15001 and 15006, HTTP by virtual host, passthrough; no control plane, no TLS."""
+"""Hand-written Envoy sidecars: capture by 15001 and 15006, HTTP by virtual host, passthrough; no TLS."""
 
 from __future__ import annotations
 

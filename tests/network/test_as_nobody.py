@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.harness.nobody import again_as_nobody
 
 HERE = Path(__file__).parent

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from meltemi.agent.shell import net_init
-from meltemi.agent.shell.net_init import Client, InitError
-from meltemi.init.wire import Detach, Exited, Set, Spec, Stdio, Subscribe
 from tests.harness.faults import Fault, Row, play
 from tests.harness.leaks import descendants
 from tests.harness.mesh import HERE, NOBODY, Pod, ThrowawayMesh, environment, owner_ended, python, until
 from tests.harness.outside import Outside
+
+from meltemi.agent.shell import net_init
+from meltemi.agent.shell.net_init import Client, InitError
+from meltemi.init.wire import Detach, Exited, Set, Spec, Stdio, Subscribe
 
 pytestmark = pytest.mark.live
 

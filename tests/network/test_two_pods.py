@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-
-from tests.harness.outside import Outside
 from tests.harness.mesh import Pod, ThrowawayMesh
+from tests.harness.outside import Outside
 
 pytestmark = pytest.mark.live
 

@@ -1,4 +1,4 @@
-"""Where a local mesh keeps its files, and nothing else: pure names, no I/O.
+"""Where a local mesh keeps its files, and what a process of it is: pure values, no I/O.
 
 Unix socket paths must stay short (Envoy refuses over 107 bytes): sockets live below `run`, which is
 at most 60 bytes; what must survive a restart lives below `state` (0700).
@@ -6,7 +6,9 @@ at most 60 bytes; what must survive a restart lives below `state` (0700).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Layout:
 
     @property
     def xds_socket(self) -> str:
-        """gRPC of the control plane: ADS and certificate signing, bearer token in the metadata."""
+        """The control plane's gRPC: ADS and certificate signing, bearer token in the metadata."""
         return f"{self.run}/xds.sock"
 
     @property
@@ -100,3 +102,76 @@ class Layout:
     def ports(self) -> str:
         """JSON of the loopback ports that `edge-host` holds: `{"api": 0, "ingress": {"80": 0}}`."""
         return f"{self.state}/ports.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A file or folder shown at `target` inside the process's own mount namespace.
+
+    Exactly one of `source` (a path) and `content` (the text of a read-only file) is given. A target that is
+    a symbolic link is resolved first; a target that does not exist is skipped where `optional`, else an error.
+    """
+
+    target: str
+    source: str = ""
+    content: str | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """When a process that ended is started again: delays in seconds, doubling from `first` to `most`.
+
+    The delay starts anew once a process has run for `settled` seconds.
+    """
+
+    policy: Literal["always", "on-failure", "never"] = "always"
+    first: float = 0.1
+    most: float = 10.0
+    settled: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stdio:
+    """Where standard input, output and error lead.
+
+    `log`: a file that both outputs are appended to, copied to `LOG.1` and emptied when it passes `limit` bytes.
+    `attach`: the id of descriptors (0, 1, 2) handed over by `Attach` before; `tty` makes descriptor 0 the
+    controlling terminal of a new session (it must be the slave of a pseudo-terminal that nobody else controls).
+    With both, the attached descriptors win. Neither: the outputs are dropped.
+    """
+
+    log: str = ""
+    limit: int = 10 * 1024 * 1024
+    attach: str = ""
+    tty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One process that shall run. Equal specs are one desire: a changed one restarts the process.
+
+    name: unique over all groups, e.g. `daemon` or `POD/CONTAINER`; what signals, events and status speak of.
+    argv: absolute program first (a bare name is sought in `env`'s PATH). env: the whole environment.
+    netns: `host`, `mesh`, or the absolute path of a bound network namespace.
+    user: `mesh` (root of the mesh's user namespace), or `app`: own PID namespace and nested user namespace,
+    mapped back to the caller's uid and gid, no capabilities, no new privileges, never PID 1.
+    binds, hide: need or make a private mount namespace; `hide` covers folders by an empty read-only tmpfs and
+    other files by an empty file; paths that do not exist are skipped.
+    grace: seconds between SIGTERM and SIGKILL. after: names started before this one and stopped after it.
+    rlimits: name such as `NOFILE` -> soft limit (capped by the hard one); -1 is the hard limit.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    netns: str = "mesh"
+    user: Literal["mesh", "app"] = "mesh"
+    binds: tuple[Bind, ...] = ()
+    hide: tuple[str, ...] = ()
+    stdio: Stdio = Stdio()
+    restart: Restart = Restart()
+    grace: float = 5.0
+    after: tuple[str, ...] = ()
+    rlimits: Mapping[str, int] = field(default_factory=dict)

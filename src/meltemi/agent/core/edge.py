@@ -274,6 +274,22 @@ def endpoints(name: str, way: Way) -> Json:
     return _resources("config.endpoint.v3.ClusterLoadAssignment", [assignment])
 
 
+def listener_ports(dump: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+    """From a dump of dynamic listeners: name -> port of those that are active, and of those that were refused."""
+    active: dict[str, int] = {}
+    refused: dict[str, int] = {}
+    for item in dump.get("configs", ()):
+        name = item.get("name", "")
+        for found, listener in (
+            (active, item.get("active_state", {}).get("listener", {})),
+            (refused, item.get("error_state", {}).get("failed_configuration", {})),
+        ):
+            port = listener.get("address", {}).get("socket_address", {}).get("port_value")
+            if port is not None:
+                found[name] = int(port)
+    return active, refused
+
+
 def candidate(seed: int, attempt: int) -> int:
     """A port to try for a way without a number: the same ones in the same order for the same seed."""
     first, count = _CANDIDATES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 GATEWAY = "169.254.1.1"
 """Every pod's gateway and name server; an address of the mesh's own namespace."""
@@ -31,6 +32,9 @@ class Addresses:
     services: str = "198.19.0.0/16"
     host: str = "198.18.255.254"
     """`host.meltemi.internal`: reaches the host's own loopback at the same port."""
+
+
+DEFAULT = Addresses()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,13 @@ def loopback_only(listeners: Iterable[tuple[int, bytes]]) -> tuple[Bound, ...]:
 
 
 _MAPPED = bytes(10) + b"\xff\xff"
+
+
+def pod_network(document: Mapping[str, Any]) -> PodNetwork:
+    """A PodNetwork from its JSON form. Raises TypeError, ValueError or KeyError for anything else."""
+    lists = ("not_inbound", "not_outbound", "host_ports", "ports", "loopback_ports")
+    numbers = {name: tuple(int(port) for port in document.get(name, ())) for name in lists}
+    return PodNetwork(str(document["id"]), str(document["ip"]), bool(document["sidecar"]), **numbers)
 
 
 def offered_ports(services: Iterable[ServicePort]) -> dict[str, frozenset[int]]:

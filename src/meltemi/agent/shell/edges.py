@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import zlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import aiohttp
 
 from meltemi.agent.core import edge
 from meltemi.agent.core.edge import EdgeFiles
-from meltemi.agent.core.net import Addresses, Way, Ways
+from meltemi.agent.core.net import DEFAULT, Addresses, Way, Ways
 from meltemi.init.core import Layout
 from meltemi.init.wire import Restart, Spec, Stdio
 
@@ -69,7 +69,7 @@ def read_ports(layout: Layout) -> Ports:
         return Ports()
 
 
-def prepare(layout: Layout, wanted: Ports, addresses: Addresses = Addresses()) -> Ports:
+def prepare(layout: Layout, wanted: Ports, addresses: Addresses = DEFAULT) -> Ports:
     """On the host side, before init starts: choose ports and write the edges' bootstraps and first files.
 
     A port asked for by number, here or by an earlier run (then pinned), is kept; one in use raises PortInUseError
@@ -133,7 +133,7 @@ def specs(
 class Edges:
     """The agent's side: what the edges carry changes while they run; no connection is touched that stays."""
 
-    def __init__(self, layout: Layout, addresses: Addresses = Addresses()) -> None:
+    def __init__(self, layout: Layout, addresses: Addresses = DEFAULT) -> None:
         self._layout = layout
         self._files = EdgeFiles(layout.edge_folder)
         self._addresses = addresses
@@ -181,34 +181,25 @@ class Edges:
         _write_ports(self._layout, Ports(ports.api, ingress, other, ports.v6))
 
     async def _refused(self, held: Mapping[str, int]) -> set[str]:
-        """Wait until edge-host has taken its listeners; return the ways whose port it could not have."""
-        wanted = {name: edge.listener_name(name) for name in held}
-        missing = set(wanted)
+        """Wait until edge-host has taken its listeners or refused them; return the ways whose port it could not have.
+
+        While it does not answer (it is being started anew) nothing is refused: it will read the same files.
+        """
+        waiting = set(held)
+        refused: set[str] = set()
         loop = asyncio.get_running_loop()
         until = loop.time() + _PATIENCE
-        while missing and loop.time() < until:
-            states = await self._listener_states()
-            bound = {name for name in missing if states.get(wanted[name]) == ("127.0.0.1", held[name])}
-            missing -= bound
-            if missing and all(states.get(wanted[name]) == ("error", 0) for name in missing):
-                break
-            if missing:
+        while waiting and loop.time() < until:
+            document = await admin_json(self._files.admin("host"), "/config_dump?resource=dynamic_listeners")
+            active, failed = edge.listener_ports(document)
+            taken = {name for name in waiting if active.get(edge.listener_name(name)) == held[name]}
+            refused |= {
+                name for name in waiting - taken if failed.get(edge.listener_name(name)) == held[name]
+            }
+            waiting -= taken | refused
+            if waiting:
                 await asyncio.sleep(_LOOK_AGAIN)
-        return missing
-
-    async def _listener_states(self) -> dict[str, tuple[str, int]]:
-        """Name -> (address, port) of active listeners, ("error", 0) of refused ones, as edge-host's admin says."""
-        document = await admin_json(self._files.admin("host"), "/config_dump?resource=dynamic_listeners")
-        found: dict[str, tuple[str, int]] = {}
-        for item in document.get("configs", ()):
-            name = item.get("name", "")
-            active = item.get("active_state", {}).get("listener", {})
-            address = active.get("address", {}).get("socket_address", {})
-            if item.get("error_state"):
-                found[name] = ("error", 0)
-            elif address:
-                found[name] = (address.get("address", ""), int(address.get("port_value", 0)))
-        return found
+        return refused
 
 
 async def admin_json(path: str, resource: str) -> dict[str, Any]:
@@ -269,7 +260,7 @@ def _has_v6() -> bool:
     return True
 
 
-def _choose(wanted: int, pinned: int, *, v6: bool, taken: set[int] = frozenset()) -> int:  # type: ignore[assignment]
+def _choose(wanted: int, pinned: int, *, v6: bool, taken: Container[int] = ()) -> int:
     if wanted:
         if wanted in taken or not _is_free(wanted, v6=v6):
             raise PortInUseError(f"port {wanted} of the loopback is in use")

@@ -155,15 +155,19 @@ async def _serve(names: Names, reader: asyncio.StreamReader, writer: asyncio.Str
     writer.close()
 
 
+def _listen(path: str) -> socket.socket:
+    Path(path).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    Path(path).chmod(0o600)
+    return listener
+
+
 async def serve(path: str, names: Names | None = None) -> None:
     """Answer on a Unix socket (0600) until cancelled."""
     names = names or Names()
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    os.chmod(path, 0o600)
-    server = await asyncio.start_unix_server(lambda r, w: _serve(names, r, w), sock=listener)
+    answers = names
+    server = await asyncio.start_unix_server(lambda r, w: _serve(answers, r, w), sock=_listen(path))
     try:
         async with server:
             await server.serve_forever()

@@ -12,8 +12,9 @@ import stat
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from meltemi.init import wire
 from meltemi.init.core import Layout
@@ -70,7 +71,7 @@ def launch(
         if process.poll() is None and not told:
             process.kill()
         process.wait()
-    document = json.loads(told) if told else {"error": "init ended before it was ready"}
+    document: dict[str, Any] = json.loads(told) if told else {"error": "init ended before it was ready"}
     if "error" in document:
         os.close(owner)
         raise InitError(document["error"], document.get("hint", ""), document.get("code", 3))
@@ -92,13 +93,13 @@ def _folders(layout: Layout) -> None:
         raise InitError(f"{layout.run}: more than {MAX_RUN} bytes, too long for sockets", code=2)
     for folder in (layout.run, layout.state):
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
             found = os.lstat(folder)
         except OSError as error:
             raise InitError(str(error)) from None
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise InitError(f"{folder}: is not a folder of this user's own")
-        os.chmod(folder, 0o700)
+        Path(folder).chmod(0o700)
 
 
 class Client:

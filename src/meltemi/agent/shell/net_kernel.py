@@ -13,7 +13,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Self, TypeVar
 
 from meltemi.agent.core.netlink import NLMSG_DONE, NLMSG_ERROR, Answer, Call, answers
 
@@ -66,14 +67,13 @@ def make_netns(path: str) -> None:
 def forget_netns(path: str) -> None:
     """Take the name away; the namespace ends with its last process."""
     _libc.umount2(path.encode(), _MNT_DETACH)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    Path(path).unlink(missing_ok=True)
 
 
 def is_netns(path: str) -> bool:
     """Say whether a namespace is bound here, rather than an empty file that was to become one."""
     try:
-        return os.stat(path).st_dev == os.stat("/proc/self/ns/net").st_dev
+        return Path(path).stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
     except OSError:
         return False
 
@@ -106,7 +106,7 @@ class Netlink:
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._sequence = 0
 
-    def __enter__(self) -> Netlink:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,9 +17,11 @@ import socket
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 from meltemi.agent.core import netlink
 from meltemi.agent.core.net import (
+    DEFAULT,
     GATEWAY,
     Addresses,
     Bound,
@@ -27,6 +29,7 @@ from meltemi.agent.core.net import (
     ServicePort,
     loopback_only,
     offered_ports,
+    pod_network,
 )
 from meltemi.agent.core.net_rules import mesh_rules, pod_rules
 from meltemi.agent.shell.net_kernel import (
@@ -49,7 +52,7 @@ _LOOK_AGAIN = 0.25
 class Network:
     """The mesh's network namespace, which the calling process lives in, and the pods below it."""
 
-    def __init__(self, layout: Layout, addresses: Addresses = Addresses()) -> None:
+    def __init__(self, layout: Layout, addresses: Addresses = DEFAULT) -> None:
         self._layout = layout
         self._addresses = addresses
         self._pods: dict[str, PodNetwork] = {}
@@ -107,7 +110,7 @@ class Network:
         async with self._lock:
             self._services, self._control = tuple(services), frozenset(control)
             self._offered = offered_ports(self._services)
-            await asyncio.to_thread(self._apply_mesh)
+            await asyncio.to_thread(self._apply_services)
 
     def socket_in(
         self, pod_id: str, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM
@@ -151,12 +154,12 @@ class Network:
     def peer_pod(self, pid: int) -> str | None:
         """The pod whose network namespace a process (SO_PEERCRED's pid) is in; None for any other."""
         try:
-            wanted = os.stat(f"/proc/{pid}/ns/net")
+            wanted = Path(f"/proc/{pid}/ns/net").stat()
         except OSError:
             return None
         for pod_id in self._pods:
             with contextlib.suppress(OSError):
-                found = os.stat(self.netns(pod_id))
+                found = Path(self.netns(pod_id)).stat()
                 if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
                     return pod_id
         return None
@@ -209,17 +212,34 @@ class Network:
             route.ask(netlink.address_add(loopback, GATEWAY))
             route.ask(netlink.route("0.0.0.0/0", loopback))
         self._find_pods()
+        self._find_services()
         self._apply_mesh()
 
     def _find_pods(self) -> None:
         folder = Path(self._layout.netns_folder)
         for note in sorted(folder.glob("*.json")):
-            with contextlib.suppress(ValueError, TypeError, OSError):
-                fields = json.loads(note.read_text())
-                values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-                pod = PodNetwork(**values)
+            with contextlib.suppress(ValueError, TypeError, KeyError, OSError):
+                pod = pod_network(json.loads(note.read_text()))
                 if is_netns(self.netns(pod.id)):
                     self._pods[pod.id] = pod
+
+    def _find_services(self) -> None:
+        """What an earlier agent carried goes on until somebody says otherwise."""
+        try:
+            known = json.loads(Path(f"{self.netns('mesh')}.json").read_text())
+            self._services = tuple(
+                ServicePort(address, port, tuple((ip, number) for ip, number in endpoints), protocol)
+                for address, port, endpoints, protocol in known["services"]
+            )
+            self._control = frozenset((address, port) for address, port in known["control"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return
+        self._offered = offered_ports(self._services)
+
+    def _apply_services(self) -> None:
+        self._apply_mesh()
+        services = [(item.address, item.port, item.endpoints, item.protocol) for item in self._services]
+        _note(f"{self.netns('mesh')}.json", {"services": services, "control": sorted(self._control)})
 
     def _apply_mesh(self) -> None:
         pods = [pod.ip for pod in self._pods.values()]
@@ -261,9 +281,7 @@ class Network:
                 firewall.transact(rules)
 
         in_netns(self.netns(pod.id), inside)
-        note = Path(f"{self.netns(pod.id)}.json")
-        note.with_suffix(".new").write_text(json.dumps(dataclasses.asdict(pod)))
-        note.with_suffix(".new").replace(note)
+        _note(f"{self.netns(pod.id)}.json", dataclasses.asdict(pod))
         self._pods[pod.id] = pod
 
     def _remove_pod(self, pod_id: str) -> None:
@@ -283,6 +301,13 @@ class Network:
     def _drop_link(pod_id: str) -> None:
         with Netlink(NETLINK_ROUTE) as route:
             route.ask(netlink.link_delete(_link(pod_id)), errno.ENODEV)
+
+
+def _note(path: str, document: dict[str, Any]) -> None:
+    """Beside the namespaces, where it lives as long as they do."""
+    fresh = Path(f"{path}.new")
+    fresh.write_text(json.dumps(document))
+    fresh.replace(path)
 
 
 def _link(pod_id: str) -> str:

@@ -37,7 +37,7 @@ def setns(fd: int, flags: int) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2)."""
+    """Put one thing over another in this mount namespace."""
     _check(
         _libc.mount(
             source.encode(),
@@ -56,7 +56,7 @@ def umount(target: str) -> None:
 
 
 def prctl(option: int, *arguments: int) -> None:
-    """prctl(2) with numbers."""
+    """Change one of the many settings of this process."""
     rest = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
     _check(_libc.prctl(option, *rest), "prctl")
 

@@ -93,7 +93,7 @@ def _child(spec: Spec, house: House, stdio: tuple[int, int, int], tell: int) -> 
         if spec.stdio.attach and spec.stdio.tty:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvpe(spec.argv[0], spec.argv, dict(spec.env))  # noqa: S606
+        os.execvpe(spec.argv[0], spec.argv, dict(spec.env))
     except BaseException as error:  # noqa: BLE001 - nothing may escape into a copy of init
         os.write(tell, str(error).encode()[:4000])
     finally:

@@ -10,6 +10,7 @@ writes one JSON line to `--news`: `{"pid": PID}` (as the host sees PID 1), or `{
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import fcntl
 import json
@@ -57,14 +58,15 @@ def main(argv: Sequence[str]) -> int:
         os.close(tell)
         with os.fdopen(ready, "rb") as stream:
             told = json.loads(stream.read() or b'{"error": "init ended before it was ready"}')
-        if told:
-            raise StartError(told["error"], told.get("hint", ""))
+        if not told:
+            _say(options.news, {"pid": pid})
+            return 0
+        problem = {"error": told["error"], "hint": told.get("hint", ""), "code": NO_MESH}
     except (OSError, StartError) as error:
         hint = error.hint if isinstance(error, StartError) else ""
-        _say(options.news, {"error": str(error), "hint": hint, "code": NO_MESH})
-        return NO_MESH
-    _say(options.news, {"pid": pid})
-    return 0
+        problem = {"error": str(error), "hint": hint, "code": NO_MESH}
+    _say(options.news, problem)
+    return NO_MESH
 
 
 def _say(fd: int, document: dict[str, object]) -> None:
@@ -85,7 +87,7 @@ def _lock(layout: Layout) -> int:
 
 
 def _enter(user: str) -> tuple[tuple[int, int], bool]:
-    """Leave the host's namespaces (for children, as to PIDs). Return the apps' user, and if a user namespace was made."""
+    """Leave the host's namespaces, as to PIDs for children. Return apps' user, and if a user namespace was made."""
     uid, gid = os.getuid(), os.getgid()
     if kernel.effective_capabilities() >> kernel.CAP_SYS_ADMIN & 1:
         try:
@@ -173,10 +175,8 @@ def _furnish(layout: Layout) -> socket.socket:
     os.makedirs(layout.netns_folder, exist_ok=True)
     kernel.mount("tmpfs", layout.netns_folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0700")
     _make_netns(layout.netns("mesh"))
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(layout.init_socket)
-    except FileNotFoundError:
-        pass
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(layout.init_socket)
     os.chmod(layout.init_socket, 0o600)
@@ -199,10 +199,10 @@ def _make_netns(path: str) -> None:
         finally:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code:
-        error = OSError(code, os.strerror(code))
-        raise StartError(f"no network namespace can be made: {error}", _hint(error))
+    number = os.waitstatus_to_exitcode(status)
+    if number:
+        reason = OSError(number, os.strerror(number))
+        raise StartError(f"no network namespace can be made: {reason}", _hint(reason))
 
 
 def _leave_the_terminal() -> None:

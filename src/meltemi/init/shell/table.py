@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from meltemi.init.wire import Process, Spec
 
@@ -71,7 +71,7 @@ class Table:
         for name, row in self.rows.items():
             if row.group == group and name not in wanted:
                 row.wanted, row.removed, row.replacement = False, True, None
-        for name, spec in wanted.items():
+        for spec in wanted.values():
             self._want(group, spec)
         return ""
 
@@ -181,7 +181,8 @@ class Table:
         ]
         return max(0.0, min(due) - now) if due else None
 
-    def state(self, row: Row, now: float) -> str:
+    @staticmethod
+    def state(row: Row, now: float) -> Literal["running", "waiting", "held", "stopping", "ended"]:
         """The word that `Process.state` has for a row."""
         if row.pid:
             return "running" if row.wanted else "stopping"
