@@ -26,7 +26,7 @@ from meltemi.model.routing import Head, gateway_routing
 from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, not_applied, origin
 from meltemi.pilot.core.http_matches import Place, catches_all
 from meltemi.pilot.core.http_routes import routes_of
-from meltemi.pilot.core.l4 import tcp_chains, tls_chains
+from meltemi.pilot.core.l4 import Asked, distinct, tcp_chains, tls_chains
 from meltemi.pilot.core.quarantine import isolated, settle, settle_rope
 from meltemi.pilot.core.resource import LDS, Origin, Resource, Rope, Segment, rope, segment, virtual_host
 from meltemi.query import Db, query
@@ -128,24 +128,17 @@ def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | No
 
 def _byte_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:
     found: list[Chain] = []
-    taken: set[tuple[str, tuple[str, ...]]] = set()
+    asked: Asked = set()
     for one in wanted.servers:
         number = one.server.port.number if one.server.port is not None else wanted.port
         for head in gateway_routing(q, one.gateway):
             if not any(_joint(one, head, host, text) for host in head.hosts for text in one.server.hosts):
                 continue
             place = Place(number, gateway=one.gateway, client=namespace)
-            make = (
-                tls_chains(q, head.key, place, "", ())
-                if wanted.form == "tls"
-                else tcp_chains(q, head.key, place, "", "")
-            )
-            for chain in make:
-                asked = [(name, chain.match.addresses) for name in chain.match.server_names or ("",)]
-                if any(key in taken for key in asked):
-                    continue
-                taken.update(asked)
-                found.append(chain)
+            make = tcp_chains(q, head.key, place, "", "")
+            if wanted.form == "tls":
+                make = tls_chains(q, head.key, place, "", ())
+            found.extend(distinct(make, asked))
     return tuple(found)
 
 

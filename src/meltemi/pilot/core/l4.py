@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from meltemi.api.diagnostics import Ref
 from meltemi.api.duration import Duration
 from meltemi.api.networking.virtual_service import L4MatchAttributes, RouteDestination, TLSMatchAttributes
@@ -37,10 +40,10 @@ def tcp_chains(q: Db, key: Key | None, place: Place, fallback: str, stat: str) -
                     Chain(_label(key, index), handler, ChainMatch(addresses=one.destination_subnets))
                 )
                 if not one.destination_subnets:
-                    return _distinct(found)
+                    return distinct(found, set())
     if fallback:
         found.append(Chain(fallback, TcpChain(stat or fallback, ((fallback, 1),), _idle(q, fallback, place))))
-    return _distinct(found)
+    return distinct(found, set())
 
 
 def tls_chains(
@@ -69,7 +72,7 @@ def tls_chains(
             else ChainMatch()
         )
         found.append(Chain(fallback, TcpChain(fallback, ((fallback, 1),), _idle(q, fallback, place)), match))
-    return _distinct(found)
+    return distinct(found, set())
 
 
 def holds(
@@ -131,24 +134,35 @@ def _idle(q: Db, cluster: str, place: Place) -> Duration | None:
     return traffic_policy.tcp_idle_timeout(policy.connection_pool)
 
 
-def _distinct(chains: list[Chain]) -> tuple[Chain, ...]:
-    """Drop chains that ask for the same as one before: the first decides, and Envoy refuses two alike."""
+Asked = set[tuple[str, str]]
+"""(CIDR or "", server name or "") that chains of a listener ask for already."""
+
+
+def distinct(chains: Iterable[Chain], asked: Asked) -> tuple[Chain, ...]:
+    """Leave of each chain what none before asked for: the first decides, and Envoy refuses two alike.
+
+    `asked` grows by what is kept.
+    """
     found: list[Chain] = []
-    asked: set[tuple[str, str]] = set()
     for chain in chains:
-        names_left = tuple(
-            name
-            for name in chain.match.server_names or ("",)
-            if all(((address, name) not in asked) for address in chain.match.addresses or ("",))
-        )
-        if not names_left:
+        ranges = tuple(dict.fromkeys(chain.match.addresses)) or ("",)
+        servers = tuple(dict.fromkeys(chain.match.server_names)) or ("",)
+        free_servers = tuple(name for name in servers if all((one, name) not in asked for one in ranges))
+        free_ranges = tuple(one for one in ranges if all((one, name) not in asked for name in servers))
+        if free_servers:
+            servers = free_servers
+        elif free_ranges:
+            ranges = free_ranges
+        else:
             continue
-        asked.update((address, name) for address in chain.match.addresses or ("",) for name in names_left)
-        match = chain.match
-        if match.server_names and names_left != match.server_names:
-            match = ChainMatch(match.port, match.transport, match.alpn, names_left, match.addresses)
-        found.append(Chain(chain.name, chain.handler, match, chain.tls))
+        asked.update((one, name) for one in ranges for name in servers)
+        match = replace(chain.match, addresses=_given(ranges), server_names=_given(servers))
+        found.append(chain if match == chain.match else replace(chain, match=match))
     return tuple(found)
+
+
+def _given(listed: tuple[str, ...]) -> tuple[str, ...]:
+    return () if listed == ("",) else listed
 
 
 def passthrough_or_nothing(policy: str) -> str:

@@ -26,7 +26,7 @@ from meltemi.model.scope import Lens, lens
 from meltemi.model.services import Port, Protocol, Service, hosts_in, service, service_namespaces
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin
 from meltemi.pilot.core.http_matches import Place
-from meltemi.pilot.core.l4 import passthrough_or_nothing, tcp_chains, tls_chains
+from meltemi.pilot.core.l4 import Asked, distinct, passthrough_or_nothing, tcp_chains, tls_chains
 from meltemi.pilot.core.quarantine import isolated, settle
 from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
 from meltemi.pilot.core.targets import hashes
@@ -46,10 +46,10 @@ def listeners(q: Db, client: str, source: Source, envoy: str) -> tuple[Segment, 
         for namespace in service_namespaces(q)
     )
     parts.append(shared(q, client, source, asker, envoy))
-    return distinct(parts)
+    return named_once(parts)
 
 
-def distinct(parts: list[Segment]) -> tuple[Segment, ...]:
+def named_once(parts: list[Segment]) -> tuple[Segment, ...]:
     """Keep the first of each name; where all differ, the segments stay as they are, shared."""
     seen: set[str] = set()
     found: list[Segment] = []
@@ -236,27 +236,29 @@ def port_listener(
     chains: list[Chain] = []
     origins: list[Origin] = []
     taker = ""
-    asked: set[str] = set()
+    asked: Asked = set()
     for (namespace, host, number, ranges, tls), key in tenants:
         place = Place(number, source=source, client=asker)
         cluster = names.outbound_cluster(host, number)
         found = service(q, namespace, host)
         origins.extend(origin(ref) for ref in (found.origins if found is not None else ()))
-        if tls and host != "*":
-            chains.extend(_unasked(tls_chains(q, key, place, cluster, (host,)), asked, ranges))
-        elif ranges:
-            chains.extend(
-                replace(chain, match=replace(chain.match, addresses=ranges))
-                for chain in tcp_chains(q, key, place, cluster, "")[:1]
+        if ranges or (tls and host != "*"):
+            made_of = (
+                tls_chains(q, key, place, cluster, (host,)) if tls else tcp_chains(q, key, place, cluster, "")
             )
+            narrowed = [_within(chain, ranges) for chain in made_of]
+            kept = distinct(narrowed, asked)
+            if not kept:
+                _conflict(q, found, f"what {host} asks for on port {port} is another service's")
+            chains.extend(kept)
         elif not taker:
             taker = host
             default = tcp_chains(q, key, place, cluster, "")[-1]
             default = replace(default, match=ChainMatch())
         elif taker != host:
-            text = f"port {port} without an address is {taker}'s; {host} is not told apart from it"
-            ref = found.origins[0] if found is not None and found.origins else None
-            q.report(Diagnostic(PORT_CONFLICT, text, ref, "spec.addresses", "give it an address"))
+            _conflict(
+                q, found, f"port {port} without an address is {taker}'s; {host} is not told apart from it"
+            )
     if http:
         handler = HttpChain(
             stat_prefix=f"outbound_{name}", rds=names.sidecar_route(port), http_filters=HTTP_FILTERS
@@ -277,13 +279,10 @@ def port_listener(
     return settle(q, LDS, name, encode_listener(made), origins, envoy)
 
 
-def _unasked(chains: tuple[Chain, ...], asked: set[str], ranges: tuple[str, ...]) -> list[Chain]:
-    """Keep of chains the server names that none before asked for on this port."""
-    found: list[Chain] = []
-    for chain in chains:
-        left = tuple(one for one in chain.match.server_names if f"{one} {ranges}" not in asked)
-        asked.update(f"{one} {ranges}" for one in left)
-        if left:
-            match = replace(chain.match, server_names=left, addresses=chain.match.addresses or ranges)
-            found.append(replace(chain, match=match))
-    return found
+def _within(chain: Chain, ranges: tuple[str, ...]) -> Chain:
+    return replace(chain, match=replace(chain.match, addresses=chain.match.addresses or ranges))
+
+
+def _conflict(q: Db, found: Service | None, text: str) -> None:
+    ref = found.origins[0] if found is not None and found.origins else None
+    q.report(Diagnostic(PORT_CONFLICT, text, ref, "spec.addresses", "give it an address of its own"))

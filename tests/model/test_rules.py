@@ -1,0 +1,192 @@
+"""Which DestinationRule, VirtualService, PeerAuthentication and Gateway hold."""
+
+from __future__ import annotations
+
+import pytest
+from tests.pilot.core.meshes import Mesh
+
+from meltemi.api.values import Map
+from meltemi.model import authn, destinations, gateways, routing
+from meltemi.model.authn import Mtls, Policy
+from meltemi.query import Db, query
+
+HOST = "app.default.svc.cluster.local"
+
+
+def rule(name: str, namespace: str, host: str, *, export: str = "*", subset: str = "") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  host: "{host}"
+  exportTo: ["{export}"]
+  subsets: [{{name: "{subset or name}", labels: {{v: x}}}}]
+"""
+
+
+@query
+def choice_of(q: Db, client: str) -> str:
+    """Choose from within a query, as translation does."""
+    return destinations.choose(q, "default", HOST, client)
+
+
+def chosen(mesh: Mesh, client: str) -> str:
+    """Name the subsets that a client gets for the service: they say which rules were taken."""
+
+    choice = mesh.engine.get(choice_of, client)
+    found = mesh.engine.get(destinations.rule, "default", HOST, choice)
+    return "" if found is None else "+".join(subset.name for subset in found.subsets)
+
+
+def test_a_clients_own_rule_comes_first_then_the_services_then_the_roots() -> None:
+    mesh = Mesh()
+    mesh.service("app")
+    mesh.apply(rule("root", "istio-system", "*.cluster.local"))
+    assert (chosen(mesh, "client"), chosen(mesh, "default")) == ("root", "root")
+    mesh.apply(rule("service", "default", "app"))
+    assert (chosen(mesh, "client"), chosen(mesh, "default")) == ("service", "service")
+    mesh.apply(rule("own", "client", HOST))
+    assert (chosen(mesh, "client"), chosen(mesh, "default"), chosen(mesh, "third")) == (
+        "own",
+        "service",
+        "service",
+    )
+
+
+def test_the_closest_host_wins_in_a_namespace() -> None:
+    mesh = Mesh()
+    mesh.service("app")
+    mesh.apply(rule("wide", "default", "*"))
+    mesh.apply(rule("near", "default", "*.default.svc.cluster.local"))
+    assert chosen(mesh, "client") == "near"
+    mesh.apply(rule("exact", "default", HOST))
+    assert chosen(mesh, "client") == "exact"
+
+
+def test_rules_of_one_host_are_merged_the_oldest_first() -> None:
+    mesh = Mesh()
+    mesh.service("app")
+    mesh.apply(rule("b-older", "default", "app"))
+    mesh.apply(rule("a-newer", "default", HOST))
+    assert chosen(mesh, "client") == "b-older+a-newer"
+
+
+def test_a_rule_that_is_not_exported_is_for_its_own_namespace() -> None:
+    mesh = Mesh()
+    mesh.service("app")
+    mesh.apply(rule("private", "default", "app", export="."))
+    mesh.apply(rule("wide", "default", "*.cluster.local"))
+    assert (chosen(mesh, "default"), chosen(mesh, "client")) == ("private", "wide")
+
+
+def virtual_service(
+    name: str, namespace: str, hosts: str, *, export: str = "*", gateways: str = "mesh"
+) -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  hosts: {hosts}
+  exportTo: ["{export}"]
+  gateways: [{gateways}]
+  http: [{{route: [{{destination: {{host: app}}}}]}}]
+"""
+
+
+def test_in_the_mesh_the_oldest_wins_among_the_closest_that_the_client_sees() -> None:
+    mesh = Mesh()
+    mesh.apply(virtual_service("wild", "a", '["*.cluster.local"]'))
+    mesh.apply(virtual_service("z-older", "a", f'["{HOST}"]', export="."))
+    mesh.apply(virtual_service("a-newer", "default", '["app"]'))
+
+    def find(client: str | None) -> routing.Key | None:
+        return mesh.engine.get(routing.mesh_routing, HOST, client)
+
+    assert (find("a"), find("b"), find(None)) == (
+        ("a", "z-older"),
+        ("default", "a-newer"),
+        ("default", "a-newer"),
+    )
+    assert mesh.engine.get(routing.mesh_routing, "other.default.svc.cluster.local", None) == ("a", "wild")
+
+
+def test_a_gateways_routes_are_all_of_them_by_age() -> None:
+    mesh = Mesh()
+    mesh.apply(virtual_service("second", "a", '["x.example.com"]', gateways="b/gw"))
+    mesh.apply(virtual_service("third", "b", '["x.example.com"]', gateways="gw, mesh"))
+    mesh.apply(virtual_service("hidden", "a", '["x.example.com"]', gateways="b/gw", export="."))
+    mesh.apply(virtual_service("other", "a", '["x.example.com"]', gateways="gw"))
+    assert [one.name for one in mesh.engine.get(routing.gateway_routing, "b/gw")] == ["second", "third"]
+    assert mesh.engine.get(routing.mesh_routing, "x.example.com", None) == ("b", "third")
+
+
+def peer(name: str, namespace: str, mode: str, selector: str = "", ports: str = "") -> str:
+    return f"""
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  mtls: {{mode: {mode}}}
+  {f"selector: {{matchLabels: {selector}}}" if selector else ""}
+  {f"portLevelMtls: {ports}" if ports else ""}
+"""
+
+
+APP = Map({"app": "app"})
+
+
+def test_the_narrowest_policy_that_says_anything_decides() -> None:
+    mesh = Mesh()
+
+    def find() -> Policy:
+        return mesh.engine.get(authn.policy, "default", APP)
+
+    assert find() == Policy(Mtls.PERMISSIVE)
+    mesh.apply(peer("mesh", "istio-system", "STRICT"))
+    assert find().mode is Mtls.STRICT
+    mesh.apply(peer("ns", "default", "DISABLE"))
+    assert find().mode is Mtls.DISABLE
+    mesh.apply(peer("other", "default", "STRICT", "{app: other}"))
+    assert find().mode is Mtls.DISABLE
+    mesh.apply(peer("app", "default", "UNSET", "{app: app}", '{"80": {mode: STRICT}, "81": {mode: UNSET}}'))
+    assert (find().of(80), find().of(81), find().of(82)) == (Mtls.STRICT, Mtls.DISABLE, Mtls.DISABLE)
+
+
+@pytest.mark.parametrize("wide", ["istio-system", "default"])
+def test_of_two_equally_wide_policies_the_older_decides(wide: str) -> None:
+    mesh = Mesh()
+    mesh.apply(peer("z-older", wide, "STRICT"))
+    mesh.apply(peer("a-newer", wide, "DISABLE"))
+    assert mesh.engine.get(authn.policy, "default", APP).mode is Mtls.STRICT
+
+
+def test_a_policy_of_the_root_namespace_holds_there_too() -> None:
+    mesh = Mesh()
+    mesh.apply(peer("mesh", "istio-system", "STRICT"))
+    assert mesh.engine.get(authn.policy, "istio-system", APP).mode is Mtls.STRICT
+
+
+def test_a_gateways_ports_are_those_of_its_pod() -> None:
+    mesh = Mesh()
+    mesh.service("gw", ports={"http": (80, 8080), "named": (443, "tls"), "same": 9000}, selector={"gw": "x"})
+    mesh.apply(
+        """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g}
+spec:
+  selector: {gw: x}
+  servers:
+  - {port: {number: 80, name: a, protocol: HTTP}, hosts: ["*"]}
+  - {port: {number: 443, name: b, protocol: TLS}, hosts: ["*"], tls: {mode: PASSTHROUGH}}
+  - {port: {number: 1234, name: c, protocol: TCP}, hosts: ["*"]}
+"""
+    )
+
+    def find(labels: Map[str]) -> tuple[gateways.Bound, ...]:
+        return mesh.engine.get(gateways.servers, "default", labels, (("tls", 8443),))
+
+    assert [one.port for one in find(Map({"gw": "x"}))] == [8080, 8443, 1234]
+    assert find(Map({"gw": "y"})) == ()

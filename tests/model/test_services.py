@@ -1,0 +1,149 @@
+"""Services of the mesh: protocols, homes, visibility, endpoints."""
+
+from __future__ import annotations
+
+import pytest
+from tests.pilot.core.meshes import Mesh
+
+from meltemi.model import domains, endpoints, scope, services
+from meltemi.model.services import Protocol, Resolution, protocol
+
+FQDN = "{}.default.svc.cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "app_protocol", "spoken"),
+    [
+        (80, "http", "", Protocol.HTTP),
+        (80, "http-web", "", Protocol.HTTP),
+        (80, "grpc-web-x", "", Protocol.GRPC_WEB),
+        (80, "grpc-x", "", Protocol.GRPC),
+        (80, "httpweb", "", Protocol.AUTO),
+        (80, "", "", Protocol.AUTO),
+        (3306, "", "", Protocol.TCP),
+        (3306, "http", "", Protocol.HTTP),
+        (80, "tcp", "http2", Protocol.HTTP2),
+        (80, "tcp", "kubernetes.io/h2c", Protocol.HTTP2),
+        (80, "http", "kubernetes.io/wss", Protocol.HTTPS),
+        (80, "http", "something", Protocol.AUTO),
+        (27017, "mongo", "", Protocol.TCP),
+    ],
+)
+def test_what_is_spoken_on_a_port(number: int, name: str, app_protocol: str, spoken: Protocol) -> None:
+    assert protocol(number, name, app_protocol) is spoken
+
+
+def entry(name: str, namespace: str, host: str, *, export: str = "*", address: str = "") -> str:
+    addresses = f"addresses: [{address}]" if address else ""
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  hosts: [{host}]
+  exportTo: ["{export}"]
+  resolution: STATIC
+  {addresses}
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 192.0.2.1}}]
+"""
+
+
+def test_a_client_calls_the_service_of_its_own_namespace_first_then_the_oldest_that_it_sees() -> None:
+    mesh = Mesh()
+    mesh.apply(entry("old", "a", "x.example.com"))
+    mesh.apply(entry("new", "b", "x.example.com"))
+    mesh.apply(entry("secret", "c", "x.example.com", export="."))
+    homes = {
+        client: mesh.engine.get(services.home, "x.example.com", client) for client in ("a", "b", "c", "d")
+    }
+    assert homes == {"a": "a", "b": "b", "c": "c", "d": "a"}
+    assert mesh.engine.get(scope.lens, "d", "b").hidden == ("x.example.com",)
+    assert mesh.engine.get(scope.lens, "d", "a") == scope.CLEAR
+
+
+def test_a_service_that_is_not_exported_is_hidden_from_others() -> None:
+    mesh = Mesh()
+    mesh.service("secret", annotations={"networking.istio.io/exportTo": "."})
+    mesh.service("open")
+    assert mesh.engine.get(scope.lens, "other", "default").hidden == (FQDN.format("secret"),)
+    assert mesh.engine.get(scope.lens, "default", "default").hidden == ()
+
+
+def test_two_services_of_one_address_share_it_by_age_and_the_younger_is_told() -> None:
+    mesh = Mesh()
+    mesh.apply(entry("old", "a", "x.example.com", address="198.51.100.1"))
+    mesh.apply(entry("new", "b", "y.example.com", address="198.51.100.1"))
+    lost = mesh.engine.get(domains.lost, "d", "b")
+    assert [(one.host, one.name, one.port, one.winner) for one in lost] == [
+        ("y.example.com", "198.51.100.1", 80, "x.example.com")
+    ]
+    assert mesh.engine.get(domains.lost, "d", "a") == ()
+
+
+def test_a_kubernetes_service_keeps_its_short_name_from_an_entry() -> None:
+    mesh = Mesh()
+    mesh.apply(entry("grab", "evil", "shop.default"))
+    mesh.service("shop")
+    lost = mesh.engine.get(domains.lost, "client", "evil")
+    assert [(one.host, one.name) for one in lost] == [("shop.default", "shop.default")]
+
+
+def test_only_ready_endpoints_count_and_labels_come_from_pods() -> None:
+    mesh = Mesh()
+    mesh.service("app", ports={"http": (80, "web")})
+    mesh.pod(
+        "one", ip="198.18.0.2", labels={"app": "app", "version": "v1"}, ports={"web": 8080}, account="robot"
+    )
+    mesh.pod("two", ip="198.18.0.3", labels={"app": "app"}, ready=False, ports={"web": 8080})
+    mesh.pod("three", ip="198.18.0.4", labels={"app": "app"}, sidecar=False, ports={"web": 8080})
+    found = mesh.engine.get(endpoints.backends, "default", FQDN.format("app"), 80)
+    assert [(one.address, one.port, one.mtls, one.labels.get("version")) for one in found] == [
+        ("198.18.0.2", 8080, True, "v1"),
+        ("198.18.0.4", 8080, False, None),
+    ]
+    assert mesh.engine.get(endpoints.accounts, "default", FQDN.format("app")) == (
+        "spiffe://cluster.local/ns/default/sa/robot",
+    )
+
+
+def test_a_gateways_own_pods_take_no_mutual_tls() -> None:
+    mesh = Mesh()
+    mesh.service("gw")
+    mesh.pod("gw", ip="198.18.0.2", gateway=True)
+    found = mesh.engine.get(endpoints.backends, "default", FQDN.format("gw"), 80)
+    assert [one.mtls for one in found] == [False]
+
+
+def test_an_external_name_is_resolved_by_name_and_has_no_address() -> None:
+    mesh = Mesh()
+    mesh.put(
+        [
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": "out"},
+                "spec": {
+                    "type": "ExternalName",
+                    "externalName": "Example.com",
+                    "ports": [{"name": "http", "port": 80}],
+                },
+            }
+        ]
+    )
+    made = mesh.engine.get(services.service, "default", FQDN.format("out"))
+    assert made is not None
+    assert (made.resolution, made.alias, made.addresses, made.external) == (
+        Resolution.DNS,
+        "example.com",
+        (),
+        True,
+    )
+
+
+def test_a_deleted_service_leaves_nothing() -> None:
+    mesh = Mesh()
+    mesh.service("app")
+    mesh.delete("Service", "app")
+    assert mesh.engine.get(services.service, "default", FQDN.format("app")) is None
+    assert mesh.engine.get(services.hosts_in, "default") == ()

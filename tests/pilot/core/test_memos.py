@@ -1,0 +1,102 @@
+"""How much is kept and made anew: leaves are shared by Views, and a change runs what it must and no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.pilot.core.meshes import Mesh, helloworld
+
+from meltemi.model.views import View
+from meltemi.pilot.core.roots import roots
+
+LEAVES = (
+    "pilot.core.clusters.cluster",
+    "pilot.core.clusters.segment_of",
+    "pilot.core.assignments.load_assignment",
+    "pilot.core.assignments.segment_of",
+    "pilot.core.virtual_hosts.service_host",
+    "pilot.core.virtual_hosts.segment_of",
+    "pilot.core.outbound.service_listener",
+    "pilot.core.outbound.port_listener",
+    "model.services.service",
+    "model.endpoints.backends",
+)
+
+
+def held(views: list[View]) -> tuple[Mesh, dict[str, int]]:
+    """Hold the roots of Views and count the memos of leaves."""
+    mesh = helloworld()
+    mesh.service("db", ports={"tcp": 3306})
+    for view in views:
+        mesh.engine.hold(roots, view)
+    mesh.engine.refresh()
+    counted = mesh.engine.memos()
+    return mesh, {name: counted[name] for name in LEAVES}
+
+
+def test_leaves_do_not_grow_with_views_of_equal_projection() -> None:
+    view = View("default")
+    one = held([view])[1]
+    alike = [replace(view, workload=f"w{number}", service_account=f"a{number}") for number in range(20)]
+    assert all(count > 0 for count in one.values()), one
+    assert held([view, *alike])[1] == one
+
+
+def test_a_second_client_namespace_shares_all_but_the_short_names() -> None:
+    one = held([View("default")])[1]
+    two = held([View("default"), View("other")])[1]
+    grown = {name for name in LEAVES if two[name] != one[name]}
+    # Names without a namespace are for the own namespace's clients only.
+    assert grown == {"pilot.core.virtual_hosts.service_host", "pilot.core.virtual_hosts.segment_of"}
+
+
+def test_an_endpoint_that_comes_touches_neither_clusters_nor_routes_nor_listeners() -> None:
+    mesh, _ = held([View("default"), View("other")])
+    mesh.engine.take_runs()
+    mesh.pod("helloworld-v3", ip="198.18.0.9", labels={"app": "helloworld", "version": "v1"})
+    mesh.engine.refresh()
+    runs = mesh.engine.take_runs()
+    untouched = {
+        "cluster",
+        "service_host",
+        "port_listener",
+        "service_listener",
+        "clusters_root",
+        "routes_root",
+    }
+    assert untouched.isdisjoint(runs), runs
+    # The whole, and both subsets: whether it is theirs is found out by looking.
+    assert runs["load_assignment"] == 3
+
+
+def test_weights_of_a_virtual_service_touch_only_its_host() -> None:
+    mesh, _ = held([View("default")])
+    text = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: split, creationTimestamp: "2026-01-02T00:00:00Z"}}
+spec:
+  hosts: [helloworld]
+  http:
+  - route:
+    - {{destination: {{host: helloworld, subset: v1}}, weight: {}}}
+    - {{destination: {{host: helloworld, subset: v2}}, weight: {}}}
+"""
+    mesh.apply(text.format(50, 50))
+    mesh.engine.refresh()
+    mesh.engine.take_runs()
+    mesh.apply(text.format(60, 40))
+    mesh.engine.refresh()
+    runs = mesh.engine.take_runs()
+    assert runs["service_host"] == 1
+    untouched = {"cluster", "load_assignment", "port_listener", "service_listener", "clusters_root"}
+    assert untouched.isdisjoint(runs), runs
+    assert sum(runs.values()) <= 40
+
+
+def test_a_setting_that_nobody_reads_runs_nothing() -> None:
+    mesh, _ = held([View("default")])
+    mesh.engine.take_runs()
+    mesh.setting("somethingElse", 1)
+    assert mesh.engine.refresh() == ()
+    assert sum(mesh.engine.take_runs().values()) == 0

@@ -1,0 +1,198 @@
+"""Laws of translation, over generated meshes: what must hold whatever users write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from google.protobuf.message import Message
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.pilot.core.meshes import Mesh, messages
+
+from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS
+
+NAMESPACES = st.sampled_from(["a", "b", "istio-system"])
+NAMES = st.sampled_from(["x", "y"])
+HOSTS = st.sampled_from(
+    ["x", "y", "x.a", "x.a.svc.cluster.local", "y.b.svc", "e.example.com", "*.example.com", "198.19.0.9"]
+)
+ADDRESSES = st.sampled_from(["198.19.0.9", "198.19.0.8", "198.51.100.0/24"])
+PORTS = st.sampled_from([80, 81])
+EXPORTS = st.sampled_from(["*", ".", "a"])
+SPOKEN = st.sampled_from(["http", "tcp", "tls", "web"])
+
+Document = dict[str, Any]
+
+
+def document(kind: str, group: str, name: str, namespace: str, spec: Document, **metadata: Any) -> Document:
+    return {
+        "apiVersion": group,
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, **metadata},
+        "spec": spec,
+    }
+
+
+@st.composite
+def service(draw: st.DrawFn) -> Document:
+    ports = draw(st.lists(st.tuples(PORTS, SPOKEN), min_size=1, max_size=2, unique_by=lambda port: port[0]))
+    spec = {
+        "clusterIP": draw(st.one_of(ADDRESSES.filter(lambda ip: "/" not in ip), st.just("None"))),
+        "selector": {"app": draw(NAMES)},
+        "ports": [{"name": f"{spoken}-{number}", "port": number} for number, spoken in ports],
+    }
+    export = {"networking.istio.io/exportTo": draw(EXPORTS)}
+    return document("Service", "v1", draw(NAMES), draw(NAMESPACES), spec, annotations=export)
+
+
+@st.composite
+def entry(draw: st.DrawFn) -> Document:
+    ports = draw(
+        st.lists(
+            st.tuples(PORTS, st.sampled_from(["HTTP", "TCP", "TLS"])),
+            min_size=1,
+            max_size=2,
+            unique_by=lambda p: p[0],
+        )
+    )
+    spec = {
+        "hosts": draw(st.lists(HOSTS, min_size=1, max_size=2, unique=True)),
+        "addresses": draw(st.lists(ADDRESSES, max_size=2, unique=True)),
+        "ports": [{"number": number, "name": f"p{number}", "protocol": spoken} for number, spoken in ports],
+        "resolution": draw(st.sampled_from(["STATIC", "NONE"])),
+        "exportTo": [draw(EXPORTS)],
+    }
+    return document("ServiceEntry", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
+
+
+@st.composite
+def virtual_service(draw: st.DrawFn) -> Document:
+    spec = {
+        "hosts": draw(st.lists(HOSTS, min_size=1, max_size=2, unique=True)),
+        "gateways": draw(st.sampled_from([["mesh"], ["a/gw"], ["mesh", "a/gw"]])),
+        "http": [{"route": [{"destination": {"host": draw(HOSTS.filter(lambda host: "*" not in host))}}]}],
+        "exportTo": [draw(EXPORTS)],
+    }
+    return document("VirtualService", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
+
+
+@st.composite
+def rule(draw: st.DrawFn) -> Document:
+    spec = {
+        "host": draw(HOSTS),
+        "subsets": [{"name": "s", "labels": {"app": draw(NAMES)}}],
+        "exportTo": [draw(EXPORTS)],
+    }
+    return document("DestinationRule", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
+
+
+@st.composite
+def gateway(draw: st.DrawFn) -> Document:
+    servers = [
+        {
+            "port": {"number": number, "name": f"p{number}", "protocol": "HTTP"},
+            "hosts": draw(st.lists(HOSTS, min_size=1, max_size=2)),
+        }
+        for number in draw(st.lists(PORTS, min_size=1, max_size=2, unique=True))
+    ]
+    return document(
+        "Gateway", "networking.istio.io/v1", "gw", "a", {"selector": {"app": "x"}, "servers": servers}
+    )
+
+
+DOCUMENTS = st.lists(
+    st.one_of(service(), entry(), virtual_service(), rule(), gateway()), min_size=1, max_size=9
+)
+PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"))
+
+
+def pods(mesh: Mesh) -> None:
+    """Add the proxies that are looked at."""
+    mesh.pod("x", "a", ip="198.18.0.2")
+    mesh.pod("y", "b", ip="198.18.0.3")
+    mesh.pod("edge", "a", ip="198.18.0.4", labels={"app": "x"}, gateway=True)
+
+
+def handlers(listener: Message) -> list[Message]:
+    """Unpack what handles the connections of a listener."""
+    assert isinstance(listener, Listener)
+    found: list[Message] = []
+    chains = [*listener.filter_chains]
+    if listener.HasField("default_filter_chain"):
+        chains.append(listener.default_filter_chain)
+    for chain in chains:
+        for one in chain.filters:
+            made: Message = (
+                HttpConnectionManager() if "http_connection" in one.typed_config.type_url else TcpProxy()
+            )
+            assert one.typed_config.Unpack(made)
+            found.append(made)
+    return found
+
+
+def check(mesh: Mesh) -> None:
+    """Check everything that Envoy would refuse, or that would lead nowhere."""
+    for pod, namespace in PROXIES:
+        roots = mesh.roots(pod, namespace)
+        clusters = messages(roots, CDS)
+        by_eds = {
+            name for name, one in clusters.items() if isinstance(one, Cluster) and one.type == Cluster.EDS
+        }
+        assert by_eds == set(messages(roots, EDS))
+        routes = messages(roots, RDS)
+        wanted: set[str] = set()
+        for listener in messages(roots, LDS).values():
+            assert isinstance(listener, Listener)
+            matches = [
+                one.filter_chain_match.SerializeToString(deterministic=True) for one in listener.filter_chains
+            ]
+            assert len(matches) == len(set(matches)), listener
+            for handler in handlers(listener):
+                if isinstance(handler, HttpConnectionManager) and handler.HasField("rds"):
+                    wanted.add(handler.rds.route_config_name)
+                elif isinstance(handler, TcpProxy):
+                    assert handler.cluster in clusters
+        assert wanted == set(routes)
+        for route in routes.values():
+            assert isinstance(route, RouteConfiguration)
+            names = [host.name for host in route.virtual_hosts]
+            domains = [domain.lower() for host in route.virtual_hosts for domain in host.domains]
+            assert len(names) == len(set(names)), names
+            assert len(domains) == len(set(domains)), sorted(domains)
+        assert not [one for one in mesh.reports(pod, namespace) if one.code.id == "MEL0507"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(DOCUMENTS)
+def test_no_name_is_given_twice_and_nothing_leads_nowhere(documents: list[Document]) -> None:
+    mesh = Mesh()
+    pods(mesh)
+    mesh.put(documents, "a")
+    check(mesh)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(DOCUMENTS, st.data())
+def test_incremental_equals_from_scratch(documents: list[Document], data: st.DataObject) -> None:
+    mesh = Mesh()
+    pods(mesh)
+    seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
+    for one in documents:
+        mesh.put([one], "a")
+        seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
+    keys = [key for key in mesh.documents if key[0] not in ("Pod", "EndpointSlice")]
+    kind, namespace, name = data.draw(st.sampled_from(sorted(keys)))
+    mesh.delete(kind, name, namespace)
+    if kind == "Service":
+        mesh.delete("EndpointSlice", f"{name}-1", namespace)
+    seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
+    fresh = Mesh()
+    fresh.put(list(mesh.documents.values()))
+    assert {proxy: fresh.roots(*proxy) for proxy in PROXIES} == seen
