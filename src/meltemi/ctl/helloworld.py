@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -66,6 +67,9 @@ def _pod(
         "command": [sys.executable, "-m", module],
         "env": [{"name": "SERVICE_VERSION", "value": version}],
     }
+    if "PYTHONPATH" in os.environ:
+        # The apps are modules of this very package: they must find it where this process found it.
+        container["env"].append({"name": "PYTHONPATH", "value": os.environ["PYTHONPATH"]})
     if port:
         container["ports"] = [{"containerPort": port}]
         container["readinessProbe"] = {"httpGet": {"path": "/health", "port": port}, "periodSeconds": 1}
