@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import ssl
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ class Api:
             method,
             f"http://api{path}",
             json=body if data is None and body is not None else None,
-            data=data,
+            data=io.BytesIO(data) if data is not None else None,
             params=query,
             headers=headers,
         ) as response:

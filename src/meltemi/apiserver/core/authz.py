@@ -140,6 +140,9 @@ def _node_may(node: str, asked: Attributes, reader: Reader) -> bool:
             return asked.verb in {"get", "update", "patch"}
         case "nodes/status":
             return asked.name == node and asked.verb in {"get", "update", "patch"}
+        case "services/status":
+            # On one machine the node is the load balancer as well: it says which ports it holds.
+            return asked.verb in {"get", "update", "patch"}
         case "events":
             return asked.verb in {"create", "patch", "update"}
         case "leases.coordination.k8s.io":
