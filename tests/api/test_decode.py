@@ -180,6 +180,24 @@ def test_fields_of_istio_1_0_are_known_in_its_version_only() -> None:
     assert [code for code, _, _ in problems(virtual_service(spec, "v1"))] == ["MEL0001"]
 
 
+def test_what_istio_1_0_said_is_said_with_todays_fields() -> None:
+    old = route(
+        appendHeaders={"x": "1"},
+        removeResponseHeaders=["y"],
+        fault={"abort": {"httpStatus": 500, "percent": 50}},
+    )
+    new = route(
+        headers={"request": {"add": {"x": "1"}}, "response": {"remove": ["y"]}},
+        fault={"abort": {"httpStatus": 500, "percentage": {"value": 50}}},
+    )
+    kind = kind_of("VirtualService")
+    made, _ = decode(kind, virtual_service(old, "v1alpha3"))
+    assert made is not None
+    assert made == decode(kind, virtual_service(new))[0]
+    wrong = route(fault={"abort": {"httpStatus": 500, "percent": 101}})
+    assert "spec.http[0].fault.abort.percent" in paths(virtual_service(wrong, "v1alpha3"))
+
+
 @pytest.mark.parametrize(
     ("metadata", "path"),
     [

@@ -14,7 +14,7 @@ import typing
 from typing import Any, Final, TypeVar
 
 from meltemi.api import scalars
-from meltemi.api.declare import RULES, Meta, Rule, json_name, meta_of
+from meltemi.api.declare import MODERN, Meta, json_name, meta_of
 from meltemi.api.problems import DEPRECATED, UNKNOWN_FIELD, Problem, Problems, below, nearest, shown
 from meltemi.api.scalars import Decoder
 from meltemi.api.values import Map
@@ -46,12 +46,6 @@ def fields_of(model: type[Any]) -> tuple[Field, ...]:
             found.append(
                 Field(declared.name, meta.json or json_name(declared.name), hint, meta, declared.default)
             )
-    return tuple(found)
-
-
-def rules_of(model: type[Any]) -> tuple[Rule, ...]:
-    """List the rules that a whole value must keep."""
-    found = getattr(model, RULES, ())
     return tuple(found)
 
 
@@ -122,6 +116,7 @@ class Compiler:
         names = tuple(field.json for field in fields)
         required = tuple((field.name, field.json) for field in fields if field.meta.required)
         after = _after(model, fields)
+        modern = getattr(model, MODERN, None)
         strict = self._strict
 
         def decode(value: Any, problems: Problems) -> Any:
@@ -129,7 +124,6 @@ class Compiler:
                 problems.append(Problem(f"must be an object, not {shown(value)}"))
                 return model()
             given: dict[str, Any] = {}
-            begun = len(problems)
             for key, item in value.items():
                 entry = table.get(key)
                 if entry is None:
@@ -155,10 +149,10 @@ class Compiler:
             for name, json in required:
                 if name not in given:
                     problems.append(Problem("Required value: the field must be given", json))
-            made = model(**given)
             if after is not None:
-                after(made, given, problems, begun)
-            return made
+                after(given, problems)
+            made = model(**given)
+            return made if modern is None else modern(made)
 
         return decode
 
@@ -173,11 +167,10 @@ def _after(model: type[Any], fields: tuple[Field, ...]) -> Any:
     deprecated = {
         field.name: (field.json, field.meta.deprecated) for field in fields if field.meta.deprecated
     }
-    rules = rules_of(model)
-    if not groups and not deprecated and not rules:
+    if not groups and not deprecated:
         return None
 
-    def check(made: Any, given: dict[str, Any], problems: Problems, begun: int) -> None:
+    def check(given: dict[str, Any], problems: Problems) -> None:
         for group in groups:
             found = [json for name, json in group if name in given]
             if len(found) > 1:
@@ -187,10 +180,6 @@ def _after(model: type[Any], fields: tuple[Field, ...]) -> Any:
                 if name in deprecated:
                     json, why = deprecated[name]
                     problems.append(Problem(f"{json} is deprecated: {why}", json, code=DEPRECATED))
-        if rules and all(problem.code is DEPRECATED for problem in problems[begun:]):
-            for rule in rules:
-                if not rule.holds(made):
-                    problems.append(Problem(rule.message, *reversed(rule.at)))
 
     return check
 

@@ -14,12 +14,12 @@ Types that may be declared: `str`, `int`, `float`, `bool`, `bytes`, an Enum, `Du
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 META = "meltemi"
-RULES = "RULES"
+MODERN = "modern"
+"""A declared class may bear a method of this name: it says with today's fields what was said with older ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +44,6 @@ class Meta:
     versions: tuple[str, ...] = ()
     list_type: str = ""
     list_keys: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule over a decoded value: `holds` decides, `cel` says the same in a CRD's language (or is empty).
-
-    `at` is the path, from the value, that the finding names.
-    """
-
-    message: str
-    holds: Callable[[Any], bool]
-    cel: str = ""
-    at: tuple[str, ...] = ()
 
 
 def field(doc: str, default: Any, **more: Any) -> Any:

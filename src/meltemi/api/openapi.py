@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final
 
 from meltemi.api import registry
-from meltemi.api.compiled import Field, fields_of, is_int_or_string, rules_of, unwrapped
+from meltemi.api.compiled import Field, fields_of, is_int_or_string, unwrapped
 from meltemi.api.declare import Meta
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Kind
@@ -128,8 +128,7 @@ def _model(model: type[Any], version: str) -> Schema:
     required = [field.json for field in fields if field.meta.required]
     if required:
         made["required"] = required
-    rules = [{"rule": rule.cel, "message": rule.message} for rule in rules_of(model) if rule.cel]
-    rules += _oneofs(fields)
+    rules = _oneofs(fields)
     if rules:
         made["x-kubernetes-validations"] = rules
     return made

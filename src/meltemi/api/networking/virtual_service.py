@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Self
 
 from meltemi.api.declare import field
 from meltemi.api.duration import Duration
@@ -209,12 +210,25 @@ class CorsPolicy:
 class Delay:
     """Requests held back, as if the network were slow."""
 
-    percent: int = field("Share of requests, whole percent.", 0, deprecated="use percentage", format="int32")
+    percent: int = field(
+        "Share of requests, whole percent.",
+        0,
+        deprecated="use percentage",
+        format="int32",
+        minimum=0,
+        maximum=100,
+    )
     fixed_delay: Duration | None = field("How long.", None, oneof="http_delay_type", minimum=1e6)
     exponential_delay: Duration | None = field(
         "Not supported, refused.", None, oneof="http_delay_type", minimum=1e6
     )
     percentage: Percent | None = field("Share of requests.", None)
+
+    def modern(self) -> Self:
+        """Say with today's fields what was said with older ones."""
+        if not self.percent or self.percentage is not None:
+            return self
+        return replace(self, percent=0, percentage=Percent(float(self.percent)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +240,20 @@ class Abort:
         0,
         deprecated="use percentage",
         format="int32",
+        minimum=0,
+        maximum=100,
         versions=("v1alpha3",),
     )
     http_status: int | None = field("HTTP status of the answer.", None, oneof="error_type", format="int32")
     grpc_status: str | None = field("gRPC status, name or number.", None, oneof="error_type")
     http2_error: str | None = field("Not supported, refused.", None, oneof="error_type", json="http2Error")
     percentage: Percent | None = field("Share of requests.", None)
+
+    def modern(self) -> Self:
+        """Say with today's fields what was said with older ones."""
+        if not self.percent or self.percentage is not None:
+            return self
+        return replace(self, percent=0, percentage=Percent(float(self.percent)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +306,23 @@ class HTTPRoute:
         deprecated="use headers.response.remove",
         versions=("v1alpha3",),
     )
+
+    def modern(self) -> Self:
+        """Say with today's fields what was said with those of Istio 1.0."""
+        if not self.websocket_upgrade and not self.append_headers and not self.remove_response_headers:
+            return self
+        given = self.headers if self.headers is not None else Headers()
+        request, response = given.request, given.response
+        if self.append_headers:
+            request = request if request is not None else HeaderOperations()
+            request = replace(request, add=Map({**self.append_headers, **request.add}))
+        if self.remove_response_headers:
+            response = response if response is not None else HeaderOperations()
+            response = replace(response, remove=(*response.remove, *self.remove_response_headers))
+        headers = Headers(request, response) if request is not None or response is not None else None
+        return replace(
+            self, headers=headers, websocket_upgrade=False, append_headers=EMPTY, remove_response_headers=()
+        )
 
 
 @dataclass(frozen=True, slots=True)

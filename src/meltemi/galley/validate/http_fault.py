@@ -47,14 +47,8 @@ def _percentage(found: Findings, at: At, share: Percent | None) -> None:
         found.error((*at, "value"), f"percentage {share.value:g} is neither 0 nor in range 0.0001 to 100")
 
 
-def _whole(found: Findings, at: At, percent: int) -> None:
-    if not 0 <= percent <= 100:
-        found.error(at, f"percentage {percent} is not in range 0..100")
-
-
 def _delay(found: Findings, at: At, delay: Delay) -> None:
     _percentage(found, (*at, "percentage"), delay.percentage)
-    _whole(found, (*at, "percent"), delay.percent)
     rules.duration(found, (*at, "fixedDelay"), delay.fixed_delay)
     if delay.exponential_delay is not None:
         found.error((*at, "exponentialDelay"), "exponentialDelay is not supported")
@@ -62,7 +56,6 @@ def _delay(found: Findings, at: At, delay: Delay) -> None:
 
 def _abort(found: Findings, at: At, abort: Abort) -> None:
     _percentage(found, (*at, "percentage"), abort.percentage)
-    _whole(found, (*at, "percent"), abort.percent)
     if abort.http2_error is not None:
         found.error((*at, "http2Error"), "HTTP/2 errors are not supported")
     elif abort.grpc_status is not None:
