@@ -63,9 +63,9 @@ def run() -> Table:
         ("what", "median", "p99", "max", "target (median)", "design's figure"),
         (row,),
         (
-            f"{SERVICES} services in reach of each, mTLS contexts with SDS in each cluster; {ROUNDS} changes, 150 ms apart",
+            f"{SERVICES} services in reach of each, mTLS and SDS in each cluster; {ROUNDS} changes, 150 ms apart",
             f"start of all {ENVOYS} Envoys until each has accepted everything: {converged:.1f} s",
-            "from submit() of the changed EndpointSlice to the last Envoy's ACK as read from its stream; one Pilot, one loop",
+            "from submit() of the changed EndpointSlice to the last Envoy's ACK, as read from its stream",
         ),
         () if middle < TARGET else (f"median {_ms(middle)} is not under {_ms(TARGET)}",),
     )
