@@ -85,7 +85,7 @@ def _sidecar_ropes(q: Db, client: str, source: Source, envoy: str) -> Ropes:
     asker = client if hashes(q, client) else ""
     for namespace in service_namespaces(q):
         seen = lens(q, client, namespace)
-        for host, port in virtual_hosts.detected(q, namespace, seen.hidden):
+        for host, port in virtual_hosts.detected(q, namespace, seen):
             key = virtual_hosts.routed(q, host, seen)
             asked = routing.ANY_SOURCE if key is None else virtual_hosts.narrow(q, key, source)
             made.append(virtual_hosts.detected_rope(q, namespace, host, port, key, asked, asker, envoy))

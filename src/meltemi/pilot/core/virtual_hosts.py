@@ -60,13 +60,18 @@ def http_ports(q: Db, client: str) -> tuple[int, ...]:
 
 
 @query
-def detected(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+def detected(q: Db, namespace: str, seen: Lens) -> tuple[tuple[str, int], ...]:
     """List (host, port) of a namespace whose protocol is found out per connection, where they have an address."""
     found: list[tuple[str, int]] = []
     for host in hosts_in(q, namespace):
-        made = service(q, namespace, host) if host not in hidden else None
-        if made is not None and made.addresses:
-            found.extend((host, port.number) for port in made.ports if port.protocol is Protocol.AUTO)
+        made = service(q, namespace, host) if host not in seen.hidden else None
+        if made is None or made.headless:
+            continue
+        for port in made.ports:
+            lost = {one.name for one in seen.lost if one.host == host and one.port == port.number}
+            kept = [address for address in made.addresses if "/" not in address and address not in lost]
+            if kept and port.protocol is Protocol.AUTO:
+                found.append((host, port.number))
     return tuple(found)
 
 
