@@ -10,9 +10,10 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import grpc.aio
 from cryptography import x509
@@ -27,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from meltemi.agent.shell import keep
-from meltemi.agent.shell.controlplane import AwayError, ControlPlane, Token
+from meltemi.agent.shell.controlplane import AwayError
 from meltemi.citadel.core.rotation import renew_at, retry_after
 from meltemi.citadel.wire.messages import Malformed
 
@@ -37,6 +38,26 @@ CHECK_SECONDS = 30.0
 """How often the clock is looked at: laptops sleep, and timers sleep with them."""
 
 Clock = Callable[[], datetime]
+
+
+class Signer(Protocol):
+    """Who signs: the control plane."""
+
+    async def certificate(self, token: str, csr: str, seconds: int) -> tuple[str, ...]:
+        """Sign a request; the chain, leaf first, root last. Raises grpc.aio.AioRpcError."""
+        ...
+
+
+class Tokens(Protocol):
+    """Where the pod's own token is from."""
+
+    async def get(self) -> str:
+        """The token. Raises AwayError."""
+        ...
+
+    def refused(self) -> None:
+        """It was not taken."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +109,13 @@ class Identity:
         self,
         folder: str,
         spiffe: str,
-        plane: ControlPlane,
-        token: Token,
+        plane: Signer,
+        token: Tokens,
         *,
         seconds: int,
         clock: Clock,
         dice: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._file = f"{folder}/identity.json"
         self._spiffe = spiffe
@@ -102,6 +124,7 @@ class Identity:
         self._seconds = seconds
         self._clock = clock
         self._dice = dice
+        self._sleep = sleep
         self._pair: Pair | None = None
         self._due: datetime | None = None
         self._listeners: list[Callable[[], None]] = []
@@ -140,7 +163,7 @@ class Identity:
             now = self._clock()
             if self._due is not None and now < self._due:
                 failures = 0
-                await asyncio.sleep(min(CHECK_SECONDS, (self._due - now).total_seconds()))
+                await self._sleep(min(CHECK_SECONDS, (self._due - now).total_seconds()))
                 self._notice_expiry()
                 continue
             failures = failures + 1 if not await self._renew() else 0
@@ -148,7 +171,7 @@ class Identity:
                 self._notice_expiry()
                 pause = retry_after(failures, self._dice()).total_seconds()
                 # Short when there is nothing to serve: a new pod waits for this.
-                await asyncio.sleep(min(pause, CHECK_SECONDS) if self.current else min(pause, 5.0))
+                await self._sleep(min(pause, CHECK_SECONDS) if self.current else min(pause, 5.0))
 
     async def _renew(self) -> bool:
         """Ask for a certificate once; True if there is a new one."""
