@@ -115,7 +115,7 @@ class Compiler:
             table.setdefault(field.name.rstrip("_"), entry)
         names = tuple(field.json for field in fields)
         required = tuple((field.name, field.json) for field in fields if field.meta.required)
-        after = _after(model, fields)
+        after = _after(fields)
         modern = getattr(model, MODERN, None)
         strict = self._strict
 
@@ -157,7 +157,7 @@ class Compiler:
         return decode
 
 
-def _after(model: type[Any], fields: tuple[Field, ...]) -> Any:
+def _after(fields: tuple[Field, ...]) -> Any:
     """Give the check of what fields are to each other; None where there is nothing to check."""
     oneofs: dict[str, list[Field]] = {}
     for field in fields:

@@ -75,8 +75,6 @@ def _server(found: Findings, at: At, server: Server) -> None:
         if fault := _host_fault(host):
             found.error((*at, "hosts", index), fault)
     _bind(found, at, server)
-    if server.default_endpoint:
-        found.warn((*at, "defaultEndpoint"), "defaultEndpoint has no effect")
     if server.tls is not None:
         _tls(found, (*at, "tls"), server.tls)
     if server.port is not None:
