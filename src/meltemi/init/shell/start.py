@@ -16,7 +16,6 @@ import fcntl
 import json
 import os
 import socket
-import sys
 from collections.abc import Sequence
 
 from meltemi.init.core import Layout
@@ -141,7 +140,7 @@ def _first(layout: Layout, user: tuple[int, int], rootless: bool, owner: int, lo
         listener = _furnish(layout)
         own_pidns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         house = House(layout.run, layout.netns_folder, own_pidns, user, rootless, _hidden(layout))
-        _leave_the_terminal()
+        _leave_the_terminal(layout)
         loop = Loop(house, listener, owner)
         os.write(tell, b"{}")
         os.close(tell)
@@ -205,9 +204,13 @@ def _make_netns(path: str) -> None:
         raise StartError(f"no network namespace can be made: {reason}", _hint(reason))
 
 
-def _leave_the_terminal() -> None:
+def _leave_the_terminal(layout: Layout) -> None:
+    """Hold nothing of the caller's: a pipe that is read to its end would else never end. Errors go to `init.log`."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):
         os.dup2(null, fd)
-    os.dup2(null, 2) if sys.stderr.isatty() else None
     os.close(null)
+    os.makedirs(layout.log_folder, mode=0o700, exist_ok=True)
+    log = os.open(f"{layout.log_folder}/init.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.dup2(log, 2)
+    os.close(log)
