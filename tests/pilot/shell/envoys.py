@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
 import envoy
 
 DEAD = 10.0
@@ -49,7 +50,7 @@ def bootstrap(socket: str, admin: str, token: str) -> dict[str, Any]:
         "static_resources": {
             "clusters": [
                 {
-                    "name": "xds-grpc",
+                    "name": name,
                     "type": "STATIC",
                     "connect_timeout": "1s",
                     "typed_extension_protocol_options": {
@@ -59,12 +60,13 @@ def bootstrap(socket: str, admin: str, token: str) -> dict[str, Any]:
                         }
                     },
                     "load_assignment": {
-                        "cluster_name": "xds-grpc",
+                        "cluster_name": name,
                         "endpoints": [
                             {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": socket}}}}]}
                         ],
                     },
                 }
+                for name in ("xds-grpc", "sds-grpc")
             ]
         },
         "stats_config": {
@@ -114,13 +116,14 @@ class Envoy:
 
 
 @contextlib.asynccontextmanager
-async def envoy_at(folder: Path, socket: str, token: str) -> AsyncIterator[Envoy]:
-    """Run an Envoy; its log is `TOKEN.log` in the folder."""
+async def envoy_at(folder: Path, socket: str, token: str, *, apart: bool = False) -> AsyncIterator[Envoy]:
+    """Run an Envoy; its log is `TOKEN.log` in the folder. `apart`: in a network namespace of its own."""
     admin = str(folder / f"{token}.admin")
     file = folder / f"{token}.json"
     file.write_text(json.dumps(bootstrap(socket, admin, token)))
     with (folder / f"{token}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
+            *(("unshare", "--map-root-user", "--net", "--") if apart else ()),
             binary(),
             *("-c", str(file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
             stdin=asyncio.subprocess.DEVNULL,

@@ -87,6 +87,7 @@ class PilotServer:
         self._numbers = itertools.count(1)
         self._views: dict[View, HeldView] = {}
         self._pods: dict[tuple[str, str], _PodStreams] = {}
+        self._connections: dict[int, Connection] = {}
         self._urgent = False
         self._frozen = False
         self.views_changed = 0
@@ -131,8 +132,7 @@ class PilotServer:
     @property
     def connections(self) -> tuple[Connection, ...]:
         """All streams, the oldest first."""
-        found = [each for streams in self._pods.values() for each in streams.connections]
-        return tuple(sorted(found, key=lambda each: each.peer.number))
+        return tuple(self._connections.values())
 
     @property
     def failures(self) -> tuple[tuple[View, Failure], ...]:
@@ -170,7 +170,7 @@ class PilotServer:
             self._transaction += 1
             self.progress.applied(changes, self._transaction)
             self.quarantine.forget(lambda namespace, name: not self.engine.affects(NACK, namespace, name))
-        self._push(found, self._transaction)
+        await self._push(found, self._transaction)
         async with self._applied:
             self._done = ticket
             self._applied.notify_all()
@@ -199,24 +199,32 @@ class PilotServer:
             self._frozen = True
         return found
 
-    def _push(self, changes: list[RootChange], transaction: int) -> None:
+    async def _push(self, changes: list[RootChange], transaction: int) -> None:
+        """Tell all streams: one View after the other, whole, the loop given away in between."""
         shared = Shared()
         self._bodies.clear()
-        updates = {}
+        began = self._steady()
         for change in changes:
             if change.function is self._roots_query and change.args[0] in self._views:
-                held = self._views[change.args[0]]
-                updates[held.view] = held.take(change.new, shared)
-                if isinstance(change.new, Failure):
-                    _log.error("translation failed for %s: %s", held.view, change.new)
-        for streams in list(self._pods.values()):
-            for connection in streams.connections:
-                connection.tell(updates.get(connection.held.view, ()), transaction)
-        for change in changes:
-            if change.function is self._view_query:
+                self._push_view(self._views[change.args[0]], change.new, shared, transaction)
+            elif change.function is self._view_query:
                 self._pod_has_view(change.args[0], change.args[1], change.new, transaction)
+            if self._steady() - began > self.options.slice:
+                await asyncio.sleep(0)
+                began = self._steady()
+        for connection in self._connections.values():
+            connection.tell((), transaction)
         asyncio.get_running_loop().call_later(1.0, self._bodies.clear)
         self.progress.moved()
+
+    def _push_view(self, held: HeldView, new: Roots | Failure, shared: Shared, transaction: int) -> None:
+        if isinstance(new, Failure):
+            _log.error("translation failed for %s: %s", held.view, new)
+        updates = held.take(new, shared)
+        if updates:
+            for connection in self._connections.values():
+                if connection.held is held:
+                    connection.tell(updates, transaction)
 
     # --- streams
 
@@ -224,7 +232,7 @@ class PilotServer:
         """Let a stream in, as soon as its Pod is known."""
         if not identity.pod:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, "the token is not bound to a Pod")
-        if len(self.connections) >= self.options.connections:
+        if len(self._connections) >= self.options.connections:
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many proxies are connected")
         key = (identity.namespace, identity.pod)
         streams = self._pods.get(key)
@@ -246,6 +254,7 @@ class PilotServer:
         peer = Peer(next(self._numbers), identity, self._clock())
         connection = Connection(peer, self._held(view), self.options, self._bodies, self)
         streams.connections.append(connection)
+        self._connections[peer.number] = connection
         connection.move(connection.held, self._transaction)
         self.progress.moved()
         return connection
@@ -255,6 +264,7 @@ class PilotServer:
         key = (connection.peer.identity.namespace, connection.peer.identity.pod)
         streams = self._pods[key]
         streams.connections.remove(connection)
+        del self._connections[connection.peer.number]
         self._unuse(connection.held)
         self._forget_pod_if_unused(key)
         self.progress.moved()
