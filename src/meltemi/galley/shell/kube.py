@@ -6,7 +6,7 @@ It knows nothing of kinds beyond their paths, so that it serves the embedded API
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Self
@@ -315,8 +315,10 @@ class KubeClient:
         field_selector: str = "",
         initial_events: bool = False,
         timeout_seconds: int = 300,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Follow a collection from a revision on, until the server ends the stream.
+
+        Who leaves it early closes it (`contextlib.aclosing`), or its connection stays for a while.
 
         Raises `ApiError` for an ERROR event too (410 where the revision is too old), `UnreachableError` where the
         connection breaks, in the middle of a line or not. With `initial_events` the stream begins with all objects

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,15 +150,8 @@ class Reflector:
         """Take the first copy from the watch itself; False where the server does not offer that."""
         seen: dict[Key, Document] = {}
         try:
-            async with asyncio.timeout(30):
-                async for event in self.client.watch(
-                    self.resource,
-                    self.namespace,
-                    initial_events=True,
-                    timeout_seconds=25,
-                    label_selector=self._labels,
-                    field_selector=self._fields,
-                ):
+            async with asyncio.timeout(30), aclosing(self._watch(initial=True, timeout=25)) as events:
+                async for event in events:
                     metadata = event.object.get("metadata") or {}
                     if event.type == "BOOKMARK":
                         if (metadata.get("annotations") or {}).get(_INITIAL_END) == "true":
@@ -176,21 +170,27 @@ class Reflector:
         self._initial_events = False
         return False
 
+    def _watch(self, *, initial: bool, timeout: int) -> AsyncGenerator[WatchEvent, None]:
+        return self.client.watch(
+            self.resource,
+            self.namespace,
+            resource_version="" if initial else self._revision,
+            label_selector=self._labels,
+            field_selector=self._fields,
+            initial_events=initial,
+            timeout_seconds=timeout,
+        )
+
     async def _follow(self, backoff: Backoff) -> None:
+        # Not all at once: reflectors that began together must not begin anew together.
         timeout = self._timeout + int(self._dice() * self._timeout)
         now = asyncio.get_running_loop().time
         begun = now()
-        async for event in self.client.watch(
-            self.resource,
-            self.namespace,
-            resource_version=self._revision,
-            timeout_seconds=timeout,
-            label_selector=self._labels,
-            field_selector=self._fields,
-        ):
-            backoff.reset()
-            self.error = ""
-            self._take(event)
+        async with aclosing(self._watch(initial=False, timeout=timeout)) as events:
+            async for event in events:
+                backoff.reset()
+                self.error = ""
+                self._take(event)
         if now() - begun > _LONG:
             backoff.reset()
 
