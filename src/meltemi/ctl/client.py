@@ -34,7 +34,9 @@ class ApiError(CtlError):
     """An answer of the API server that is no success: its Status."""
 
     def __init__(self, code: int, status: Mapping[str, Any]) -> None:
-        super().__init__(str(status.get("message") or f"the API server answered {code}"), exit_code=FINDINGS)
+        # A Status has a message; the agent's answers have an error.
+        words = status.get("message") or status.get("error") or f"the server answered {code}"
+        super().__init__(str(words), exit_code=FINDINGS)
         self.code = code
         self.reason = str(status.get("reason", ""))
         self.status = dict(status)

@@ -1,14 +1,12 @@
-"""How commands print: tables that fit the terminal, JSON, YAML, and what is said while one waits."""
+"""How commands print: tables that fit the terminal, JSON, YAML, ages."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import click
 
@@ -88,45 +86,6 @@ def show(document: Any, form: str) -> None:
         show_json(document)
     else:
         show_yaml(document)
-
-
-class Progress:
-    """One line on stderr that says what is waited for, while stderr is a terminal; it goes when the wait ends.
-
-    Where stderr is none, a line is printed when the text changes, but not in the first second.
-    """
-
-    def __init__(self) -> None:
-        self._tty = sys.stderr.isatty()
-        self._began = time.monotonic()
-        self._shown = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.clear()
-
-    def say(self, text: str) -> None:
-        """Show what is waited for now."""
-        if text == self._shown or (not self._tty and time.monotonic() - self._began < 1.0):
-            return
-        self._shown = text
-        if self._tty:
-            width = shutil.get_terminal_size((WIDTH, 24)).columns
-            sys.stderr.write(f"\r\033[K{_cut(text, width - 1)}")
-            sys.stderr.flush()
-        else:
-            click.echo(text, err=True)
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._tty and self._shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-        self._shown = ""
 
 
 def age(seconds: float) -> str:

@@ -17,7 +17,7 @@ import click
 from meltemi.ctl.client import ApiError, Client, path
 from meltemi.ctl.init_link import InitLink
 from meltemi.ctl.invocation import CtlError
-from meltemi.ctl.output import Progress
+from meltemi.ctl.progress import spinner
 from meltemi.ctl.run_documents import OWNER, App, account_of, pod_of, service_of
 from meltemi.ctl.terminal import Terminal
 from meltemi.init.core import Layout
@@ -43,6 +43,7 @@ class Running:
         self._where = path("api", "v1", "namespaces", app.namespace, "pods", app.pod)
         self._process = ""
         self._started = 0.0
+        self._ended: Exited | None = None
 
     def prepare(self, *, service: bool) -> None:
         """Make what the Pod needs: its account, its Service; clear away what an earlier run left."""
@@ -167,15 +168,15 @@ class Running:
         )
 
     def _until_started(self, init: InitLink) -> None:
+        """Wait for the app's process; a short one may have ended by then."""
         deadline = time.monotonic() + _START
-        with Progress() as progress:
-            progress.say(f"starting {self._app.pod}")
+        with spinner() as say:
+            say(f"starting {self._app.pod}")
             while not self._process:
                 for event in init.events(0.25):
                     if self._mine(event.name):
                         self._process, self._started = event.name, time.monotonic()
-                        if isinstance(event, Exited):
-                            raise CtlError(_words(self._app, event), exit_code=_code(event))
+                        self._ended = event if isinstance(event, Exited) else None
                 if init.ended:
                     raise CtlError("the mesh went down.")
                 if not self._process:
@@ -209,25 +210,26 @@ class Running:
             )
 
     def _until_ended(self, init: InitLink) -> Exited:
-        while True:
+        while self._ended is None:
             for event in init.events(3600.0):
                 if isinstance(event, Exited) and event.name == self._process and event.again < 0:
-                    return event
+                    self._ended = event
             if init.ended:
                 raise CtlError("the mesh went down, and the app with it.")
+        return self._ended
 
     def _until_settled(self, init: InitLink) -> None:
         """Watch a background app's first moments: it must not end, and must answer if it has a port."""
         app = self._app
         deadline = time.monotonic() + (_READY if app.port else _EARLY / 3)
-        with Progress() as progress:
+        with spinner() as say:
+            say(f"waiting for {app.pod}" + (f" to listen on port {app.port}" if app.port else ""))
             while time.monotonic() < deadline:
-                progress.say(
-                    f"waiting for {app.pod}" + (f" to listen on port {app.port}" if app.port else "")
-                )
-                for event in init.events(0.2):
+                for event in init.events(0.1):
                     if isinstance(event, Exited) and event.name == self._process:
-                        raise CtlError(_words(app, event))
+                        self._ended = event
+                if self._ended is not None:
+                    raise CtlError(_words(app, self._ended))
                 if app.port and self._is_ready():
                     return
         if app.port:
@@ -267,7 +269,8 @@ class Running:
     def _conclude(self, ended: Exited) -> int:
         code = _code(ended)
         lasted = time.monotonic() - self._started
-        if code and (lasted < _EARLY or ended.error):
+        interrupted = signal.SIGINT in (ended.signal, code - 128)
+        if ended.error or (code and lasted < _EARLY and not interrupted):
             click.echo(f"{self._app.name} {_end(ended)}, {lasted:.1f} s after its start.", err=True)
         return code
 

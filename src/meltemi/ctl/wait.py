@@ -14,7 +14,7 @@ from meltemi.ctl.client import ApiError, Client, path
 from meltemi.ctl.durations import Duration
 from meltemi.ctl.invocation import CtlError, Invocation, common, invocation
 from meltemi.ctl.kinds import Resource, discover
-from meltemi.ctl.output import Progress
+from meltemi.ctl.progress import spinner
 
 RECONCILED = "Reconciled"
 
@@ -53,8 +53,8 @@ def command(call: Invocation, *, objects: tuple[str, ...], goal: str, timeout: f
             raise click.UsageError(f'"{text}" is not KIND/NAME.')
         resource = kinds.wanted(kind)[0]
         target = Target(client, resource, call.namespace_or_default if resource.namespaced else "", name)
-        with Progress() as progress:
-            target.wait(goal, deadline, progress, timeout)
+        with spinner() as say:
+            target.wait(goal, deadline, say, timeout)
         click.echo(f"{resource.label}/{name} {_met(goal)}")
     return 0
 
@@ -77,7 +77,7 @@ class Target:
         """The object as kubectl names it."""
         return f"{self.resource.label}/{self.name}"
 
-    def wait(self, goal: str, deadline: float, progress: Progress, timeout: float) -> None:
+    def wait(self, goal: str, deadline: float, say: Callable[[str], None], timeout: float) -> None:
         """Return when the goal is reached; a CtlError that says what is missing else."""
         reached = _goal(goal)
         last: Mapping[str, Any] | None = None
@@ -87,8 +87,7 @@ class Target:
             if reached(last):
                 return
             self._refuse_rejected(goal, last)
-            progress.say(f"waiting for {self.label}: {describe(goal, last)}")
-        progress.clear()
+            say(f"waiting for {self.label}: {describe(goal, last)}")
         raise CtlError(
             f"{self.label} is not {goal} after {timeout:g} s: {describe(goal, last)}", self._missing(goal)
         )
