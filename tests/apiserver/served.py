@@ -84,7 +84,7 @@ class Api:
         token: str = "admin-token",
         type_: str = "application/json",
         accept: str = "application/json",
-        data: bytes | None = None,
+        data: Any = None,
         **query: str,
     ) -> tuple[int, Any]:
         headers = {"Accept": accept}
