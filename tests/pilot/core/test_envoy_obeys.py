@@ -119,8 +119,8 @@ def mesh() -> Iterator[Mesh]:
 class Proxy:
     """A running Envoy whose one listener is bound to a port of loopback."""
 
-    def __init__(self, config: dict[str, Any], listener: str, folder: Path) -> None:
-        self.port = free_port()
+    def __init__(self, config: dict[str, Any], listener: str, folder: Path, port: int = 0) -> None:
+        self.port = port or free_port()
         chosen = next(one for one in config["static_resources"]["listeners"] if one["name"] == listener)
         chosen["address"] = {"socketAddress": {"address": "127.0.0.1", "portValue": self.port}}
         chosen.pop("bindToPort", None)
