@@ -231,6 +231,20 @@ def test_wait_gives_up_at_once_where_an_envoy_refused(cli: Cli, shop: Path, mesh
     assert "was rejected: a.default: bad route" in found.err
 
 
+def test_wait_asks_the_engine_about_kinds_without_our_condition(cli: Cli, shop: Path, mesh: Served) -> None:
+    cli.good("apply", "-f", str(shop))
+    progress = {"generation": 0, "reconciled": 1, "total": 2, "missing": ["a.default"], "rejected": []}
+    mesh.progress["services/default/cart"] = progress
+    found = cli("wait", "svc/cart", "--timeout", "200ms")
+    assert found.code == 1
+    assert "1/2 proxies" in found.err
+    assert "still without it: a.default" in found.err
+    threading.Timer(0.2, lambda: progress.update(reconciled=2, missing=[])).start()
+    assert cli.good("wait", "svc/cart", "--timeout", "10s").lines == [
+        "service/cart condition met: Reconciled"
+    ]
+
+
 def test_wait_for_deletion_and_for_other_conditions(cli: Cli, shop: Path, mesh: Served) -> None:
     assert cli("wait", "vs/cart").code == 1
     assert cli.good("wait", "vs/cart", "--for", "delete").out.endswith("deleted\n")

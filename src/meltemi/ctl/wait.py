@@ -79,6 +79,9 @@ class Target:
 
     def wait(self, goal: str, deadline: float, say: Callable[[str], None], timeout: float) -> None:
         """Return when the goal is reached; a CtlError that says what is missing else."""
+        if goal == RECONCILED and not self.resource.group.endswith("istio.io"):
+            self._wait_untold(deadline, say, timeout)
+            return
         reached = _goal(goal)
         last: Mapping[str, Any] | None = None
         for last in self._versions(deadline):
@@ -91,6 +94,31 @@ class Target:
         raise CtlError(
             f"{self.label} is not {goal} after {timeout:g} s: {describe(goal, last)}", self._missing(goal)
         )
+
+    def _wait_untold(self, deadline: float, say: Callable[[str], None], timeout: float) -> None:
+        """Wait for an object of Kubernetes' own kinds, whose status is not ours to write: the engine is asked."""
+        while True:
+            document = self.client.json("GET", self.resource.where(self.namespace, self.name))
+            generation = int(document["metadata"].get("generation") or 0)
+            found = self._progress()
+            count = f"{found.get('reconciled', 0)}/{found.get('total', 0)} proxies"
+            known = bool(found) and int(found.get("generation") or 0) >= generation
+            if known and found["reconciled"] >= found["total"]:
+                return
+            say(f"waiting for {self.label}: {count}")
+            if time.monotonic() >= deadline:
+                missing = self._missing(RECONCILED)
+                raise CtlError(f"{self.label} is not {RECONCILED} after {timeout:g} s: {count}", missing)
+            time.sleep(0.1)
+
+    def _progress(self) -> dict[str, Any]:
+        """Ask the engine how far the object is; nothing where it does not know it."""
+        where = path("meltemi", "v1", "progress", self.resource.full, self.namespace or "-", self.name)
+        try:
+            found = self.client.json("GET", where)
+        except ApiError:
+            return {}
+        return dict(found)
 
     def _versions(self, deadline: float) -> Iterator[Mapping[str, Any] | None]:
         """Give each version of the object until the deadline, None while it is not there."""
@@ -132,12 +160,7 @@ class Target:
         """Say which proxies lack it, from the engine itself."""
         if goal != RECONCILED:
             return ""
-        try:
-            found = self.client.json(
-                "GET", path("meltemi", "v1", "progress", self.resource.full, self.namespace or "-", self.name)
-            )
-        except CtlError:
-            return ""
+        found = self._progress()
         refused = [
             f"{row.get('proxy')} refused it: {row.get('reason')}" for row in found.get("rejected") or ()
         ]
