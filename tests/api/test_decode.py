@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import enum
+import typing
 from typing import Any
 
 import pytest
@@ -8,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meltemi.api import registry
+from meltemi.api.compiled import fields_of, is_int_or_string, unwrapped
 from meltemi.api.core.pod import PodStatus
 from meltemi.api.core.service import ServiceStatus
 from meltemi.api.decode import decode, decode_lenient, decode_status, decode_value, encode
 from meltemi.api.diagnostics import Level
 from meltemi.api.duration import Duration
-from meltemi.api.kind import Kind
+from meltemi.api.kind import Kind, Object
 from meltemi.api.networking.destination_rule import SimpleLB
 from meltemi.api.networking.virtual_service import HTTPRetry, StringMatch, VirtualService
 from meltemi.api.registry import KINDS
@@ -380,3 +384,59 @@ def test_every_object_of_the_corpus_survives_encoding(corpus: Any) -> None:
             assert decode_lenient(kind, document) == made
             seen += 1
     assert seen > 100
+
+
+def values_of(hint: Any, depth: int = 0) -> st.SearchStrategy[Any]:
+    """Give values of a declared type."""
+    hint = unwrapped(hint)
+    if is_int_or_string(hint):
+        return st.one_of(st.integers(1, 65535), st.just("http"))
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        return st.lists(values_of(args[0], depth + 1), max_size=2 if depth < 6 else 0).map(tuple)
+    if origin is Map:
+        return st.dictionaries(
+            st.text("ab", min_size=1, max_size=2), values_of(args[0], depth + 1), max_size=2
+        ).map(Map)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return st.sampled_from(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint is not Duration:
+        fields = [field for field in fields_of(hint) if not field.meta.oneof and not field.meta.versions]
+        chosen = {
+            field.name: values_of(field.type, depth + 1)
+            if field.meta.required
+            else st.one_of(st.just(field.default), values_of(field.type, depth + 1))
+            for field in fields
+            if depth < 6 or field.meta.required
+        }
+        return st.builds(hint, **chosen).map(lambda made: made.modern() if hasattr(made, "modern") else made)
+    simple: dict[Any, st.SearchStrategy[Any]] = {
+        str: st.text("ab", min_size=1, max_size=3),
+        int: st.integers(1, 100),
+        float: st.floats(1, 100),
+        bool: st.booleans(),
+        bytes: st.binary(max_size=4),
+        Duration: st.integers(10**6, 10**12).map(Duration),
+    }
+    return simple[hint]
+
+
+@settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    deadline=None,
+    max_examples=25,
+)
+@given(st.data(), st.sampled_from([kind for kind in KINDS if kind.group.endswith(".istio.io")]))
+def test_whatever_can_be_said_survives_encoding(data: st.DataObject, kind: Kind[Any]) -> None:
+    spec = data.draw(values_of(kind.model))
+    document = encode(kind, Object(kind.name, "shop", "a", spec, Map({"app": "a"}), created=60.0, uid="u"))
+    made, found = decode(kind, document)
+    if made is None:
+        # Lists that have a least length, or keys that repeat, are all that may be wrong.
+        assert {one.message.split(":")[0] for one in found if one.level is Level.ERROR} <= {
+            "Duplicate value",
+            "should have at least 1 entries",
+        }
+        return
+    assert made.spec == spec
+    assert encode(kind, made) == document

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from meltemi.api.core.pod import POD
 from meltemi.api.core.service import SERVICE
 from meltemi.api.networking.virtual_service import VIRTUAL_SERVICE
 from meltemi.api.security.peer_authentication import PEER_AUTHENTICATION, MutualTLSMode
+from meltemi.galley.core import facts as galley_facts
 from meltemi.galley.core.facts import Intake
 from meltemi.model.facts import POD_STATUS, VIRTUAL_SERVICES, PodStatus
 
@@ -116,3 +119,18 @@ def test_fields_of_a_newer_kubernetes_are_passed_over() -> None:
     (change,) = intake.put(SERVICE, service)
     assert change.value is not None
     assert intake.findings == {}
+
+
+def test_a_fault_of_ours_takes_one_object_only_and_closes_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    intake = Intake()
+    intake.put(VIRTUAL_SERVICE, virtual_service())
+    monkeypatch.setattr(galley_facts, "decode", broken)
+    assert intake.put(VIRTUAL_SERVICE, virtual_service("other")) == ()
+    (found,) = intake.findings["virtualservices.networking.istio.io", "shop", "cart"]
+    assert (found.code.id, "ZeroDivisionError: a bug" in found.message) == ("IST0001", True)
+    (change,) = intake.put(PEER_AUTHENTICATION, policy({"mtls": {"mode": "DISABLE"}}))
+    assert change.value is not None
+    assert change.value.spec.mtls.mode is MutualTLSMode.STRICT

@@ -11,13 +11,21 @@ from typing import Any
 
 from meltemi.api.core.pod import PodStatus as Reported
 from meltemi.api.decode import decode, decode_lenient, decode_status, decode_value
-from meltemi.api.diagnostics import Diagnostic, Level
+from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.kind import Kind, Object
 from meltemi.api.security.peer_authentication import MutualTLS, MutualTLSMode, PeerAuthentication
 from meltemi.api.selector import LabelSelector
 from meltemi.galley.validate import validate
 from meltemi.model.facts import POD_STATUS, PodStatus
 from meltemi.query import Change, FactKind
+
+INTERNAL = code(
+    "IST0001",
+    "internal-error",
+    Level.ERROR,
+    "Meltemi itself failed while it read the object. This is a fault of Meltemi's; the object's last good version "
+    "stays in force, and all other objects are not touched by it.",
+)
 
 Document = dict[str, Any]
 Key = tuple[str, str, str]
@@ -32,7 +40,7 @@ class Intake:
 
     def put(self, kind: Kind[Any], document: Document) -> tuple[Change[Any], ...]:
         """Give the changes that an added or modified object means."""
-        obj, found = read(kind, document)
+        obj, found = _read_safely(kind, document)
         namespace, name = key_of(document)
         key = (kind.resource, namespace, name)
         if found:
@@ -68,6 +76,14 @@ def key_of(document: Document) -> tuple[str, str]:
     """Give namespace (empty for kinds without) and name of a document."""
     metadata = document.get("metadata") or {}
     return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+
+
+def _read_safely(kind: Kind[Any], document: Document) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
+    try:
+        return read(kind, document)
+    except Exception as error:  # noqa: BLE001 - a fault of ours with one object must not take all others along
+        message = f"Meltemi failed on this object: {type(error).__name__}: {error}"
+        return None, (Diagnostic(INTERNAL, message, Ref(kind.name, *key_of(document))),)
 
 
 def read(kind: Kind[Any], document: Document) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
