@@ -29,7 +29,10 @@ class Db:
         reads = machine.reads
         if reads is None:
             return machine.facts.value(kind.name, namespace, name)  # type: ignore[no-any-return]
-        node = machine.facts.fact(kind.name, namespace, name)
+        try:
+            node = machine.facts.facts[kind.name][namespace, name]
+        except KeyError:
+            node = machine.facts.fact(kind.name, namespace, name)
         reads[node] = None
         return node.value  # type: ignore[no-any-return]
 
@@ -55,8 +58,10 @@ class Db:
         """Leave a finding (a frozen value) with the running query; it is part of the memo, not of its value."""
         if self._machine.reads is None:
             raise RuntimeError("q.report is for queries: no query is running")
-        hash(value)  # a finding that is not frozen is this query's fault, here and now
-        self._machine.frames[-1].reports.append(value)
+        frame = self._machine.frames[-1]
+        if frame.reports is None:
+            frame.reports = {}
+        frame.reports[value] = None
 
     def try_(
         self, function: Callable[Concatenate[Db, P], R], *args: P.args, **kwargs: P.kwargs

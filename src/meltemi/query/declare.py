@@ -33,9 +33,10 @@ def query(function: Callable[Concatenate[Db, P], R]) -> Callable[Concatenate[Db,
         if kwargs or len(args) != count:
             args = _positional(signature, args, kwargs)
         machine = q._machine  # noqa: SLF001 - the engine's own hot path
-        memo = machine.tables[call].get(args)
+        table = machine.tables[call]
+        memo = table.get(args)
         if memo is None or memo.state:
-            memo = machine.pull(call, args, memo)
+            memo = machine.pull(table, args, memo)
         reads = machine.reads
         if reads is not None:
             reads[memo] = None

@@ -277,8 +277,9 @@ class Engine:
 
     def _memo(self, function: Callable[..., Any], args: tuple[Hashable, ...], kwargs: dict[str, Any]) -> Memo:
         key = _positional(function, args, kwargs)
-        memo = self._machine.tables[function].get(key)
-        return self._machine.make(function, key) if memo is None else memo
+        table = self._machine.tables[function]
+        memo = table.get(key)
+        return self._machine.make(table, key) if memo is None else memo
 
     @contextmanager
     def _asking(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Memo]:

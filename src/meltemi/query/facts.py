@@ -13,7 +13,7 @@ class Facts:
     """All facts by kind, namespace and name. A missing fact has a node while somebody reads it."""
 
     def __init__(self) -> None:
-        self._facts: dict[str, dict[tuple[str, str], Fact]] = {}
+        self.facts: dict[str, dict[tuple[str, str], Fact]] = {}
         self._names: dict[tuple[str, str], Members] = {}
         self._namespaces: dict[str, Members] = {}
         self.count = 0
@@ -25,14 +25,14 @@ class Facts:
 
     def find(self, kind: str, namespace: str, name: str) -> Fact | None:
         """Find the node of a fact that exists or is read."""
-        table = self._facts.get(kind)
+        table = self.facts.get(kind)
         return None if table is None else table.get((namespace, name))
 
     def fact(self, kind: str, namespace: str, name: str) -> Fact:
         """Find or make the node of a fact."""
-        table = self._facts.get(kind)
+        table = self.facts.get(kind)
         if table is None:
-            table = self._facts[kind] = {}
+            table = self.facts[kind] = {}
         node = table.get((namespace, name))
         if node is None:
             node = table[namespace, name] = Fact(kind, namespace, name)
@@ -79,7 +79,7 @@ class Facts:
         if node.readers is not None:
             return
         if isinstance(node, Fact):
-            table = self._facts.get(node.kind, {})
+            table = self.facts.get(node.kind, {})
             if node.value is None and table.get((node.namespace, node.name)) is node:
                 del table[node.namespace, node.name]
         elif isinstance(node, Members) and not node.sorted:
@@ -90,7 +90,7 @@ class Facts:
 
     def nodes(self) -> Iterator[Node]:
         """Go through every node there is."""
-        for table in self._facts.values():
+        for table in self.facts.values():
             yield from table.values()
         yield from self._names.values()
         yield from self._namespaces.values()

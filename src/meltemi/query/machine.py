@@ -45,17 +45,25 @@ MUTABLE: Final = frozenset({list, dict, set, bytearray})
 
 
 class Frame:
-    """A memo being run (`reads` fills), or being looked at (`rest` are the reads still to look at)."""
+    """A memo being run: `reads` fills."""
 
-    __slots__ = ("memo", "poison", "reads", "reports", "rest", "union")
+    # What is rarely set is set on the class only: one is made for every run.
+    rest: Iterator[Node] | None = None
+    reports: dict[Any, None] | None = None
+    poison: Failure | None = None
+    union: dict[Node, None] | None = None
 
-    def __init__(self, memo: Memo, rest: Iterator[Node] | None = None) -> None:
+    def __init__(self, memo: Memo, reads: dict[Node, None]) -> None:
         self.memo = memo
-        self.rest = rest
-        self.reads: dict[Node, None] = {}
-        self.reports: list[Any] = []
-        self.poison: Failure | None = None
-        self.union: dict[Node, None] | None = None
+        self.reads = reads
+
+
+class Look(Frame):
+    """A memo being looked at: `rest` are the reads that still have to be."""
+
+    def __init__(self, memo: Memo) -> None:
+        self.memo = memo
+        self.rest = iter(memo.reads)
 
 
 class NotGroundError(BaseException):
@@ -101,13 +109,13 @@ class Machine:
         self.grounded = False
         self.trial: Trial | None = None
 
-    def pull(self, public: Callable[..., Any], args: tuple[Any, ...], memo: Memo | None) -> Memo:
+    def pull(self, table: Table, args: tuple[Any, ...], memo: Memo | None) -> Memo:
         """Bring a memo up to date, making it if need be."""
         if self.grounded:
             raise NotGroundError
         if memo is None:
-            memo = self.make(public, args)
-            self.run(memo)
+            memo = self.make(table, args)
+            self.run(memo, {})
         elif memo.state == RUNNING:
             raise self.cycle(memo)
         else:
@@ -115,9 +123,8 @@ class Machine:
                 pass
         return memo
 
-    def make(self, public: Callable[..., Any], args: tuple[Any, ...]) -> Memo:
+    def make(self, table: Table, args: tuple[Any, ...]) -> Memo:
         """Enter a memo that has not run yet."""
-        table = self.tables[public]
         memo = table[args] = Memo(table, args)
         if self.trial is not None:
             self.trial.made(memo)
@@ -127,7 +134,7 @@ class Machine:
         """Bring a memo up to date; stop after each query run, so that a long pull can be cut into slices."""
         frames = self.frames
         floor = len(frames)
-        frames.append(Frame(memo, iter(memo.reads)))
+        frames.append(Look(memo))
         try:
             while len(frames) > floor:
                 frame = frames[-1]
@@ -140,11 +147,11 @@ class Machine:
                         continue
                     below = self.look(frame)
                     if below is not None:
-                        frames.append(Frame(below, iter(below.reads)))
+                        frames.append(Look(below))
                         continue
                 frames.pop()
                 if memo.state == STALE:
-                    self.run(memo)
+                    self.run(memo, {})
                     yield
         finally:
             del frames[floor:]
@@ -181,13 +188,12 @@ class Machine:
                 self.grounded = False
             yield
 
-    def run(self, memo: Memo, reads: dict[Node, None] | None = None) -> None:
-        """Run a memo's function and take in what came of it."""
-        self.save(memo)
-        frame = Frame(memo)
-        if reads is not None:
-            frame.reads = reads
-        outer, self.reads = self.reads, frame.reads
+    def run(self, memo: Memo, reads: dict[Node, None]) -> None:
+        """Run a memo's function and take in what came of it; `reads` is filled with what it reads."""
+        if self.trial is not None:
+            self.trial.save(memo)
+        frame = Frame(memo, reads)
+        outer, self.reads = self.reads, reads
         self.frames.append(frame)
         memo.state = RUNNING
         table = memo.table
@@ -211,11 +217,14 @@ class Machine:
         if frame.poison is not None:
             value = frame.poison
             # How far a member got depends on where the cycle was entered: it reports nothing.
-            frame.reports.clear()
+            frame.reports = None
             self.unread(frame)
-        memo.reports = tuple(dict.fromkeys(frame.reports)) if frame.reports else ()
-        self.set_reads(memo, tuple(frame.reads if frame.union is None else frame.union))
-        self.set_value(memo, value)
+        memo.reports = () if frame.reports is None else tuple(frame.reports)
+        self.set_reads(memo, tuple(reads if frame.union is None else frame.union))
+        if memo.value is UNSET:
+            memo.value = value
+        else:
+            self.set_value(memo, value)
         memo.state = CLEAN
 
     def abort(self, frame: Frame) -> None:
@@ -231,11 +240,9 @@ class Machine:
     def set_value(self, memo: Memo, value: Any) -> None:
         """Take in a new value, and tell the readers if it is another."""
         old = memo.value
-        if old is UNSET:
-            memo.value = value
-        elif old is value:
-            pass
-        elif type(old) is type(value) and old == value:
+        if old is value:
+            return
+        if type(old) is type(value) and old == value:
             # Equal: keep the old one, that others share; unless it carries something that is not compared.
             adopt = getattr(value, "__adopt__", None)
             if adopt is not None:
@@ -259,7 +266,10 @@ class Machine:
         memo.reads = reads
         if not old:
             for node in reads:
-                add_reader(node, memo)
+                if node.readers is None:
+                    node.readers = memo
+                else:
+                    add_reader(node, memo)
             return
         before = set(old)
         for node in reads:
