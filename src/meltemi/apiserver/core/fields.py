@@ -204,20 +204,21 @@ def cut_empty(schemas: Schemas, node: Node | None, value: Any, paths: Paths) -> 
 
 
 def _cut_empty(schemas: Schemas, node: Node | None, value: Any, path: Path, paths: Paths) -> Any:
-    if not any(found[: len(path)] == path for found in paths):
+    below = frozenset(found for found in paths if len(found) > len(path) and found[: len(path)] == path)
+    if not below:
         return value
     if isinstance(value, dict):
         found = {}
         for name, part in value.items():
             here = (*path, f"f:{name}")
-            rest = _cut_empty(schemas, schemas.field(node, name), part, here, paths)
-            if not (here in paths and isinstance(rest, dict | list) and not rest):
+            rest = _cut_empty(schemas, schemas.field(node, name), part, here, below)
+            if not (here in below and isinstance(rest, dict | list) and not rest):
                 found[name] = rest
         return found
     if isinstance(value, list) and is_granular_list(node, value):
         inner = schemas.items(node)
         return [
-            _cut_empty(schemas, inner, item, (*path, key_element(schemas, node, item)), paths)
+            _cut_empty(schemas, inner, item, (*path, key_element(schemas, node, item)), below)
             for item in value
         ]
     return value
