@@ -30,6 +30,7 @@ from meltemi.agent.core.net_nft import (
     Chain,
     Collection,
     any_of,
+    compare,
     from_address,
     leaving_by,
     lookup,
@@ -151,8 +152,19 @@ def mesh_rules(
     leaving: list[Rule] = [
         _rule([payload(1, 12, 4), payload(1, 16, 4, REG + 1), lookup("selves")], to(GATEWAY, source=True))
     ]
+    # While the agent restarts nobody listens for names: silence makes resolvers ask again in a second, an
+    # ICMP "port unreachable" (type 3, code 3; the asked port is in the packet it quotes) would fail the lookup.
+    silent: list[Rule] = [
+        _rule(
+            protocol(1),
+            [payload(2, 0, 2), compare(b"\x03\x03")],
+            [payload(2, 30, 2), compare(b"\x00\x35")],
+            [verdict(DROP)],
+        )
+    ]
     chains = (
         Chain("prerouting", "nat", "prerouting", _DSTNAT, tuple(arriving)),
+        Chain("output", "filter", "output", 0, tuple(silent)),
         Chain("forward", "filter", "forward", 0, tuple(passing)),
         Chain("postrouting", "nat", "postrouting", _SRCNAT, tuple(leaving)),
     )
