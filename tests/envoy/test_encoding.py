@@ -208,5 +208,5 @@ def test_only_an_edge_asks_the_connection_who_the_client_is(edge: bool, directio
 def test_names_are_istios() -> None:
     assert names.outbound_cluster("a.b", 80, "v1") == "outbound|80|v1|a.b"
     assert names.sni("a.b", 80) == "outbound_.80_._.a.b"
-    assert names.gateway_tls_route(443, "https", "gw", "ns") == "https.443.https.gw.ns"
+    assert (names.gateway_route(8080), names.service_route("a.b", 80)) == ("http.8080", "a.b:80")
     assert names.spiffe("cluster.local", "ns", "sa") == "spiffe://cluster.local/ns/ns/sa/sa"

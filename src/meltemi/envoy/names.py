@@ -61,11 +61,6 @@ def gateway_route(port: int) -> str:
     return f"http.{port}"
 
 
-def gateway_tls_route(port: int, port_name: str, gateway: str, namespace: str) -> str:
-    """Name the RouteConfiguration of a gateway server that terminates TLS."""
-    return f"https.{port}.{port_name}.{gateway}.{namespace}"
-
-
 def spiffe(trust_domain: str, namespace: str, account: str) -> str:
     """Return the SPIFFE id of a service account."""
     return f"spiffe://{trust_domain}/ns/{namespace}/sa/{account}"

@@ -71,22 +71,8 @@ class MutualServer:
     alpn: tuple[str, ...] = ("h2", "http/1.1")
 
 
-@dataclass(frozen=True, slots=True)
-class SecretServer:
-    """TLS of a gateway server: the certificate named `secret` comes by SDS over ADS; `client_ca` asks the client's."""
-
-    secret: str
-    client_ca: str = ""
-    alpn: tuple[str, ...] = ("h2", "http/1.1")
-    minimum: str = "TLSv1_2"
-    maximum: str = ""
-    ciphers: tuple[str, ...] = ()
-    sans: tuple[str, ...] = ()
-    optional_client: bool = False
-
-
 ClientSocket = MutualClient | FileClient
-ServerSocket = MutualServer | SecretServer
+ServerSocket = MutualServer
 
 # What Istio allows between its own proxies.
 _MESH_CIPHERS = (
@@ -201,40 +187,9 @@ def client(socket: ClientSocket) -> TransportSocket:
     return TransportSocket(name=TLS, typed_config=pack(context))
 
 
-def _secret_context(socket: SecretServer) -> CommonTlsContext:
-    params = TlsParameters(
-        tls_minimum_protocol_version=socket.minimum,
-        tls_maximum_protocol_version=socket.maximum or "TLSv1_3",
-        cipher_suites=socket.ciphers,
-    )
-    context = CommonTlsContext(
-        alpn_protocols=socket.alpn,
-        tls_params=params,
-        tls_certificate_sds_secret_configs=[SdsSecretConfig(name=socket.secret, sds_config=ads())],
-    )
-    if socket.client_ca:
-        context.combined_validation_context.CopyFrom(
-            CommonTlsContext.CombinedCertificateValidationContext(
-                default_validation_context=CertificateValidationContext(
-                    match_typed_subject_alt_names=_sans(socket.sans, SubjectAltNameMatcher.DNS)
-                    + _sans(socket.sans, SubjectAltNameMatcher.URI)
-                ),
-                validation_context_sds_secret_config=SdsSecretConfig(name=socket.client_ca, sds_config=ads()),
-            )
-        )
-    return context
-
-
 def server(socket: ServerSocket) -> TransportSocket:
     """TLS from downstreams."""
-    if isinstance(socket, MutualServer):
-        context = DownstreamTlsContext(
-            common_tls_context=_mesh_context(socket.alpn, ()),
-            require_client_certificate=boolean(True),
-        )
-    else:
-        asks = bool(socket.client_ca) and not socket.optional_client
-        context = DownstreamTlsContext(
-            common_tls_context=_secret_context(socket), require_client_certificate=boolean(asks)
-        )
+    context = DownstreamTlsContext(
+        common_tls_context=_mesh_context(socket.alpn, ()), require_client_certificate=boolean(True)
+    )
     return TransportSocket(name=TLS, typed_config=pack(context))

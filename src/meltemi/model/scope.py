@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from meltemi.model import destinations, routing, settings
 from meltemi.model.domains import Lost, lost
 from meltemi.model.hosts import covers, exported, is_pattern
-from meltemi.model.services import export_of, home, host_set, hosts_in, limited_hosts, rival_hosts
+from meltemi.model.services import home, host_set, hosts_in, limited_hosts, rival_hosts
 from meltemi.query import Db, query
 
 
@@ -88,9 +88,3 @@ def _routed(q: Db, client: str, namespace: str) -> tuple[tuple[str, routing.Key 
         return ()
     choices = ((host, routing.mesh_routing(q, host, client)) for host in _within(q, private, namespace))
     return tuple((host, key) for host, key in choices if key != routing.mesh_routing(q, host, None))
-
-
-@query
-def visible(q: Db, client: str, namespace: str, host: str) -> bool:
-    """Say whether clients in `client` see a service."""
-    return host in host_set(q, namespace) and exported(export_of(q, namespace, host), namespace, client)

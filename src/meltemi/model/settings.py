@@ -35,7 +35,6 @@ class Setting(Generic[T]):
 
 ROOT_NAMESPACE = Setting("rootNamespace", "istio-system")
 TRUST_DOMAIN = Setting("trustDomain", "cluster.local")
-TRUST_DOMAIN_ALIASES: Setting[tuple[str, ...]] = Setting("trustDomainAliases", ())
 CLUSTER_DOMAIN = Setting("clusterDomain", "cluster.local")
 """The DNS suffix of Kubernetes Services; no field of MeshConfig (istiod's flag --domain)."""
 ENABLE_AUTO_MTLS = Setting("enableAutoMtls", True)
@@ -58,7 +57,6 @@ SETTINGS: tuple[Setting[object], ...] = cast(
     (
         ROOT_NAMESPACE,
         TRUST_DOMAIN,
-        TRUST_DOMAIN_ALIASES,
         CLUSTER_DOMAIN,
         ENABLE_AUTO_MTLS,
         OUTBOUND_TRAFFIC_POLICY,

@@ -30,6 +30,9 @@ from meltemi.query import Db, query
 @query
 def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
     """List the clusters of a namespace's services, as clients with this lens see them."""
+    for head in destinations.heads(q, namespace):
+        if head.selective:
+            ledger.destination_rule(q, namespace, head.name)
     listed: list[Resource] = []
     for host in hosts_in(q, namespace):
         if host in lens.hidden:

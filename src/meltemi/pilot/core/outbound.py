@@ -211,6 +211,10 @@ def shared(q: Db, client: str, source: Source, asker: str, envoy: str) -> Segmen
             others.setdefault(one[2], []).append(one)
     listed: list[Resource] = []
     for port in sorted({*http, *others}):
+        if port in (names.PROXY_PORT, names.INBOUND_PORT):
+            # The proxy listens there itself, and Envoy takes an address once.
+            q.report(Diagnostic(PORT_CONFLICT, f"port {port} is the proxy's own: no route leads there"))
+            continue
         tenants = tuple((one, routed(q, one[1], lens(q, client, one[0]))) for one in others.get(port, ()))
         asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
         made = isolated(q, port_listener, port, port in http, tenants, asked, asker, envoy)

@@ -56,7 +56,7 @@ def http_ports(q: Db, client: str) -> tuple[int, ...]:
         ports.update(http_ports_in(q, namespace, lens(q, client, namespace).hidden))
     if any(_has_http(q, key) for _host, key in extra_hosts(q, client)):
         ports.add(80)
-    return tuple(sorted(ports))
+    return tuple(sorted(ports - {names.PROXY_PORT, names.INBOUND_PORT}))
 
 
 @query
