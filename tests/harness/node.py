@@ -45,7 +45,8 @@ async def main() -> None:
         text = plan_file.read_text()
         if text != seen:
             seen = text
-            await apply(network, edges, json.loads(text), ready)
+            if (plan := json.loads(text)) is not None:
+                await apply(network, edges, plan, ready)
         for pod_id in network.pods():
             await network.follow_loopback(pod_id)
         await asyncio.sleep(0.05)

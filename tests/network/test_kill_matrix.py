@@ -43,6 +43,7 @@ def mesh(outside: Outside) -> Iterator[ThrowawayMesh]:
     pods = [
         Pod("client", "198.18.0.2", port=9000),
         Pod("server", "198.18.0.3", port=8080, address="127.0.0.1"),
+        Pod("plain", "198.18.0.4", sidecar=False, port=9000),
     ]
     services = {(SERVICE, "198.19.0.10", 80): ("server",)}
     # A stand-in for the control plane's daemon: a process that nothing on the data path waits for.
@@ -140,6 +141,22 @@ def test_killed_under_load(mesh: ThrowawayMesh, outside: Outside, row: Row) -> N
     finally:
         load.close()
         mesh.init.ask(Set("client/load", ()))
+
+
+def test_a_pod_without_sidecar_goes_on_without_the_agent(mesh: ThrowawayMesh, outside: Outside) -> None:
+    """Its ClusterIPs are rules in the kernel: an agent that comes back adopts them before it knows any service."""
+    flows = {"mesh": "http://198.19.0.10/", "out": f"http://198.18.255.254:{outside.port}/"}
+    log = mesh.start_load(mesh.pods[2], RPS, 5.0, **flows)
+    blind = mesh.folder / "plan.json"
+    plan = blind.read_text()
+    try:
+        # It comes back and is told nothing, as while the API server is away.
+        blind.write_text("null")
+        row = Row("blind", (Fault("node", "hold", at=1.0, seconds=1.0, back_within=2.0),), {}, DATA_PLANE)
+        play(mesh, row, log, time.monotonic(), 5.0)
+    finally:
+        blind.write_text(plan)
+        mesh.init.ask(Set("plain/load", ()))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ ended the connection for both (Envoy ends a stream with its response).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,8 +61,15 @@ class EdgeFiles:
 
 
 def _plain(name: str) -> str:
-    """A name as part of a file's: distinct names stay distinct, for `-` is doubled."""
-    return re.sub(r"[^A-Za-z0-9.-]", "-", name.replace("-", "--"))
+    """A name as part of a file's; distinct names stay distinct."""
+    return "".join(
+        "_"
+        if char == "/"
+        else char
+        if char.isascii() and (char.isalnum() or char == ".")
+        else f"-{ord(char):x}-"
+        for char in name
+    )
 
 
 def bootstrap(edge: str, files: EdgeFiles) -> Json:
