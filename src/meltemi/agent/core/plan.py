@@ -14,8 +14,7 @@ from meltemi.agent.core import environment
 from meltemi.agent.core.bootstrap import Proxy
 from meltemi.agent.core.pod import Container, Pod
 from meltemi.agent.core.settings import PROXY_CONTAINER, Settings
-from meltemi.init.core import Layout
-from meltemi.init.wire import Bind, Restart, Spec, Stdio
+from meltemi.init.core import Bind, Layout, Restart, Spec, Stdio
 
 NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\n"
 """Without `resolve` and `myhostname`: these would ask the host past the mesh's DNS."""
