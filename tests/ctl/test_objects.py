@@ -233,7 +233,7 @@ def test_wait_gives_up_at_once_where_an_envoy_refused(cli: Cli, shop: Path, mesh
 
 def test_wait_asks_the_engine_about_kinds_without_our_condition(cli: Cli, shop: Path, mesh: Served) -> None:
     cli.good("apply", "-f", str(shop))
-    progress = {"generation": 0, "reconciled": 1, "total": 2, "missing": ["a.default"], "rejected": []}
+    progress = {"generation": 1, "reconciled": 1, "total": 2, "missing": ["a.default"], "rejected": []}
     mesh.progress["services/default/cart"] = progress
     found = cli("wait", "svc/cart", "--timeout", "200ms")
     assert found.code == 1
