@@ -511,3 +511,23 @@ async def test_secrets_keep_bytes_and_what_is_immutable_stays(api: Api) -> None:
     code, status = await api.call("PATCH", f"{path}/s", {"data": {"k": "dw=="}}, type_=MERGE)
     assert (code, status["details"]["causes"][0]["field"]) == (422, "data")
     assert (await api.call("POST", path, {"metadata": {"name": "t"}, "data": {"k": "!"}}))[0] == 422
+
+
+async def test_events_have_two_names(api: Api) -> None:
+    core = "/api/v1/namespaces/default/events"
+    new = "/apis/events.k8s.io/v1/namespaces/default/events"
+    about = {"kind": "Pod", "name": "p", "namespace": "default"}
+    body = {"metadata": {"name": "e"}, "regarding": about, "note": "started", "reportingController": "agent"}
+    code, made = await api.call("POST", new, body, fieldValidation="Strict")
+    assert (code, made["apiVersion"], made["note"]) == (201, "events.k8s.io/v1", "started")
+    _, found = await api.call("GET", f"{core}/e")
+    assert (found["apiVersion"], found["message"], found["involvedObject"]) == ("v1", "started", about)
+    assert (found["reportingComponent"], "note" in found) == ("agent", False)
+    code, found = await api.call("PATCH", f"{new}/e", {"note": "again"}, type_=MERGE)
+    assert (code, found["note"], found["regarding"]) == (200, "again", about)
+    _, listed = await api.call("GET", core, fieldSelector="involvedObject.name=p")
+    assert [item["message"] for item in listed["items"]] == ["again"]
+    _, listed = await api.call("GET", new, fieldSelector="regarding.name=p")
+    assert [item["note"] for item in listed["items"]] == ["again"]
+    _, shown = await api.call("GET", new, accept=TABLE)
+    assert "again" in shown["rows"][0]["cells"]

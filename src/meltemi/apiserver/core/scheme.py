@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from meltemi.api.kind import Kind
+from meltemi.apiserver.core.convert import events_alias
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -151,4 +152,5 @@ def version_rank(version: str) -> tuple[int, int, int, str]:
 def scheme(kinds: Iterable[Kind[Any]]) -> Scheme:
     """Return the scheme of these kinds."""
     found = tuple(kinds)
+    found += tuple(events_alias(kind) for kind in found if kind.resource == "events")
     return Scheme(found, {(k.group, version, k.plural): k for k in found for version in k.versions})

@@ -195,7 +195,7 @@ class Handler:
         wanted = deletion.options(await bodies.document(request), request.query)
         writing = self._writing(user, request, place, kind, dry_run=wanted.dry_run)
         if verb == "deletecollection":
-            chosen = reads.selection(request.query, place)
+            chosen = reads.selection(request.query, place, kind.resource)
             entries = await deletes.delete_all(writing, wanted, chosen.matches)
             revision = {"resourceVersion": str(self._context.store.revision)}
             return answers.raw(view.listed(entries, revision), content_type=view.form.content_type)

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from meltemi.api.kind import Kind
 from meltemi.apiserver.core import table
+from meltemi.apiserver.core.convert import Alias, served
 from meltemi.apiserver.core.lists import Continue, continued, flag, revision_of, whole
 from meltemi.apiserver.core.negotiate import Accepted
 from meltemi.apiserver.core.scheme import Target, api_version
@@ -46,9 +47,9 @@ class Selection:
         return not self.fields.terms or self.fields.matches(entry.document())
 
 
-def selection(query: Mapping[str, str], target: Target) -> Selection:
+def selection(query: Mapping[str, str], target: Target, resource: str) -> Selection:
     """Read the selectors of a query; ApiError 400 when malformed. A target with a name selects that one object."""
-    fields = field_selector(query.get("fieldSelector", ""), target.resource)
+    fields = field_selector(query.get("fieldSelector", ""), resource)
     name = target.name or fields.exact("metadata.name")
     return Selection(label_selector(query.get("labelSelector", "")), fields, name)
 
@@ -71,6 +72,8 @@ class View:
 
     def body(self, entry: Entry) -> bytes:
         """Return an object's bytes in the served version."""
+        if isinstance(self.kind, Alias):
+            return orjson.dumps(served(self.kind, self._served, entry.document()))
         return in_version(entry.body, self._stored, self._served)
 
     def shown(self, entry: Entry) -> bytes:
@@ -142,7 +145,7 @@ def get(context: Context, view: View, target: Target) -> web.Response:
 def list_(context: Context, view: View, target: Target, query: Mapping[str, str]) -> web.Response:
     """Answer a collection, or a page of it."""
     memory = context.store.memory
-    chosen = selection(query, target)
+    chosen = selection(query, target, view.kind.resource)
     limit = whole(query.get("limit", ""), "limit", most=MAX_LIMIT) or 0
     place = continued(query["continue"]) if query.get("continue") else None
     revision, entries = _state(memory, view.kind, target, query, place)

@@ -34,7 +34,7 @@ class Watch:
         self._memory = context.store.memory
         self._view = view
         self._namespace = target.namespace or None
-        self._chosen: Selection = selection(query, target)
+        self._chosen: Selection = selection(query, target, view.kind.resource)
         self._request = request
         self._bookmarks = flag(query.get("allowWatchBookmarks", ""), "allowWatchBookmarks")
         self._initial, self._revision = _start(query)

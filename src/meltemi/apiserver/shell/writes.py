@@ -7,6 +7,7 @@ from typing import Any
 
 from meltemi.api.kind import Kind
 from meltemi.apiserver.core.apply import applied, tracked
+from meltemi.apiserver.core.convert import served, stored
 from meltemi.apiserver.core.durations import rfc3339
 from meltemi.apiserver.core.fields import same
 from meltemi.apiserver.core.objects import (
@@ -40,7 +41,6 @@ from meltemi.apiserver.shell.writing import (
     check_name,
     pruned,
     replace,
-    stored_form,
 )
 
 Document = dict[str, Any]
@@ -83,7 +83,7 @@ def _create(
         if live is not None
         else tracked(context.schemas, node, None, document, writing.writer())
     )
-    entry = transaction.put(key, stored_form(kind, document))
+    entry = transaction.put(key, stored(kind, document))
     return Outcome(entry, created=True, warnings=warnings)
 
 
@@ -165,7 +165,7 @@ async def _change(writing: Writing, change: Change, warnings: list[str], *, requ
         entry = transaction.get(writing.key)
         if entry is None:
             raise not_found(kind.resource, writing.target.name)
-        old = {**entry.document(), "apiVersion": writing.version}
+        old = served(kind, writing.version, entry.document())
         sent = change(old)
         check_revision(kind, sent, old, required=required)
         document = _merged(transaction, writing, sent, old, warnings)
@@ -215,7 +215,7 @@ async def _apply(writing: Writing, body: Any, *, force: bool) -> Outcome:
             if writing.is_status:
                 raise not_found(kind.resource, writing.target.name)
             return _apply_new(transaction, writing, config, warnings)
-        old = {**entry.document(), "apiVersion": writing.version}
+        old = served(kind, writing.version, entry.document())
         _check_applied_revision(kind, config, old)
         found = applied(context.schemas, node, old, config, writer=writing.writer(), force=force)
         if same(found, old):

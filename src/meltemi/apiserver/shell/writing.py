@@ -9,6 +9,7 @@ from typing import Any
 from meltemi.api.diagnostics import Level
 from meltemi.api.kind import Kind
 from meltemi.apiserver.core.apply import MAX_MANAGER_LENGTH, Writer
+from meltemi.apiserver.core.convert import served, stored
 from meltemi.apiserver.core.defaults import defaulted
 from meltemi.apiserver.core.deletion import is_finished
 from meltemi.apiserver.core.durations import rfc3339
@@ -121,19 +122,14 @@ def pruned(writing: Writing, sent: Document, warnings: list[str]) -> Document:
     return found.document
 
 
-def stored_form(kind: Kind[Any], document: Document) -> Document:
-    """Return the document in the storage version. Versions of one kind differ in nothing but their name."""
-    return {**document, "apiVersion": kind.api_version}
-
-
 def admitted(
     transaction: Transaction, writing: Writing, document: Document, old: Document | None, warnings: list[str]
 ) -> Document:
     """Default, mutate, validate; ApiError 422 with every error found."""
     context, kind = writing.context, writing.kind
     reader = TransactionReader(transaction)
-    document = defaulted(kind.resource, stored_form(kind, document))
-    stored_old = stored_form(kind, old) if old is not None else None
+    document = defaulted(kind.resource, stored(kind, document))
+    stored_old = stored(kind, old) if old is not None else None
     operation: Operation = "CREATE" if old is None else "UPDATE"
     for mutate in context.hooks.mutators:
         asked = Admission(
@@ -161,7 +157,7 @@ def admitted(
                 where = f"{finding.path}: " if finding.path else ""
                 warnings.append(f"{where}{finding.message}{hint} [{finding.code.id}]")
     refuse(kind, document, causes)
-    return {**document, "apiVersion": writing.version}
+    return served(kind, writing.version, document)
 
 
 def replace(
@@ -169,12 +165,12 @@ def replace(
 ) -> Outcome:
     """Stage an update: nothing when it changes nothing, a removal when nothing is left to wait for."""
     kind = writing.kind
-    stored = stored_form(kind, document)
+    kept = stored(kind, document)
     before = entry.document()
-    if same(stored, before):
+    if same(kept, before):
         return Outcome(entry, warnings=warnings)
-    if is_finished(kind, stored):
-        gone = transaction.delete(entry.key, stored)
+    if is_finished(kind, kept):
+        gone = transaction.delete(entry.key, kept)
         return Outcome(gone, removed=True, warnings=warnings)
-    fresh_entry = transaction.put(entry.key, stored)
+    fresh_entry = transaction.put(entry.key, kept)
     return Outcome(fresh_entry, warnings=warnings)
