@@ -86,6 +86,7 @@ class Shared:
         self.indexes: dict[int, tuple[Segment, dict[str, Resource]]] = {}
         self.ropes: dict[Rope, Resource] = {}
         self.bodies: dict[tuple[object, ...], bytes] = {}
+        self.parts: dict[tuple[int, str, str], tuple[Part, bytes]] = {}
 
 
 def push(old: Roots | None, new: Roots, shared: Shared | None = None) -> Delta:
@@ -146,10 +147,16 @@ def encode(part: Part, *, version: str, nonce: str, shared: Shared | None = None
     """Encode a DeltaDiscoveryResponse; streams with the same change, version and nonce get the same bytes object."""
     if shared is None:
         return _encode(part, version, nonce, None)
+    # The streams of one View have the very same part; those of other Views perhaps an equal one.
+    same = (id(part), version, nonce)
+    known = shared.parts.get(same)
+    if known is not None:
+        return known[1]
     key = (part.type_url, part.removed, version, nonce, *((item.name, item.version) for item in part.changed))
     body = shared.bodies.get(key)
     if body is None:
         body = shared.bodies[key] = _encode(part, version, nonce, shared)
+    shared.parts[same] = (part, body)
     return body
 
 
