@@ -23,7 +23,7 @@ from meltemi.agent.core.status import ContainerState, Waiting, status
 from meltemi.agent.shell import keep
 from meltemi.agent.shell.admin import Admin
 from meltemi.agent.shell.container import ContainerLife
-from meltemi.agent.shell.isolation import words
+from meltemi.agent.shell.isolation import heed_cancellation, words
 from meltemi.agent.shell.sidecar import Sidecar
 from meltemi.agent.shell.site import Site
 from meltemi.api.core.pod import POD
@@ -112,6 +112,7 @@ class PodLife:
                     await self._live()
                     break
                 except Exception as error:
+                    heed_cancellation()
                     self._failure = words(error)
                     log.exception("pod %s: %s; trying again", self.pod.key, self._failure)
                     self._report.set()

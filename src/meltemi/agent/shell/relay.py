@@ -18,6 +18,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from meltemi.agent.shell.controlplane import AwayError, ControlPlane, Token
 from meltemi.agent.shell.identity import Identity
+from meltemi.agent.shell.isolation import heed_cancellation
 from meltemi.agent.shell.keep import Accepted
 from meltemi.agent.shell.secrets import SecretService
 from meltemi.agent.wire import relay
@@ -174,6 +175,7 @@ class PodRelay:
                     pause = FIRST_PAUSE
             except AwayError as error:
                 self._lost(str(error))
+            heed_cancellation()
             await asyncio.sleep(pause * (0.5 + self._dice()))
             pause = min(pause * 2, LONGEST_PAUSE)
 
