@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meltemi.api.networking.virtual_service import VirtualService
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts, settings
 from meltemi.model.hosts import closest, complete, exported, is_pattern, public
@@ -130,12 +129,6 @@ def gateway_routing(q: Db, gateway: str) -> tuple[Head, ...]:
         for one in heads(q)
         if gateway in one.gateways and exported(one.export_to, one.namespace, namespace)
     )
-
-
-def spec_of(q: Db, key: Key) -> VirtualService | None:
-    """Return the spec of a VirtualService."""
-    made = q.fact(facts.VIRTUAL_SERVICES, *key)
-    return None if made is None else made.spec
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meltemi.model import destinations, routing, settings
-from meltemi.model.domains import Lost, lost
+from meltemi.model.domains import Lost, lost, rivalries
 from meltemi.model.hosts import covers, exported, is_pattern
-from meltemi.model.services import home, host_set, hosts_in, limited_hosts, rival_hosts
+from meltemi.model.services import (
+    home,
+    homes,
+    host_set,
+    hosts_in,
+    limited_hosts,
+    rival_hosts,
+    service_namespaces,
+)
 from meltemi.query import Db, query
 
 
@@ -34,6 +42,60 @@ class Lens:
 
 
 CLEAR = Lens()
+
+
+Lenses = tuple[tuple[str, Lens], ...]
+"""The namespaces whose services a client sees in its own way; for the others it is CLEAR."""
+
+
+def through(lenses: Lenses, namespace: str) -> Lens:
+    """Return the lens for the services of a namespace."""
+    return dict(lenses).get(namespace, CLEAR)
+
+
+@query
+def lenses(q: Db, client: str) -> Lenses:
+    """Return how clients in `client` see services, where that differs from what everyone sees.
+
+    Only namespaces that something sets apart are looked at: a mesh of a hundred namespaces has ten thousand pairs.
+    """
+    found = ((namespace, lens(q, client, namespace)) for namespace in _suspects(q, client))
+    return tuple((namespace, one) for namespace, one in found if one != CLEAR)
+
+
+@query
+def _suspects(q: Db, client: str) -> tuple[str, ...]:
+    """List the namespaces of which `client` may see something else than others, sorted."""
+    foreign = _foreign_patterns(q, client)
+    routed = routing.private_hosts(q)
+    hosts = (*foreign, *routed, *rival_hosts(q))
+    root = settings.ROOT_NAMESPACE.read(q)
+    if any(is_pattern(host) for host in hosts) or destinations.private_patterns(q, root):
+        return service_namespaces(q)
+    found = {namespace for host in hosts for namespace in homes(q, host)}
+    found.update(_set_apart(q))
+    found.update(claim.namespace for rivalry in rivalries(q) for claim in rivalry.claims)
+    return tuple(sorted(found))
+
+
+@query
+def _set_apart(q: Db) -> tuple[str, ...]:
+    """List the namespaces with services or DestinationRules that not everyone sees."""
+    return tuple(
+        namespace
+        for namespace in service_namespaces(q)
+        if limited_hosts(q, namespace) or destinations.private_patterns(q, namespace)
+    )
+
+
+@query
+def _foreign_patterns(q: Db, client: str) -> tuple[str, ...]:
+    """List the hosts of a namespace's DestinationRules that may mean services of others."""
+    return tuple(
+        pattern
+        for pattern in destinations.patterns(q, client)
+        if is_pattern(pattern) or any(place != client for place in homes(q, pattern))
+    )
 
 
 @query
@@ -68,7 +130,7 @@ def _within(q: Db, patterns: tuple[str, ...], namespace: str) -> list[str]:
 
 
 def _rules(q: Db, client: str, namespace: str) -> tuple[tuple[str, str], ...]:
-    own = () if client == namespace else destinations.patterns(q, client)
+    own = () if client == namespace else _foreign_patterns(q, client)
     private = destinations.private_patterns(q, namespace)
     root = settings.ROOT_NAMESPACE.read(q)
     if root != namespace:

@@ -354,6 +354,11 @@ def home(q: Db, host: str, client: str) -> str | None:
     return client if client in seen else seen[0]
 
 
+def sees(q: Db, host: str, client: str) -> bool:
+    """Say whether clients in a namespace see some service of that host. No memo: it would be one per client."""
+    return any(exported(export_of(q, one, host), one, client) for one in homes(q, host))
+
+
 @query
 def limited_hosts(q: Db, namespace: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """List the services of a namespace that not everyone sees, with their export lists."""

@@ -46,8 +46,8 @@ def test_a_second_client_namespace_shares_all_but_the_short_names() -> None:
     one = held([View("default")])[1]
     two = held([View("default"), View("other")])[1]
     grown = {name for name in LEAVES if two[name] != one[name]}
-    # Names without a namespace are for the own namespace's clients only.
-    assert grown == {"pilot.core.virtual_hosts.service_host", "pilot.core.virtual_hosts.segment_of"}
+    # Names without a namespace are for the own namespace's clients only: here there are none.
+    assert grown == {"pilot.core.virtual_hosts.segment_of"}
 
 
 def test_an_endpoint_that_comes_touches_neither_clusters_nor_routes_nor_listeners() -> None:
@@ -88,7 +88,8 @@ spec:
     mesh.apply(text.format(60, 40))
     mesh.engine.refresh()
     runs = mesh.engine.take_runs()
-    assert runs["service_host"] == 1
+    # With its bare name for its own namespace's clients, and without for the others.
+    assert runs["service_host"] == 2
     untouched = {"cluster", "load_assignment", "port_listener", "service_listener", "clusters_root"}
     assert untouched.isdisjoint(runs), runs
     assert sum(runs.values()) <= 40

@@ -22,7 +22,7 @@ from meltemi.envoy.listeners import (
 from meltemi.model import settings
 from meltemi.model.endpoints import backends
 from meltemi.model.routing import ANY_SOURCE, Key, Source
-from meltemi.model.scope import Lens, lens
+from meltemi.model.scope import Lens, Lenses, lenses, through
 from meltemi.model.services import Port, Protocol, Service, hosts_in, service, service_namespaces
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin
 from meltemi.pilot.core.http_matches import Place
@@ -30,7 +30,7 @@ from meltemi.pilot.core.l4 import Asked, distinct, passthrough_or_nothing, tcp_c
 from meltemi.pilot.core.quarantine import isolated, settle
 from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
 from meltemi.pilot.core.targets import hashes
-from meltemi.pilot.core.virtual_hosts import http_ports, narrow, routed
+from meltemi.pilot.core.virtual_hosts import narrow, routed, routed_ports
 from meltemi.query import Db, query
 
 HTTP_FILTERS = frozenset({CORS, FAULT})
@@ -39,13 +39,22 @@ HTTP_FILTERS = frozenset({CORS, FAULT})
 @query
 def listeners(q: Db, client: str, source: Source, envoy: str) -> tuple[Segment, ...]:
     """List the outbound listeners of a namespace's sidecars; every name once."""
+    seen = lenses(q, client)
     asker = client if hashes(q, client) else ""
+    return listed(q, seen, routed_ports(q, client), source, asker, envoy)
+
+
+@query
+def listed(
+    q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: str, envoy: str
+) -> tuple[Segment, ...]:
+    """List the outbound listeners of all clients with these lenses, of which `http` are the ports of HTTP."""
     parts = [own(q, envoy)]
     parts.extend(
-        addressed(q, namespace, lens(q, client, namespace), source, asker, envoy)
+        addressed(q, namespace, through(seen, namespace), source, asker, envoy)
         for namespace in service_namespaces(q)
     )
-    parts.append(shared(q, client, source, asker, envoy))
+    parts.append(shared(q, seen, http, source, asker, envoy))
     return named_once(parts)
 
 
@@ -202,12 +211,11 @@ def anywhere_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[Anywher
 
 
 @query
-def shared(q: Db, client: str, source: Source, asker: str, envoy: str) -> Segment:
+def shared(q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: str, envoy: str) -> Segment:
     """List the listeners `0.0.0.0_PORT`."""
-    http = http_ports(q, client)
     others: dict[int, list[Anywhere]] = {}
     for namespace in service_namespaces(q):
-        for one in anywhere_in(q, namespace, lens(q, client, namespace).hidden):
+        for one in anywhere_in(q, namespace, through(seen, namespace).hidden):
             others.setdefault(one[2], []).append(one)
     listed: list[Resource] = []
     for port in sorted({*http, *others}):
@@ -215,7 +223,7 @@ def shared(q: Db, client: str, source: Source, asker: str, envoy: str) -> Segmen
             # The proxy listens there itself, and Envoy takes an address once.
             q.report(Diagnostic(PORT_CONFLICT, f"port {port} is the proxy's own: no route leads there"))
             continue
-        tenants = tuple((one, routed(q, one[1], lens(q, client, one[0]))) for one in others.get(port, ()))
+        tenants = tuple((one, routed(q, one[1], through(seen, one[0]))) for one in others.get(port, ()))
         asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
         made = isolated(q, port_listener, port, port in http, tenants, asked, asker, envoy)
         if made is not None:

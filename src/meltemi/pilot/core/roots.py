@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from meltemi.model import routing
 from meltemi.model.routing import Source
-from meltemi.model.scope import lens
+from meltemi.model.scope import Lenses, lenses, through
 from meltemi.model.services import service_namespaces
 from meltemi.model.views import ProxyType, View
 from meltemi.pilot.core import assignments, clusters, edge, inbound, outbound, virtual_hosts
@@ -26,7 +26,7 @@ def source_of(q: Db, view: View) -> Source:
 @query
 def clusters_root(q: Db, view: View) -> Segments:
     """Return the clusters of a proxy."""
-    parts = list(_clusters(q, view.namespace, view.envoy_version))
+    parts = list(_clusters(q, lenses(q, view.namespace), view.envoy_version))
     if view.type is ProxyType.SIDECAR:
         ports = inbound.app_ports(q, view.namespace, view.labels, view.named_ports)
         parts.append(inbound.clusters(q, ports, view.envoy_version))
@@ -34,10 +34,10 @@ def clusters_root(q: Db, view: View) -> Segments:
 
 
 @query
-def _clusters(q: Db, client: str, envoy: str) -> Segments:
+def _clusters(q: Db, seen: Lenses, envoy: str) -> Segments:
     parts = [clusters.common(q)]
     parts.extend(
-        clusters.segment_of(q, namespace, lens(q, client, namespace), envoy)
+        clusters.segment_of(q, namespace, through(seen, namespace), envoy)
         for namespace in service_namespaces(q)
     )
     return _filled(parts)
@@ -46,13 +46,13 @@ def _clusters(q: Db, client: str, envoy: str) -> Segments:
 @query
 def endpoints_root(q: Db, view: View) -> Segments:
     """Return the load assignments of a proxy: one per EDS cluster of `clusters_root`."""
-    return _endpoints(q, view.namespace, view.envoy_version)
+    return _endpoints(q, lenses(q, view.namespace), view.envoy_version)
 
 
 @query
-def _endpoints(q: Db, client: str, envoy: str) -> Segments:
+def _endpoints(q: Db, seen: Lenses, envoy: str) -> Segments:
     return _filled(
-        assignments.segment_of(q, namespace, lens(q, client, namespace), envoy)
+        assignments.segment_of(q, namespace, through(seen, namespace), envoy)
         for namespace in service_namespaces(q)
     )
 
@@ -80,13 +80,20 @@ def routes_root(q: Db, view: View) -> Ropes:
 def _sidecar_ropes(q: Db, client: str, source: Source, envoy: str) -> Ropes:
     made: list[Rope | None] = [
         virtual_hosts.sidecar_rope(q, client, port, source, envoy)
-        for port in virtual_hosts.http_ports(q, client)
+        for port in virtual_hosts.routed_ports(q, client)
     ]
     asker = client if hashes(q, client) else ""
+    made.extend(_detected_ropes(q, lenses(q, client), source, asker, envoy))
+    return tuple(one for one in made if one is not None)
+
+
+@query
+def _detected_ropes(q: Db, seen: Lenses, source: Source, asker: str, envoy: str) -> Ropes:
+    made: list[Rope | None] = []
     for namespace in service_namespaces(q):
-        seen = lens(q, client, namespace)
-        for host, port in virtual_hosts.detected(q, namespace, seen):
-            key = virtual_hosts.routed(q, host, seen)
+        one = through(seen, namespace)
+        for host, port in virtual_hosts.detected(q, namespace, one):
+            key = virtual_hosts.routed(q, host, one)
             asked = routing.ANY_SOURCE if key is None else virtual_hosts.narrow(q, key, source)
             made.append(virtual_hosts.detected_rope(q, namespace, host, port, key, asked, asker, envoy))
     return tuple(one for one in made if one is not None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from meltemi.api.duration import Duration
-from meltemi.api.duration import seconds as of_seconds
 from meltemi.api.networking.destination_rule import (
     ClientTLSMode,
     ClientTLSSettings,
@@ -31,7 +30,6 @@ from meltemi.model.destinations import Rule
 
 RING_SIZE = 1024
 TABLE_SIZE = 65537
-TCP_IDLE = of_seconds(3600)
 
 
 def effective(rule: Rule | None, port: int, subset: str) -> TrafficPolicy:

@@ -17,11 +17,11 @@ from meltemi.model import facts, routing, settings
 from meltemi.model.domains import Lost, names_of
 from meltemi.model.hosts import covers, is_pattern
 from meltemi.model.routing import Key, Source
-from meltemi.model.scope import Lens, lens
+from meltemi.model.scope import Lens, Lenses, lenses, through
 from meltemi.model.services import (
     Protocol,
-    home,
     hosts_in,
+    sees,
     service,
     service_namespaces,
 )
@@ -49,14 +49,21 @@ def http_ports_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[int, 
 
 
 @query
-def http_ports(q: Db, client: str) -> tuple[int, ...]:
-    """List the ports that clients in a namespace speak HTTP on, sorted."""
+def http_ports(q: Db, seen: Lenses) -> tuple[int, ...]:
+    """List the ports of services that clients with these lenses speak HTTP on, sorted."""
     ports: set[int] = set()
     for namespace in service_namespaces(q):
-        ports.update(http_ports_in(q, namespace, lens(q, client, namespace).hidden))
-    if any(_has_http(q, key) for _host, key in extra_hosts(q, client)):
-        ports.add(80)
+        ports.update(http_ports_in(q, namespace, through(seen, namespace).hidden))
     return tuple(sorted(ports - {names.PROXY_PORT, names.INBOUND_PORT}))
+
+
+@query
+def routed_ports(q: Db, client: str) -> tuple[int, ...]:
+    """List the ports that clients in a namespace speak HTTP on, sorted: 80 for hosts that are no services, too."""
+    ports = http_ports(q, lenses(q, client))
+    if 80 not in ports and any(_has_http(q, key) for _host, key in extra_hosts(q, client)):
+        return tuple(sorted((*ports, 80)))
+    return ports
 
 
 @query
@@ -78,17 +85,25 @@ def detected(q: Db, namespace: str, seen: Lens) -> tuple[tuple[str, int], ...]:
 @query
 def sidecar_rope(q: Db, client: str, port: int, source: Source, envoy: str) -> Rope | None:
     """Join the routes of all HTTP services on a port, as clients in a namespace see them."""
+    seen = lenses(q, client)
     asker = client if hashes(q, client) else ""
-    parts = [
-        segment_of(q, namespace, port, lens(q, client, namespace), client == namespace, source, asker)
-        for namespace in service_namespaces(q)
-    ]
+    own = segment_of(q, client, port, through(seen, client), True, source, asker)
+    parts = [own if part.key == own.key else part for part in segments(q, port, seen, source, asker)]
     if port == 80:
         parts.append(extra_segment(q, client, source, asker))
     parts.append(fallback(q))
     name = names.sidecar_route(port)
     made = rope(name, encode_route_head(name, ignore_port=False), [part for part in parts if part.resources])
     return settle_rope(q, made, envoy)
+
+
+@query
+def segments(q: Db, port: int, seen: Lenses, source: Source, asker: str) -> tuple[Segment, ...]:
+    """List the virtual hosts of all namespaces on a port, without the short names of anyone's own."""
+    return tuple(
+        segment_of(q, namespace, port, through(seen, namespace), False, source, asker)
+        for namespace in service_namespaces(q)
+    )
 
 
 @query
@@ -204,13 +219,14 @@ def extra_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
 
 def _is_service(q: Db, host: str, client: str) -> bool:
     if is_pattern(host):
+        seen = lenses(q, client)
         return any(
             covers(host, one)
             for namespace in service_namespaces(q)
             for one in hosts_in(q, namespace)
-            if one not in lens(q, client, namespace).hidden
+            if one not in through(seen, namespace).hidden
         )
-    return home(q, host, client) is not None
+    return sees(q, host, client)
 
 
 @query
@@ -250,7 +266,7 @@ def taken(q: Db, name: str, client: str) -> bool:
     namespace = rest.removesuffix(".svc") or client
     if "." not in namespace:
         full = f"{first}.{namespace}.svc.{settings.CLUSTER_DOMAIN.read(q)}"
-        if home(q, full, client) is not None:
+        if sees(q, full, client):
             return True
     return name in _addresses(q)
 
