@@ -62,7 +62,7 @@ def test_the_app_sees_neither_the_meshs_folders_nor_the_hosts_resolver() -> None
     files = {bind.target: bind.content or "" for bind in app.binds}
     assert "nameserver 169.254.1.1" in files["/etc/resolv.conf"]
     assert "search shop.svc.cluster.local svc.cluster.local cluster.local" in files["/etc/resolv.conf"]
-    assert "options ndots:5 timeout:1 attempts:3" in files["/etc/resolv.conf"]
+    assert "options ndots:5 timeout:1 attempts:5" in files["/etc/resolv.conf"]
     assert "hosts: files dns" in files["/etc/nsswitch.conf"]
     assert "198.18.0.7\tweb-1" in files["/etc/hosts"]
 

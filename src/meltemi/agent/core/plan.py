@@ -131,7 +131,7 @@ def resolv_conf(namespace: str, settings: Settings) -> str:
     return (
         f"nameserver {settings.gateway}\n"
         f"search {namespace}.svc.{domain} svc.{domain} {domain}\n"
-        "options ndots:5 timeout:1 attempts:3\n"
+        "options ndots:5 timeout:1 attempts:5\n"
     )
 
 
