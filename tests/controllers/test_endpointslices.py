@@ -218,7 +218,7 @@ STATES = st.dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(STATES, max_size=6), st.booleans())
 def test_any_history_leads_to_what_scratch_gives(
     history: list[dict[int, tuple[bool, bool, int]]], crowd: bool

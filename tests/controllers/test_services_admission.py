@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meltemi.controllers.core.addresses import (
@@ -164,6 +164,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_nothing_is_handed_out_twice(steps: list[tuple[str, str, str]]) -> None:
     there: dict[str, dict[str, Any]] = {}
@@ -187,6 +188,7 @@ def test_nothing_is_handed_out_twice(steps: list[tuple[str, str, str]]) -> None:
         assert len(set(numbers)) == len(numbers)
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_admission_is_idempotent(steps: list[tuple[str, str, str]]) -> None:
     for name, _, kind in steps[:3]:
@@ -194,6 +196,7 @@ def test_admission_is_idempotent(steps: list[tuple[str, str, str]]) -> None:
         assert admit(made, made, [made]) == (made, ())
 
 
+@settings(deadline=None)
 @given(st.text("abc", min_size=1, max_size=3), st.sets(st.integers(0, 255)))
 def test_a_chosen_address_is_free_and_in_range(name: str, low: set[int]) -> None:
     ranges = Ranges("10.9.4.0/24", reserved=("10.9.4.1",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meltemi.ctl.durations import Duration
@@ -22,6 +22,7 @@ def test_a_table_is_laid_out() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(CELLS, min_size=4, max_size=4), max_size=6))
 def test_a_table_fits_its_width(rows: list[list[str]]) -> None:
     lines = render(["A", "B", "C", "D"], rows, 60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meltemi.agent.core.environment import expand
@@ -68,6 +68,7 @@ def test_the_service_spans_versions() -> None:
     assert account_of(APP)["metadata"] == {"name": "api", "namespace": "shop"}
 
 
+@settings(deadline=None)
 @given(st.text("$()AB", max_size=20))
 def test_the_app_gets_what_was_typed(text: str) -> None:
     assert expand(literally(text), {"A": "expanded", "B": "expanded"}) == text
