@@ -33,8 +33,7 @@ def peer_of(connection: socket.socket) -> tuple[int, int]:
 def listen(path: str) -> socket.socket:
     """Make a listening Unix socket at `path` (0600), in place of what an earlier life left there."""
     Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        Path(path).unlink()
+    _remove(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         made.bind(path)
@@ -44,6 +43,11 @@ def listen(path: str) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        Path(path).unlink()
 
 
 class Gate:
@@ -69,8 +73,7 @@ class Gate:
                         else:
                             connection.close()
             finally:
-                with contextlib.suppress(FileNotFoundError):
-                    Path(self._path).unlink()
+                _remove(self._path)
 
     def _may_pass(self, connection: socket.socket) -> bool:
         pid, _ = peer_of(connection)
