@@ -137,6 +137,9 @@ class Cluster:
     locality_weighted: bool = False
 
 
+_TLS_MODE = struct({"tlsMode": "istio"})
+
+
 def encode_cluster(cluster: Cluster) -> bytes:
     """Return the bytes of Envoy's Cluster."""
     message = ClusterMessage(
@@ -289,7 +292,7 @@ def _secure(message: ClusterMessage, cluster: Cluster) -> None:
             [
                 ClusterMessage.TransportSocketMatch(
                     name="tlsMode-istio",
-                    match=struct({"tlsMode": "istio"}),
+                    match=_TLS_MODE,
                     transport_socket=sockets.client(cluster.auto_mtls),
                 ),
                 ClusterMessage.TransportSocketMatch(

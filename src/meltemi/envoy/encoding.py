@@ -6,12 +6,12 @@ Serialisation is deterministic: a resource's version is the hash of its bytes, s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast, overload
+from typing import overload
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value, UInt64Value
 from xds.type.v3.typed_struct_pb2 import TypedStruct
 
@@ -36,10 +36,24 @@ def pack(message: Message) -> AnyMessage:
 
 
 def struct(fields: Mapping[str, object]) -> Struct:
-    """Make a Struct of plain JSON values."""
-    made = Struct()
-    made.update(cast("Any", dict(fields)))
-    return made
+    """Make a Struct of plain JSON values; Struct's own `update` is several times dearer."""
+    return Struct(fields={key: _value(value) for key, value in fields.items()})
+
+
+def _value(value: object) -> Value:
+    if isinstance(value, str):
+        return Value(string_value=value)
+    if isinstance(value, Mapping):
+        return Value(struct_value=struct(value))
+    if isinstance(value, list | tuple):
+        return Value(list_value=ListValue(values=[_value(one) for one in value]))
+    if isinstance(value, bool):
+        return Value(bool_value=value)
+    if isinstance(value, int | float):
+        return Value(number_value=value)
+    if value is None:
+        return Value(null_value=NULL_VALUE)
+    raise TypeError(f"no JSON value: {type(value).__name__}")
 
 
 def typed_struct(url: str, fields: Mapping[str, object]) -> AnyMessage:

@@ -50,6 +50,9 @@ class Assignment:
     groups: tuple[Group, ...] = ()
 
 
+_TLS_MODE = struct({"tlsMode": "istio"})
+
+
 def encode_assignment(assignment: Assignment) -> bytes:
     """Return the bytes of Envoy's ClusterLoadAssignment."""
     return encode(assignment_message(assignment))
@@ -89,5 +92,5 @@ def _metadata(endpoint: LoadEndpoint) -> Metadata | None:
         filters["istio"] = struct({"workload": endpoint.workload})
     if endpoint.mtls:
         # The socket match reads this namespace and no other.
-        filters["envoy.transport_socket_match"] = struct({"tlsMode": "istio"})
+        filters["envoy.transport_socket_match"] = _TLS_MODE
     return Metadata(filter_metadata=filters) if filters else None

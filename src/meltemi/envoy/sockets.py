@@ -108,32 +108,31 @@ def address(host: str, port: int) -> Address:
     return Address(socket_address=SocketAddress(address=host, port_value=port))
 
 
-def _versions() -> TlsParameters:
-    return TlsParameters(
-        tls_minimum_protocol_version=TlsParameters.TLSv1_2,
-        tls_maximum_protocol_version=TlsParameters.TLSv1_3,
-        cipher_suites=_MESH_CIPHERS,
-    )
-
-
 def _sans(sans: tuple[str, ...], san_type: SubjectAltNameMatcher.SanType) -> list[SubjectAltNameMatcher]:
     return [SubjectAltNameMatcher(san_type=san_type, matcher=StringMatcher(exact=san)) for san in sans]
+
+
+# Parts that are the same in every context: made once, copied into each.
+_MESH_VERSIONS = TlsParameters(
+    tls_minimum_protocol_version=TlsParameters.TLSv1_2,
+    tls_maximum_protocol_version=TlsParameters.TLSv1_3,
+    cipher_suites=_MESH_CIPHERS,
+)
+_OWN_CERTIFICATE = SdsSecretConfig(name=names.WORKLOAD_CERTIFICATE, sds_config=sds())
+_ROOT = SdsSecretConfig(name=names.ROOT_CERTIFICATE, sds_config=sds())
+_RAW = TransportSocket(name=RAW, typed_config=pack(RawBuffer()))
 
 
 def _mesh_context(alpn: tuple[str, ...], sans: tuple[str, ...]) -> CommonTlsContext:
     return CommonTlsContext(
         alpn_protocols=alpn,
-        tls_params=_versions(),
-        tls_certificate_sds_secret_configs=[
-            SdsSecretConfig(name=names.WORKLOAD_CERTIFICATE, sds_config=sds())
-        ],
+        tls_params=_MESH_VERSIONS,
+        tls_certificate_sds_secret_configs=[_OWN_CERTIFICATE],
         combined_validation_context=CommonTlsContext.CombinedCertificateValidationContext(
             default_validation_context=CertificateValidationContext(
                 match_typed_subject_alt_names=_sans(sans, SubjectAltNameMatcher.URI)
             ),
-            validation_context_sds_secret_config=SdsSecretConfig(
-                name=names.ROOT_CERTIFICATE, sds_config=sds()
-            ),
+            validation_context_sds_secret_config=_ROOT,
         ),
     )
 
@@ -167,8 +166,8 @@ def _file_context(socket: FileClient) -> CommonTlsContext:
 
 
 def raw() -> TransportSocket:
-    """Plain text."""
-    return TransportSocket(name=RAW, typed_config=pack(RawBuffer()))
+    """Plain text: one message for all, to be copied and not changed."""
+    return _RAW
 
 
 def client(socket: ClientSocket) -> TransportSocket:
