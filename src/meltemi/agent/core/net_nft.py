@@ -218,12 +218,12 @@ def replace_table(table: str, collections: Sequence[Collection], chains: Sequenc
     return _batch(calls)
 
 
-def replace_elements(
-    table: str, name: str, gone: Iterable[bytes], new: Iterable[tuple[bytes, bytes]]
-) -> list[Call]:
-    """Part of a batch: take some elements away, then put some in."""
-    lost = [(key, b"") for key in gone]
-    return [*_elements(table, name, _DELSETELEM, lost), *_elements(table, name, _NEWSETELEM, list(new))]
+def change_elements(
+    table: str, name: str, *, gone: Iterable[bytes] = (), new: Iterable[bytes] = ()
+) -> tuple[Call, ...]:
+    """One transaction that changes a set. To take away what is not there is an error, to put in what is there none."""
+    lost = _elements(table, name, _DELSETELEM, [(key, b"") for key in gone])
+    return _batch([*lost, *_elements(table, name, _NEWSETELEM, [(key, b"") for key in new])])
 
 
 def _call(kind: int, flags: int, *parts: bytes) -> Call:

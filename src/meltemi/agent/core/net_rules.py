@@ -30,6 +30,7 @@ from meltemi.agent.core.net_nft import (
     Chain,
     Collection,
     any_of,
+    change_elements,
     compare,
     from_address,
     leaving_by,
@@ -169,6 +170,16 @@ def mesh_rules(
         Chain("postrouting", "nat", "postrouting", _SRCNAT, tuple(leaving)),
     )
     return replace_table(TABLE, collections, chains)
+
+
+def pod_came(ip: str) -> tuple[Call, ...]:
+    """One transaction: this pod may reach itself through a ClusterIP."""
+    return change_elements(TABLE, "selves", new=[_address(ip) * 2])
+
+
+def pod_went(ip: str) -> tuple[Call, ...]:
+    """One transaction: nobody has this address any more."""
+    return change_elements(TABLE, "selves", gone=[_address(ip) * 2])
 
 
 def _balancing(services: Iterable[ServicePort]) -> tuple[list[Collection], list[Rule]]:

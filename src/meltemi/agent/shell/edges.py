@@ -142,7 +142,7 @@ class Edges:
     async def set_ways(self, ways: Ways) -> Mapping[str, int]:
         """Replace what the edges carry; return name -> loopback port. A port that cannot be had is absent.
 
-        The API's own port stays; ways named `ingress/PORT` keep the ports that `prepare` chose.
+        A port that was chosen once is kept, but for one that somebody else has taken since.
         """
         async with self._lock:
             _write_mesh(self._files, ways, self._addresses)
@@ -154,7 +154,7 @@ class Edges:
             for attempt in range(1, _ATTEMPTS + 1):
                 _write_host(self._layout, self._files, held, v6=ports.v6)
                 refused = await self._refused(held)
-                again = [n for n in refused if n != API and not ways.into[n].port and n not in known]
+                again = [name for name in refused if name != API and not ways.into[name].port]
                 if not again:
                     break
                 for name in again:

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from meltemi.agent.core.net import (
     offered_ports,
     pod_network,
 )
-from meltemi.agent.core.net_rules import mesh_rules, pod_rules
+from meltemi.agent.core.net_rules import mesh_rules, pod_came, pod_rules, pod_went
 from meltemi.agent.shell.net_kernel import (
     NETLINK_NETFILTER,
     NETLINK_ROUTE,
@@ -201,7 +201,6 @@ class Network:
             "conf/default/send_redirects": "0",
             # A refusal must reach everyone who asks, not one a second.
             "icmp_ratelimit": "0",
-            "ip_local_port_range": "20000\t60999",
         }
         for name, value in sysctls.items():
             _sysctl(f"ipv4/{name}", value)
@@ -243,8 +242,16 @@ class Network:
 
     def _apply_mesh(self) -> None:
         pods = [pod.ip for pod in self._pods.values()]
+        self._tell(mesh_rules(self._addresses, self._services, self._control, pods))
+
+    @staticmethod
+    def _tell(batch: Sequence[netlink.Call], *ignore: int) -> None:
         with Netlink(NETLINK_NETFILTER) as firewall:
-            firewall.transact(mesh_rules(self._addresses, self._services, self._control, pods))
+            try:
+                firewall.transact(batch)
+            except OSError as error:
+                if error.errno not in ignore:
+                    raise
 
     def _add_pod(self, pod: PodNetwork) -> None:
         path = self.netns(pod.id)
@@ -268,8 +275,10 @@ class Network:
             if known is not None and known.ip != pod.ip:
                 route.ask(netlink.route(f"{known.ip}/32", index, delete=True), errno.ESRCH)
             route.ask(netlink.route(f"{pod.ip}/32", index, source=GATEWAY))
+            if known is not None and known.ip != pod.ip:
+                self._tell(pod_went(known.ip), errno.ENOENT)
         self._apply_pod(pod)
-        self._apply_mesh()
+        self._tell(pod_came(pod.ip))
 
     def _apply_pod(self, pod: PodNetwork) -> None:
         rules = pod_rules(pod, self._addresses)
@@ -295,7 +304,7 @@ class Network:
         Path(f"{self.netns(pod_id)}.json").unlink(missing_ok=True)
         forget_netns(self.netns(pod_id))
         if known is not None:
-            self._apply_mesh()
+            self._tell(pod_went(known.ip), errno.ENOENT)
 
     @staticmethod
     def _drop_link(pod_id: str) -> None:

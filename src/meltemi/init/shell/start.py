@@ -137,6 +137,7 @@ def _first(layout: Layout, user: tuple[int, int], rootless: bool, owner: int, lo
     code = NO_MESH
     try:
         os.setsid()
+        kernel.set_name("meltemi-init")
         listener = _furnish(layout)
         own_pidns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         house = House(layout.run, layout.netns_folder, own_pidns, user, rootless, _hidden(layout))
@@ -149,7 +150,8 @@ def _first(layout: Layout, user: tuple[int, int], rootless: bool, owner: int, lo
         code = 0
     except (OSError, StartError) as error:
         if tell >= 0:
-            hint = error.hint if isinstance(error, StartError) else ""
+            # A namespace may be had and yet be worth nothing: AppArmor grants it without capabilities.
+            hint = error.hint if isinstance(error, StartError) else _hint(error)
             os.write(tell, json.dumps({"error": str(error), "hint": hint}).encode())
     finally:
         os.close(lock)
