@@ -196,8 +196,11 @@ async def _rotate_under_load(server: Pod, client: Pod) -> None:
         stats = {row["name"]: row["value"] for row in json.loads(text)["stats"] if "name" in row}
         assert stats
         assert not any(stats.values()), stats
-    assert await _serial(server) == _serial_of(server)
-    assert await _serial(client) == _serial_of(client)
+
+    async def newest() -> bool:
+        return all([await _serial(pod) == _serial_of(pod) for pod in (server, client)])
+
+    await until(newest, 5.0)
 
 
 async def _serial(pod: Pod) -> str:
