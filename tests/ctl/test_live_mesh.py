@@ -179,6 +179,9 @@ def test_an_app_on_a_terminal_has_one_of_its_own(mesh: Mesh) -> None:
 def test_exec_on_a_terminal_and_without(mesh: Mesh, web: str) -> None:
     done = mesh("exec", web, "--", "sh", "-c", "cat; echo wrong >&2; exit 3", text="in")
     assert (done.stdout, done.stderr, done.returncode) == ("in", "wrong\n", 3)
+    done = mesh("exec", web, "--", "no-such-program")
+    assert done.returncode == 127
+    assert "no-such-program" in done.stderr
     shown, code = conversation(
         mesh.argv("exec", "-it", web, "--", "sh"),
         mesh.env,

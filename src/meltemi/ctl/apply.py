@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -47,7 +47,7 @@ def command(call: Invocation, *, files: tuple[str, ...], recursive: bool, dry_ru
         raise CtlError("the files hold no object.")
     client = call.client()
     kinds = discover(client)
-    steps = [Step(manifest, _resource(kinds, manifest)) for manifest in manifests]
+    steps = [_step(kinds, manifest, call.namespace_or_default) for manifest in manifests]
     if _is_wrong(refusals(client, steps)):
         return FINDINGS
     for step in steps:
@@ -65,14 +65,17 @@ def _is_wrong(found: Sequence[Diagnostic]) -> bool:
     return bool(errors)
 
 
-def _resource(kinds: Kinds, manifest: Manifest) -> Resource:
+def _step(kinds: Kinds, manifest: Manifest, namespace: str) -> Step:
+    """Find the collection; only the server knows of a kind that is not ours whether it lives in namespaces."""
     found = kinds.of(manifest.api_version, manifest.kind)
     if found is None:
         raise CtlError(
             f"{manifest.parsed.position('kind')}: the server has no kind {manifest.kind} in {manifest.api_version}.",
             "nothing was applied",
         )
-    return found
+    if found.namespaced and not manifest.namespace:
+        return Step(replace(manifest, namespace=namespace), found)
+    return Step(manifest, found)
 
 
 @dataclass(frozen=True, slots=True)

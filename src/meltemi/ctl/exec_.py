@@ -14,6 +14,7 @@ from meltemi.ctl.terminal import Terminal
 from meltemi.init.wire import Attach
 
 _DAYS = 30 * 86400.0
+_NOT_STARTED = 127
 
 
 @click.command("exec")
@@ -48,4 +49,10 @@ def command(
         terminal.lent()
         ended = agent.run(namespace, name, {key: value for key, value in body.items() if value})
         terminal.drain(2.0)
-    return int(ended.get("code") or 0)
+    code = int(ended.get("code") or 0)
+    if code == _NOT_STARTED:
+        # Nobody else would say so: what was not started has printed nothing.
+        click.echo(
+            str(ended.get("output") or f"{argv[0]}: not found in the pod, or it could not start."), err=True
+        )
+    return code
