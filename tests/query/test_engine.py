@@ -278,18 +278,33 @@ def test_between_slices_one_may_ask_hold_and_let_go() -> None:
     assert engine.audit() == ()
 
 
-def test_a_slice_is_about_one_query() -> None:
+def test_a_slice_finishes_no_more_than_its_fuel() -> None:
     engine = Engine()
     engine.apply([put(str(i), "x") for i in range(50)])
     engine.hold(total, "n")
-    engine.refresh()
-    engine.take_runs()
+    most, ran, steps = 0, 0, 0
+    for _ in engine.slices(fuel=8):
+        finished = sum(engine.take_runs().values())
+        most, ran, steps = max(most, finished), ran + finished, steps + 1
+    assert (most, ran) == (8, 51), "nothing runs twice for being cut"
+    assert steps == 8
     # Equal lengths: all fifty are looked at one by one, and nothing above runs.
     engine.apply([put(str(i), "y") for i in range(50)])
-    most = 0
-    for _ in engine.slices():
-        most = max(most, sum(engine.take_runs().values()))
-    assert most == 1
+    assert max(sum(engine.take_runs().values()) for _ in engine.slices()) == 1
+    assert engine.audit() == ()
+
+
+def test_what_a_cut_refresh_had_begun_is_freed_if_nobody_comes_for_it() -> None:
+    engine = Engine()
+    engine.apply([put(str(i), "x") for i in range(50)])
+    engine.hold(total, "n")
+    slices = engine.slices(fuel=8)
+    next(slices)
+    assert engine.counts().memos > 5
+    engine.release(total, "n")
+    slices.close()
+    assert engine.counts().memos == 0
+    assert engine.audit() == ()
 
 
 def test_counts() -> None:

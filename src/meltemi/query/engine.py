@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from meltemi.query import walk
 from meltemi.query.db import Db
@@ -16,6 +16,9 @@ from meltemi.query.values import Call, Change, Counts, FactKind, FactRef, RootCh
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+FUEL: Final = 32
+"""Queries that a slice finishes: a few milliseconds of translation."""
 
 
 class Engine:
@@ -75,14 +78,18 @@ class Engine:
 
     def refresh(self) -> tuple[RootChange, ...]:
         """Bring all roots up to date; return those with another value than last delivered, in order of holds."""
-        return tuple(change for change in self.slices() if change is not None)
+        return tuple(change for change in self._slices(None) if change is not None)
 
-    def slices(self) -> Generator[RootChange | None, None, None]:
-        """Refresh in small steps: each `next` runs about one query, and yields a change as soon as a root has one.
+    def slices(self, fuel: int = FUEL) -> Generator[RootChange | None, None, None]:
+        """Refresh in small steps: each `next` runs at most about `fuel` queries; a change comes when its root is done.
 
         Facts stand still meanwhile (`apply` raises BusyError); `get` and `dry_run` are allowed between steps.
-        Closing the iterator early leaves the rest to the next refresh.
+        Closing the iterator early leaves the rest to the next refresh. What a step does not finish is begun again
+        in the next (with all that it already has), so small steps cost a little more in all.
         """
+        return self._slices(max(1, fuel))
+
+    def _slices(self, fuel: int | None) -> Generator[RootChange | None, None, None]:
         machine = self._machine
         if self._refreshing or machine.reads is not None:
             raise BusyError("a refresh is already under way")
@@ -93,7 +100,7 @@ class Engine:
             while machine.pending:
                 for memo in sorted(machine.pending, key=_order):
                     if memo in machine.pending:
-                        yield from self._bring(memo)
+                        yield from self._bring(memo, fuel)
         finally:
             self._refreshing = False
             self._clean()
@@ -221,9 +228,9 @@ class Engine:
         self._settle()
         return walk.audit(self._machine)
 
-    def _bring(self, memo: Memo) -> Iterator[RootChange | None]:
+    def _bring(self, memo: Memo, fuel: int | None) -> Iterator[RootChange | None]:
         try:
-            for _ in self._machine.steps(memo):
+            for _ in self._machine.steps(memo, fuel):
                 yield None
         except RecursionError as error:
             # The others go on. It is tried again when anything changes.

@@ -66,8 +66,16 @@ class Look(Frame):
         self.rest = iter(memo.reads)
 
 
-class NotGroundError(BaseException):
-    """A projection has begun to read other queries: it must wait for its turn. No query may catch this."""
+class UnfinishedError(BaseException):
+    """A run is broken off and will be made again from its start; queries are pure. No query may catch this."""
+
+
+class NotGroundError(UnfinishedError):
+    """A projection has begun to read other queries: it must wait for its turn."""
+
+
+class PauseError(UnfinishedError):
+    """The slice is used up. What was finished stays; whoever was waiting for it runs again in the next one."""
 
 
 class Ground(dict[Node, None]):
@@ -107,6 +115,8 @@ class Machine:
         # Projections to be run before anything else; while one runs, `grounded` is set.
         self.projections: dict[Memo, None] = {}
         self.grounded = False
+        # How many more runs this slice may finish before the next one must wait; None is without limit.
+        self.fuel: int | None = None
         self.trial: Trial | None = None
 
     def pull(self, table: Table, args: tuple[Any, ...], memo: Memo | None) -> Memo:
@@ -130,8 +140,8 @@ class Machine:
             self.trial.made(memo)
         return memo
 
-    def steps(self, memo: Memo) -> Iterator[None]:
-        """Bring a memo up to date; stop after each query run, so that a long pull can be cut into slices."""
+    def steps(self, memo: Memo, fuel: int | None = None) -> Iterator[None]:
+        """Bring a memo up to date; stop after each run, and after `fuel` runs that it took in turn."""
         frames = self.frames
         floor = len(frames)
         frames.append(Look(memo))
@@ -151,10 +161,23 @@ class Machine:
                         continue
                 frames.pop()
                 if memo.state == STALE:
-                    self.run(memo, {})
+                    if fuel is None:
+                        self.run(memo, {})
+                    else:
+                        self.slice(memo, fuel)
                     yield
         finally:
             del frames[floor:]
+
+    def slice(self, memo: Memo, fuel: int) -> None:
+        """Run a memo, or as much of what it needs as the fuel is enough for: then it is still to be run."""
+        self.fuel = fuel
+        try:
+            self.run(memo, {})
+        except PauseError:
+            self.frames.append(Look(memo))
+        finally:
+            self.fuel = None
 
     def look(self, frame: Frame) -> Memo | None:
         """Find the next read that must be looked at first; else the frame's memo is now CLEAN or STALE."""
@@ -182,7 +205,6 @@ class Machine:
             try:
                 self.run(memo, Ground())
             except NotGroundError:
-                memo.table.runs -= 1
                 self.wave([memo])
             finally:
                 self.grounded = False
@@ -190,6 +212,9 @@ class Machine:
 
     def run(self, memo: Memo, reads: dict[Node, None]) -> None:
         """Run a memo's function and take in what came of it; `reads` is filled with what it reads."""
+        if self.fuel is not None and self.fuel <= 0 and self.frames:
+            self.orphans[memo] = None
+            raise PauseError
         if self.trial is not None:
             self.trial.save(memo)
         frame = Frame(memo, reads)
@@ -208,7 +233,9 @@ class Machine:
             raise
         except Exception as error:  # noqa: BLE001 - one object's fault must not take the others
             value = captured(memo.call, error)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, UnfinishedError):
+                table.runs -= 1
             self.abort(frame)
             raise
         finally:
@@ -226,6 +253,8 @@ class Machine:
         else:
             self.set_value(memo, value)
         memo.state = CLEAN
+        if self.fuel is not None:
+            self.fuel -= 1
 
     def abort(self, frame: Frame) -> None:
         """Leave a memo as if it had not been run."""
