@@ -227,6 +227,9 @@ class ProgressBook:
             self._views.clear()
             self._views_at = now
         found = self._views.get(key)
+        if found is None and self._pilot.busy:
+            # The graph is being built: until it is known better, every proxy may depend on it.
+            return frozenset(self._rows_by_view())
         if found is None:
             calls = self._pilot.engine.affects(FactKind(key[0]), key[1], key[2])
             arguments = (call.arguments[0] for call in calls if call.arguments)

@@ -5,8 +5,11 @@
     tasks.create_task(pilot.run())
     pilot.submit(changes)             # or: await pilot.apply(changes)
 
-One task (`run`) applies, refreshes and pushes: facts stand still while it refreshes, and it gives the loop away every
-few milliseconds. What a proxy refuses is judged off the loop (`judge`); what the judge condemns becomes facts.
+One task (`run`) applies, refreshes and pushes: facts stand still while it refreshes. A change is refreshed on the loop,
+in slices of a few milliseconds; a root that is new is computed in a thread, since one step of it may take seconds.
+Meanwhile (`busy`) nobody else may touch the engine: what is to be held or released waits for the end.
+
+What a proxy refuses is judged off the loop (`judge`); what the judge condemns becomes facts.
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ from meltemi.query import Change, Db, Engine, Failure, RootChange
 _log = logging.getLogger(__name__)
 
 _POD_POLL: Final = 0.25
+_BATCH: Final = 500
+_MANY: Final = 8
 
 ViewOf = Callable[[Db, str, str], View | None]
 RootsOf = Callable[[Db, View], Roots]
@@ -89,6 +94,10 @@ class PilotServer:
         self._pods: dict[tuple[str, str], _PodStreams] = {}
         self._connections: dict[int, Connection] = {}
         self._urgent = False
+        self._later: list[Callable[[], None]] = []
+        self._new_roots = False
+        self.busy = False
+        """A thread has the engine: neither ask nor change it."""
         self._frozen = False
         self.views_changed = 0
         """How often a View or a Pod came or went: what depends on an object is another matter then."""
@@ -164,40 +173,65 @@ class PilotServer:
             changes, self._changes = self._changes, []
             ticket = self._submitted
             self._debounce.fired(self._steady())
-            self.engine.apply(changes)
+            await self._ingest(changes)
         found = await self._refresh()
         if apply:
             self._transaction += 1
-            self.progress.applied(changes, self._transaction)
+            for batch in _batches(changes):
+                self.progress.applied(batch, self._transaction)
+                if len(changes) > _BATCH:
+                    await asyncio.sleep(0)
             self.quarantine.forget(lambda namespace, name: not self.engine.affects(NACK, namespace, name))
         await self._push(found, self._transaction)
         async with self._applied:
             self._done = ticket
             self._applied.notify_all()
 
+    async def _ingest(self, changes: list[Change[Any]]) -> None:
+        """Apply in parts, if there are many: nothing is computed before all are in, so they are seen together."""
+        for batch in _batches(changes):
+            self.engine.apply(batch)
+            if len(changes) > _BATCH:
+                await asyncio.sleep(0)
+
     async def _refresh(self) -> list[RootChange]:
-        found: list[RootChange] = []
-        began = self._steady()
-        sliced = False
-        if not self._frozen:
-            # The default collector doubles the time of a cold start (`reference`: engine).
-            gc.disable()
+        cold, self._new_roots = self._new_roots, False
+        if not cold:
+            return await self._refresh_in_slices()
+        # The default collector doubles the time of a cold start (`reference`: engine).
+        gc.disable()
+        self.busy = True
         try:
-            for change in self.engine.slices():
-                if change is not None:
-                    found.append(change)
-                if self._steady() - began > self.options.slice:
-                    sliced = True
-                    await asyncio.sleep(0)
-                    began = self._steady()
+            found = list(await asyncio.to_thread(self.engine.refresh))
         finally:
+            self.busy = False
             gc.enable()
-        if sliced and not self._frozen:
+            waiting, self._later = self._later, []
+            for act in waiting:
+                act()
+        if not self._frozen and len(self._views) > _MANY:
             # What a cold start leaves stays for long: the collector need not look at it again.
-            gc.collect()
             gc.freeze()
             self._frozen = True
         return found
+
+    async def _refresh_in_slices(self) -> list[RootChange]:
+        found: list[RootChange] = []
+        began = self._steady()
+        for change in self.engine.slices():
+            if change is not None:
+                found.append(change)
+            if self._steady() - began > self.options.slice:
+                await asyncio.sleep(0)
+                began = self._steady()
+        return found
+
+    def _with_engine(self, act: Callable[[], None]) -> None:
+        """Hold or release now, or as soon as the engine is free; in the order of the calls."""
+        if self.busy:
+            self._later.append(act)
+        else:
+            act()
 
     async def _push(self, changes: list[RootChange], transaction: int) -> None:
         """Tell all streams: one View after the other, whole, the loop given away in between."""
@@ -238,7 +272,7 @@ class PilotServer:
         streams = self._pods.get(key)
         if streams is None:
             streams = self._pods[key] = _PodStreams()
-            self.engine.hold(self._view_query, *key)
+            self._with_engine(lambda: self.engine.hold(self._view_query, *key))
             self._nudge()
         if streams.entering + len(streams.connections) >= self.options.connections_per_pod:
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, f"pod {identity.pod} has too many streams")
@@ -305,7 +339,7 @@ class PilotServer:
         held = self._views.get(view)
         if held is None:
             held = self._views[view] = HeldView(view, self._sendables)
-            self.engine.hold(self._roots_query, view)
+            self._with_engine(lambda: self.engine.hold(self._roots_query, view))
             self._nudge()
         held.streams += 1
         held.idle_since = None
@@ -328,12 +362,12 @@ class PilotServer:
         streams = self._pods.get(key)
         if streams is not None and not streams.connections and not streams.entering:
             del self._pods[key]
-            self.engine.release(self._view_query, *key)
+            self._with_engine(lambda: self.engine.release(self._view_query, *key))
 
     def _nudge(self) -> None:
         """A root is new: refresh now, though no fact has changed."""
         self.views_changed += 1
-        self._urgent = True
+        self._urgent = self._new_roots = True
         self._wake.set()
 
     # --- what proxies say
@@ -369,3 +403,7 @@ class _PodStreams:
         self.known = asyncio.Event()
         self.connections: list[Connection] = []
         self.entering = 0
+
+
+def _batches(changes: list[Change[Any]]) -> Iterable[list[Change[Any]]]:
+    return (changes[start : start + _BATCH] for start in range(0, max(len(changes), 1), _BATCH))
