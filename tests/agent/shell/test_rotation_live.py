@@ -203,17 +203,17 @@ async def _rotate_under_load(server: Pod, client: Pod) -> None:
     await until(newest, 5.0)
 
 
-async def _serial(pod: Pod) -> str:
+async def _serial(pod: Pod) -> int:
     """The serial number that Envoy serves now."""
     _, text = await pod.ask("/certs")
     chains = [row["cert_chain"] for row in json.loads(text)["certificates"] if row.get("cert_chain")]
     with contextlib.suppress(IndexError):
-        return str(chains[-1][0]["serial_number"])
-    return ""
+        return int(chains[-1][0]["serial_number"], 16)
+    return 0
 
 
-def _serial_of(pod: Pod) -> str:
+def _serial_of(pod: Pod) -> int:
     from cryptography import x509
 
     assert pod.identity.current is not None
-    return f"{x509.load_pem_x509_certificate(pod.identity.current.chain).serial_number:x}"
+    return x509.load_pem_x509_certificate(pod.identity.current.chain).serial_number
