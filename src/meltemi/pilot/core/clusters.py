@@ -161,7 +161,9 @@ def _security(
     )
     if policy.tls is not None:
         roots = settings.SYSTEM_ROOTS.read(q)
-        return traffic_policy.client_socket(policy.tls, host=found.host, mesh=mesh, roots=roots), None
+        return traffic_policy.client_socket(
+            policy.tls, host=found.host, sans=found.sans, mesh=mesh, roots=roots
+        ), None
     if not settings.ENABLE_AUTO_MTLS.read(q) or found.external:
         return None, None
     if not direct:

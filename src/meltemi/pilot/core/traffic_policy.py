@@ -195,12 +195,12 @@ def tcp_idle_timeout(pool: ConnectionPoolSettings | None) -> Duration | None:
 
 
 def client_socket(
-    wanted: ClientTLSSettings, *, host: str, mesh: MutualClient, roots: str
+    wanted: ClientTLSSettings, *, host: str, sans: tuple[str, ...], mesh: MutualClient, roots: str
 ) -> ClientSocket | None:
     """Resolve TLS that a rule asks for; None is plain text. `mesh` is what ISTIO_MUTUAL means for this cluster.
 
-    A server is verified unless the rule says in so many words that it is not to be: by the given authorities, or
-    by the system's (`roots`).
+    `sans` are the names that its ServiceEntry says the server bears, for a rule that names none. A server is verified
+    unless the rule says in so many words that it is not to be: by the given authorities, or the system's (`roots`).
     """
     if wanted.mode is ClientTLSMode.DISABLE:
         return None
@@ -212,7 +212,7 @@ def client_socket(
     mutual = wanted.mode is ClientTLSMode.MUTUAL
     return FileClient(
         sni=literal,
-        sans=wanted.subject_alt_names,
+        sans=wanted.subject_alt_names or sans,
         ca=wanted.ca_certificates or roots,
         certificate=wanted.client_certificate if mutual else "",
         key=wanted.private_key if mutual else "",
