@@ -205,6 +205,18 @@ async def test_a_transaction_is_all_or_nothing_and_reads_what_it_staged(tmp_path
         assert store.revision == 2
 
 
+async def test_a_transaction_may_be_large(tmp_path: Path) -> None:
+    def many(transaction: Transaction) -> int:
+        return [
+            transaction.put(key(f"n{number}"), document(f"n{number}")).revision for number in range(5000)
+        ][-1]
+
+    async with Store(tmp_path / "s.db") as store:
+        assert await store.write(many, "me") == 5000
+    async with Store(tmp_path / "s.db") as store:
+        assert store.memory.count("configmaps") == 5000
+
+
 async def test_concurrent_writers_get_each_their_own_revision_and_one_order(tmp_path: Path) -> None:
     def increment(transaction: Transaction) -> int:
         entry = transaction.get(key("n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from meltemi.api.kind import Kind
@@ -143,13 +143,13 @@ def _pairs(metadata: Document, field: str) -> Iterator[Cause]:
         )
 
 
-def named(kind: Kind[Any], document: Document, suffix: str) -> dict[str, Any]:
+def named(kind: Kind[Any], document: Document, suffix: Callable[[], str]) -> dict[str, Any]:
     """Return the document with a name: its own, or one made from generateName and five random letters."""
     metadata = dict(document["metadata"])
     prefix = metadata.get("generateName")
     if not metadata.get("name") and isinstance(prefix, str) and prefix:
         limit = 58 if kind.resource in _SHORT_NAMES else _MAX_GENERATED
-        metadata["name"] = prefix[:limit] + suffix
+        metadata["name"] = prefix[:limit] + suffix()
     return {**document, "metadata": metadata}
 
 

@@ -17,6 +17,7 @@ from meltemi.apiserver.core.storage import Key
 SCHEMA = 1
 PUT = 1
 DELETE = 2
+_ROWS_AT_ONCE = 2000  # times eight columns: below SQLite's limit of variables in one statement
 
 _CREATE = """
 CREATE TABLE log(
@@ -96,16 +97,26 @@ class Log:
 
     def append(self, rows: Sequence[Row], before_commit: Callable[[], None] | None = None) -> None:
         """Write rows in one transaction; when this returns they are synced to disk."""
+        if before_commit is not None:
+            before_commit()
+        if len(rows) <= _ROWS_AT_ONCE:
+            # One statement is a transaction of its own, and hands the interpreter's lock over once: with one
+            # statement a row this thread would queue behind a busy event loop for each of them.
+            self._insert(rows)
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._db.executemany("INSERT INTO log VALUES(?,?,?,?,?,?,?,?)", rows)
-            if before_commit is not None:
-                before_commit()
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                self._insert(rows[start : start + _ROWS_AT_ONCE])
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        places = ",".join(["(?,?,?,?,?,?,?,?)"] * len(rows))
+        self._db.execute(f"INSERT INTO log VALUES {places}", [value for row in rows for value in row])  # noqa: S608
 
     def compact(self, revision: int) -> None:
         """Remove rows up to a revision that a newer row up to it supersedes, and deletions themselves."""

@@ -115,8 +115,8 @@ class _Pending:
 class Store:
     """One open store. Use as an async context manager; the file is held alone while it is open.
 
-    `before_commit` runs on the writer thread inside each transaction, right before its COMMIT: the seam by which
-    tests hold a commit back or let it fail.
+    `before_commit` runs on the writer thread right before each transaction: the seam by which tests hold a commit
+    back or let it fail.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ def _create(
 ) -> Outcome:
     """Decide a create. `live` makes the managedFields of an apply; without it they are those of an update."""
     context, kind = writing.context, writing.kind
-    document = named(kind, clean, context.suffix())
+    document = named(kind, clean, context.suffix)
     _check_namespace(transaction, writing)
     refuse(kind, document, list(metadata_problems(kind, document)))
     key = Key(kind.resource, writing.target.namespace, document["metadata"]["name"])
