@@ -31,7 +31,7 @@ from meltemi.pilot.core.resource import Origin, Resource, Roots, Rope, message_o
 from meltemi.pilot.shell.grpc_server import GrpcServer
 from meltemi.pilot.shell.judge import Judge, nothing_condemned
 from meltemi.pilot.shell.options import Options
-from meltemi.pilot.shell.server import PilotServer
+from meltemi.pilot.shell.server import PilotServer, RootsOf
 from meltemi.pilot.shell.service import DELTA, SERVICE
 from meltemi.pilot.wire import ads_client
 from meltemi.pilot.wire.messages import Request, Response, decode_response, encode_request
@@ -72,6 +72,13 @@ def staged_roots(q: Db, view: View) -> Roots:
         (segment(("lds",), part("lds")),),
         routes,
     )
+
+
+@query
+def slow_roots(q: Db, view: View) -> Roots:
+    """As a cold start is: one step that takes long."""
+    time.sleep(0.4)
+    return staged_roots(q, view)
 
 
 @query
@@ -181,7 +188,12 @@ class Stage:
 QUICK = Options(quiet=0.01, longest=0.1, pod_wait=0.5, steady=0.2, overdue=0.5, linger=0.2, first_request=0.5)
 
 
-async def start(folder: Path, judge: Judge = nothing_condemned, options: Options = QUICK) -> Stage:
+async def start(
+    folder: Path,
+    judge: Judge = nothing_condemned,
+    options: Options = QUICK,
+    roots_query: RootsOf = staged_roots,
+) -> Stage:
     pilot = PilotServer(
         Engine(),
         authenticate,
@@ -190,7 +202,7 @@ async def start(folder: Path, judge: Judge = nothing_condemned, options: Options
         judge=judge,
         options=options,
         view_query=staged_view,
-        roots_query=staged_roots,
+        roots_query=roots_query,
     )
     path = str(folder / "xds.sock")
     server = GrpcServer([pilot.handler()], options, unix=[path])

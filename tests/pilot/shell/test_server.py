@@ -20,6 +20,7 @@ from tests.pilot.shell.stage import (
     endpoints,
     pod,
     route,
+    slow_roots,
     until,
     written,
 )
@@ -357,3 +358,29 @@ async def test_a_translation_that_raises_keeps_what_is_in_force(stage: Stage) ->
         )
         await until(lambda: set(proxy.has(CDS)) == {"one", "two"})
         assert not stage.pilot.failures
+
+
+async def test_while_new_roots_are_computed_streams_come_and_go(stages: Stages) -> None:
+    stage = await stages(roots_query=slow_roots, options=replace(QUICK, pod_wait=5.0))
+    await stage.put(
+        pod("a", app="x"),
+        pod("b", app="y"),
+        pod("c", app="z"),
+        written("cds", "one", cluster("one", eds=False)),
+    )
+    async with Proxy(stage.socket, "a.default").connected(*EVERYTHING) as first:
+        await until(lambda: stage.pilot.busy)
+        seen_busy = 0
+        async with Proxy(stage.socket, "b.default").connected(*EVERYTHING) as second:
+            async with Proxy(stage.socket, "c.default").connected(*EVERYTHING):
+                for _ in range(20):
+                    seen_busy += stage.pilot.busy
+                    stage.pilot.progress.progress(THINGS.name, "cds", "one")
+                    await asyncio.sleep(0.005)
+            ticket = stage.pilot.submit([written("cds", "two", cluster("two", eds=False))])
+            await asyncio.wait_for(stage.pilot.applied(ticket), 20)
+            await until(lambda: set(first.has(CDS)) == {"one", "two"} == set(second.has(CDS)))
+            await until(lambda: done(stage, "cds", "two"))
+        assert seen_busy
+    await until(lambda: not stage.pilot.connections and not stage.pilot.busy)
+    assert not stage.pilot.engine.audit()

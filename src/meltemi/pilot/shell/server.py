@@ -98,7 +98,6 @@ class PilotServer:
         self._new_roots = False
         self.busy = False
         """A thread has the engine: neither ask nor change it."""
-        self._frozen = False
         self.views_changed = 0
         """How often a View or a Pod came or went: what depends on an object is another matter then."""
 
@@ -205,14 +204,13 @@ class PilotServer:
             found = list(await asyncio.to_thread(self.engine.refresh))
         finally:
             self.busy = False
+            if len(self._views) > _MANY:
+                # What was just made stays for long, and counting it again stops everything for tenths of a second.
+                gc.freeze()
             gc.enable()
             waiting, self._later = self._later, []
             for act in waiting:
                 act()
-        if not self._frozen and len(self._views) > _MANY:
-            # What a cold start leaves stays for long: the collector need not look at it again.
-            gc.freeze()
-            self._frozen = True
         return found
 
     async def _refresh_in_slices(self) -> list[RootChange]:
