@@ -1,0 +1,370 @@
+"""A pod's life against a table of processes, a network and an API server that only pretend."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meltemi.agent.core.net import PodNetwork
+from meltemi.agent.core.plan import Node
+from meltemi.agent.core.settings import Settings
+from meltemi.agent.shell import podlife
+from meltemi.agent.shell.podlife import PodLife
+from meltemi.agent.shell.processes import Row
+from meltemi.agent.shell.site import Places, Site
+from meltemi.galley.shell.kube import ApiError, UnreachableError
+from meltemi.init.core import Layout
+from meltemi.init.wire import Process, Spec
+
+BASE = "pod/shop/web/0f3a9c1eaa"
+APP, PROXY = f"{BASE}/app", f"{BASE}/istio-proxy"
+
+
+class Table:
+    """Init: what is wanted runs at once, what is not ends at once."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.specs: dict[str, Spec] = {}
+        self.history: list[tuple[str, ...]] = []
+        self.touched: list[str] = []
+        self.listeners: dict[str, Callable[[str], None]] = {}
+        self.known = asyncio.Event()
+        self._pid = 100
+
+    def group(self, group: str) -> dict[str, Row]:
+        return {name: row for name, row in self.rows.items() if row.process.group == group}
+
+    def groups(self) -> tuple[str, ...]:
+        return tuple(sorted({row.process.group for row in self.rows.values()}))
+
+    def row(self, name: str) -> Row | None:
+        return self.rows.get(name)
+
+    def listen(self, group: str, listener: Callable[[str], None]) -> None:
+        self.listeners[group] = listener
+
+    def unlisten(self, group: str) -> None:
+        self.listeners.pop(group, None)
+
+    async def set(self, group: str, specs: Iterable[Spec]) -> None:
+        wanted = {spec.name: spec for spec in specs}
+        self.history.append(tuple(name.rpartition("/")[2] for name in wanted))
+        for name in [name for name in self.group(group) if name not in wanted]:
+            self.touched.append(name)
+            del self.rows[name], self.specs[name]
+        for name, spec in wanted.items():
+            if self.specs.get(name) != spec:
+                self.touched.append(name)
+                self._pid += 1
+                self.specs[name] = spec
+                self.rows[name] = Row(Process(name, group, "running", pid=self._pid, started=1.0))
+        self.tell(group)
+
+    async def stop(self, name: str, *, again: bool) -> None:
+        self.touched.append(name)
+
+    async def signal(self, name: str, number: int) -> None:
+        self.touched.append(name)
+
+    def end(self, name: str, code: int, last: str = "") -> None:
+        row = self.rows[name]
+        ended = replace(row.process, state="ended", pid=0, code=code, ended=2.0, last=last)
+        self.rows[name] = Row(ended)
+        self.tell(ended.group)
+
+    def tell(self, group: str) -> None:
+        if group in self.listeners:
+            self.listeners[group](group)
+
+
+class Net:
+    def __init__(self) -> None:
+        self.there: dict[str, PodNetwork] = {}
+
+    async def add_pod(self, pod: PodNetwork) -> str:
+        self.there[pod.id] = pod
+        return f"/netns/{pod.id}"
+
+    async def remove_pod(self, pod: str) -> None:
+        self.there.pop(pod, None)
+
+    def pods(self) -> dict[str, PodNetwork]:
+        return self.there
+
+    def socket_in(self, _pod: str) -> None:
+        raise OSError("nothing listens")
+
+    def peer_pod(self, pid: int) -> str | None:
+        return None
+
+
+class Api:
+    """The API server: keeps one Pod, remembers each status that it was told."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.told: list[dict[str, Any]] = []
+        self.deleted: list[dict[str, Any]] = []
+        self.away = False
+
+    async def patch(
+        self, _kind: object, _ns: str, _name: str, body: dict[str, Any], **_: Any
+    ) -> dict[str, Any]:
+        if self.away:
+            raise UnreachableError("away")
+        self.told.append(body["status"])
+        self.document["status"] = {**self.document.get("status", {}), **body["status"]}
+        return copy.deepcopy(self.document)
+
+    async def delete(self, _kind: object, _ns: str, _name: str, **options: Any) -> dict[str, Any]:
+        if self.away:
+            raise UnreachableError("away")
+        self.deleted.append(options)
+        return {}
+
+    async def find(self, *_: object) -> None:
+        return None
+
+    async def token(self, *_: object, **__: object) -> dict[str, Any]:
+        raise ApiError(403, "Forbidden", "no tokens here", {})
+
+    @property
+    def ready(self) -> bool:
+        conditions = {
+            row["type"]: row["status"] for row in self.document.get("status", {}).get("conditions", ())
+        }
+        return conditions.get("Ready") == "True"
+
+
+class Stage:
+    def __init__(self, folder: Path, document: dict[str, Any]) -> None:
+        self.table = Table()
+        self.net = Net()
+        self.api = Api(document)
+        self.folder = folder
+        self.layout = Layout(str(folder / "run"), str(folder / "state"))
+        places = Places(f"{folder}/places.json", "198.18.0.0/16", (), lambda short: f"/netns/{short}")
+        places.load()
+        pretended: Any = (self.api, self.net, self.table, None, None)
+        kube, network, processes, executor, plane = pretended
+        self.site = Site(
+            name="local",
+            node=Node(self.layout, Settings(), "/opt/envoy"),
+            kube=kube,
+            network=network,
+            processes=processes,
+            executor=executor,
+            plane=plane,
+            places=places,
+            now=lambda: datetime.now(UTC),
+        )
+
+    @contextlib.asynccontextmanager
+    async def living(self) -> AsyncIterator[PodLife]:
+        life = PodLife(copy.deepcopy(self.api.document), self.site)
+        task = asyncio.ensure_future(life.run())
+        try:
+            async with asyncio.timeout(20):
+                yield life
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def delete(self, life: PodLife, grace: int = 30) -> None:
+        self.api.document["metadata"] |= {
+            "deletionTimestamp": "2030-01-01T00:00:00Z",
+            "deletionGracePeriodSeconds": grace,
+        }
+        life.update(copy.deepcopy(self.api.document))
+
+
+def document(*, sidecar: bool = True, policy: str = "Always") -> dict[str, Any]:
+    proxy = [{"name": "istio-proxy", "image": "auto"}] if sidecar else []
+    return {
+        "metadata": {"name": "web", "namespace": "shop", "uid": "0f3a9c1e-aaaa-bbbb"},
+        "spec": {
+            "nodeName": "local",
+            "restartPolicy": policy,
+            "containers": [{"name": "app", "command": ["/bin/app"]}, *proxy],
+        },
+    }
+
+
+class Gauge:
+    """Whether Envoy says that it is ready, and how often it was asked to drain."""
+
+    ready = True
+    drained = 0
+
+
+@pytest.fixture
+def gauge(monkeypatch: pytest.MonkeyPatch) -> Gauge:
+    made = Gauge()
+
+    class Admin:
+        def __init__(self, *_: object) -> None:
+            return None
+
+        async def ready(self) -> bool:
+            return made.ready
+
+        async def drain(self) -> None:
+            made.drained += 1
+
+    monkeypatch.setattr(podlife, "Admin", Admin)
+    return made
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.005)
+
+
+async def test_the_app_waits_for_its_proxy(tmp_path: Path, gauge: Gauge) -> None:
+    gauge.ready = False
+    stage = Stage(tmp_path, document())
+    async with stage.living():
+        await until(lambda: PROXY in stage.table.rows)
+        await until(lambda: bool(stage.api.told))
+        assert stage.api.document["status"]["phase"] == "Pending"
+        assert APP not in stage.table.rows
+        gauge.ready = True
+        await until(lambda: stage.api.ready)
+        assert stage.table.history == [("istio-proxy",), ("istio-proxy", "app")]
+        status = stage.api.document["status"]
+        assert (status["phase"], status["podIP"]) == ("Running", "198.18.0.2")
+        assert stage.net.there["0f3a9c1eaa"].sidecar
+        assert (Path(stage.layout.pod_folder("shop", "web")) / "envoy.json").exists()
+
+
+async def test_a_pod_without_a_sidecar_starts_at_once(tmp_path: Path, gauge: Gauge) -> None:
+    gauge.ready = False
+    stage = Stage(tmp_path, document(sidecar=False))
+    async with stage.living():
+        await until(lambda: stage.api.ready)
+        assert stage.table.history == [("app",)]
+        assert not stage.net.there["0f3a9c1eaa"].sidecar
+
+
+async def test_an_agent_that_restarts_touches_nothing_and_shows_no_pod_unready(
+    tmp_path: Path, gauge: Gauge
+) -> None:
+    raw = document()
+    raw["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 1}, "periodSeconds": 60}
+    stage = Stage(tmp_path, raw)
+    async with stage.living() as life:
+        await until(lambda: APP in stage.table.rows)
+        await until(lambda: bool(life.containers))
+        life.containers[0]._ready = True
+        life.containers[0]._changed()
+        await until(lambda: stage.api.ready)
+    stage.table.touched.clear()
+    told = len(stage.api.told)
+    gauge.ready = False
+    async with stage.living() as life:
+        await until(lambda: bool(life.containers) and all(row.ready for row in life.states()))
+        await asyncio.sleep(0.1)
+    assert stage.table.touched == []
+    for status in stage.api.told[told:]:
+        assert {row["type"]: row["status"] for row in status["conditions"]}["Ready"] == "True"
+
+
+async def test_deletion_drains_ends_all_and_leaves_nothing(tmp_path: Path, gauge: Gauge) -> None:
+    stage = Stage(tmp_path, document())
+    async with stage.living() as life:
+        await until(lambda: stage.api.ready)
+        stage.delete(life)
+        await until(lambda: bool(stage.api.deleted))
+        assert gauge.drained == 1
+        assert stage.table.rows == {}
+        assert stage.net.there == {}
+        assert stage.site.places.uids() == ()
+        assert not Path(stage.layout.pod_folder("shop", "web")).exists()
+        assert stage.api.deleted == [{"uid": "0f3a9c1e-aaaa-bbbb", "grace_seconds": 0}]
+
+
+async def test_deletion_while_the_api_server_is_away_is_told_later(tmp_path: Path, gauge: Gauge) -> None:
+    stage = Stage(tmp_path, document())
+    async with stage.living() as life:
+        await until(lambda: stage.api.ready)
+        stage.api.away = True
+        stage.delete(life, grace=0)
+        await until(lambda: stage.net.there == {})
+        assert stage.api.deleted == []
+        stage.api.away = False
+        await until(lambda: bool(stage.api.deleted))
+
+
+async def test_a_pod_that_vanished_is_ended_without_a_word(tmp_path: Path, gauge: Gauge) -> None:
+    stage = Stage(tmp_path, document())
+    async with stage.living() as life:
+        await until(lambda: stage.api.ready)
+        life.vanish()
+        await until(lambda: stage.net.there == {})
+    assert stage.api.deleted == []
+
+
+@pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (3, "Failed")])
+async def test_a_job_that_is_done_ends_its_proxy(tmp_path: Path, gauge: Gauge, code: int, phase: str) -> None:
+    stage = Stage(tmp_path, document(policy="Never"))
+    async with stage.living():
+        await until(lambda: stage.api.ready)
+        stage.table.end(APP, code, "the last words")
+        await until(lambda: PROXY not in stage.table.rows)
+        await until(lambda: stage.api.document["status"]["phase"] == phase)
+        app = stage.api.document["status"]["containerStatuses"][0]
+        assert app["state"]["terminated"]["exitCode"] == code
+        assert app["state"]["terminated"]["message"] == "the last words"
+
+
+async def test_what_fails_on_the_way_is_told_and_tried_again(tmp_path: Path, gauge: Gauge) -> None:
+    stage = Stage(tmp_path, document())
+    add_pod, failures = stage.net.add_pod, [OSError("no room for a link")]
+
+    async def failing(pod: PodNetwork) -> str:
+        if failures:
+            raise failures.pop()
+        return await add_pod(pod)
+
+    stage.net.add_pod = failing  # type: ignore[method-assign]
+    async with stage.living():
+        await until(lambda: bool(stage.api.told))
+        waiting = stage.api.told[0]["containerStatuses"][0]["state"]["waiting"]
+        assert waiting == {"reason": "ContainerCreating", "message": "no room for a link"}
+        await until(lambda: stage.api.ready)
+
+
+async def test_a_pod_of_the_same_name_gets_none_of_the_former_ones_secrets(
+    tmp_path: Path, gauge: Gauge
+) -> None:
+    stage = Stage(tmp_path, document())
+    folder = Path(stage.layout.pod_folder("shop", "web"))
+    folder.mkdir(parents=True)
+    (folder / "uid").write_text("somebody-else")
+    (folder / "identity.json").write_text("their key")
+    async with stage.living():
+        await until(lambda: stage.api.ready)
+        assert not (folder / "identity.json").exists()
+
+
+async def test_an_image_alone_is_told_with_what_helps(tmp_path: Path, gauge: Gauge) -> None:
+    raw = document()
+    del raw["spec"]["containers"][0]["command"]
+    stage = Stage(tmp_path, raw)
+
+    def said() -> str:
+        rows = stage.api.document.get("status", {}).get("containerStatuses", ({},))
+        return str(rows[0].get("state", {}).get("waiting", {}).get("message", ""))
+
+    async with stage.living():
+        await until(lambda: "`command`" in said())
+        assert stage.api.document["status"]["phase"] == "Pending"
