@@ -24,6 +24,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("imports", (f"{BIN}/lint-imports", "--no-logo")),
     ("docstrings", (f"{BIN}/interrogate", "-q", "src")),
     ("docs in step", (sys.executable, "tools/docs.py", "--check")),
+    ("field ledger", (sys.executable, "tools/fields.py", "--check")),
     ("no registry hosts", ("sh", "-c", f"! git grep -nIE '{HOST_PATTERN}' -- .")),
 )
 

@@ -14,7 +14,7 @@ import meltemi
 from meltemi.api.diagnostics import CODES
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS_WITH_CODES = ("api", "galley", "model", "pilot", "envoy")
+ROOMS_WITH_CODES = ("api", "galley", "citadel", "controllers", "model", "pilot", "envoy", "injector")
 
 
 def load_codes() -> None:

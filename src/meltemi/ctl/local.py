@@ -87,7 +87,7 @@ def wait_ready(layout: Layout, mesh: str, say: Say, patience: float = PATIENCE) 
     deadline = time.monotonic() + patience
     say("starting the control plane")
     with _patient(layout, mesh) as client:
-        while not _gateway_ready(client):
+        while not _gateway_ready(layout, client):
             _check_processes(layout)
             if time.monotonic() > deadline:
                 raise CtlError(
@@ -111,15 +111,21 @@ def _patient(layout: Layout, mesh: str) -> Iterator[Client]:
         client.close()
 
 
-def _gateway_ready(client: Client) -> bool:
+def _gateway_ready(layout: Layout, client: Client) -> bool:
+    """Ask the API, and the agent too: a status that an earlier life of the mesh left says nothing of this one."""
     from meltemi.addons.local import INGRESS, SYSTEM
-    from meltemi.ctl.client import ApiError
+    from meltemi.ctl.client import Client as HttpClient
+    from meltemi.ctl.client import UnixTransport
 
+    agent = HttpClient(UnixTransport(layout.agent_socket))
     try:
         pod = client.json("GET", f"/api/v1/namespaces/{SYSTEM}/pods/{INGRESS}")
-    except (ApiError, CtlError):
+        running = agent.json("GET", "/v1/pods")["pods"]
+    except CtlError:
         return False
-    return is_ready(pod)
+    finally:
+        agent.close()
+    return is_ready(pod) and any(row["name"] == INGRESS and row["ready"] for row in running)
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
@@ -191,7 +197,7 @@ def _make_tokens(folder: Path) -> None:
 
 
 def _app_user(named: str) -> tuple[int, int] | None:
-    """Say as whom apps run where the caller is root: `--user`, else who called sudo, else root itself (without its powers)."""
+    """Say as whom apps run where the caller is root: `--user`, else who called sudo, else root without its powers."""
     import pwd
 
     if os.geteuid() != 0:

@@ -97,6 +97,7 @@ async def daemon(layout: Layout) -> None:
     status = StatusWriter(own, _kinds(REPORTED), pilot.progress, now=stamp, steady=time.monotonic)
 
     def deliver(changes: tuple[Change[Any], ...]) -> None:
+        """Hand what changed to the engine."""
         pilot.submit(changes)
 
     feed = Feed(own, _kinds(FED), deliver)

@@ -15,12 +15,15 @@ def application(version: str, instance: str) -> web.Application:
     """Build the app; `version` and `instance` are what `/hello` tells."""
 
     async def hello(_: web.Request) -> web.Response:
+        """Name version and instance."""
         return web.Response(text=f"Hello version: {version}, instance: {instance}\n")
 
     async def headers(request: web.Request) -> web.Response:
+        """Echo the request's headers."""
         return web.json_response({"headers": dict(request.headers), "version": version})
 
     async def health(_: web.Request) -> web.Response:
+        """Say that it is well."""
         return web.Response(text="Helloworld is healthy\n")
 
     app = web.Application()

@@ -108,6 +108,7 @@ async def run(targets: list[Target], rate: float, seconds: float, new: float) ->
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
     async def one(target: Target, *, fresh: bool) -> None:
+        """Make one request and count it."""
         began = time.monotonic()
         problem = await target.hit(fresh=fresh)
         took = time.monotonic() - began

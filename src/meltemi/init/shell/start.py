@@ -213,6 +213,8 @@ def _leave_the_terminal(layout: Layout) -> None:
         os.dup2(null, fd)
     os.close(null)
     os.makedirs(layout.log_folder, mode=0o700, exist_ok=True)
-    log = os.open(f"{layout.log_folder}/init.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = os.open(
+        f"{layout.log_folder}/init.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+    )
     os.dup2(log, 2)
     os.close(log)
