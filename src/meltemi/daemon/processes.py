@@ -30,6 +30,7 @@ from meltemi.apiserver.core import users
 from meltemi.apiserver.core.hooks import Hooks
 from meltemi.apiserver.shell.authn import Authenticator
 from meltemi.apiserver.shell.keys import FileKeys
+from meltemi.apiserver.shell.node import AgentNode
 from meltemi.apiserver.shell.server import ApiServer
 from meltemi.apiserver.shell.store import Store
 from meltemi.citadel.core.identity import Identity, Unauthenticated
@@ -104,6 +105,7 @@ async def daemon(layout: Layout) -> None:
     hooks = Hooks(
         mutators=(admission.complete_service, admission.complete_pod, admission.Injector(InjectorSettings())),
         validators=(admission.validate,),
+        node=AgentNode(layout.agent_socket),
         routes=routes.all_routes(pilot, feed),
     )
     authn = Authenticator(keys=FileKeys(f"{layout.tokens_folder}/keys.json"), static=_static_tokens(layout))
