@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -169,17 +169,15 @@ class Connection:
             self._feed(request)
             self._listener.moved()
 
-    async def write(self, write: Callable[[bytes], object]) -> None:
-        """Write what is to be sent, for ever; `write` is awaited, and waits while the client does not read."""
+    async def write(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write what is to be sent, for ever; `write` waits while the client does not read."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._outbox:
                 respond = self._outbox.popleft()
                 self.sent[respond.type] = self.sent.get(respond.type, 0) + 1
-                result = write(self._bodies.encode(respond))
-                if asyncio.iscoroutine(result):
-                    await result
+                await write(self._bodies.encode(respond))
 
     def close(self) -> None:
         """Stop all timers."""
