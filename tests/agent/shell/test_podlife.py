@@ -322,6 +322,7 @@ async def test_a_job_that_is_done_ends_its_proxy(tmp_path: Path, gauge: Gauge, c
         await until(lambda: PROXY not in stage.table.rows)
         await until(lambda: stage.api.document["status"]["phase"] == phase)
         app = stage.api.document["status"]["containerStatuses"][0]
+        await until(lambda: "terminated" in stage.api.document["status"]["containerStatuses"][1]["state"])
         assert app["state"]["terminated"]["exitCode"] == code
         assert app["state"]["terminated"]["message"] == "the last words"
 

@@ -48,6 +48,7 @@ class ContainerLife:
         self._restart = restart
         self._probed_pid = 0
         self._probes: asyncio.Task[None] | None = None
+        self._seen: Process | None = None
         self._trusted = False
         self._ready = False
         self._begun = False
@@ -68,10 +69,8 @@ class ContainerLife:
         row = self.row
         image = "auto" if self.container.name == PROXY_CONTAINER else ""
         if row is None:
-            reason, message = (
-                (self._refused.reason, self._refused.message) if self._refused else ("ContainerCreating", "")
-            )
-            return ContainerState(self.container.name, Waiting(reason, message), image=image)
+            return ContainerState(self.container.name, self._absent(), image=image)
+        self._seen = row.process
         process = row.process
         running = process.state in ("running", "stopping") and process.pid > 0
         return ContainerState(
@@ -84,6 +83,14 @@ class ContainerLife:
             pid=process.pid if running else 0,
             image=image,
         )
+
+    def _absent(self) -> State:
+        """What to say of a container that init does not have: it ended with its pod, or never began."""
+        if self._seen is not None:
+            return Terminated(0, started=self._seen.started)
+        if self._refused is not None:
+            return Waiting(self._refused.reason, self._refused.message)
+        return Waiting("ContainerCreating")
 
     def trust(self, known_good: bool, before: Mapping[str, Any]) -> None:
         """Take over a verdict: `known_good`, found by other means, or what the Pod's status said of this process.

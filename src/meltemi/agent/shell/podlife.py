@@ -331,7 +331,7 @@ class PodLife:
         while True:
             await self._report.wait()
             self._report.clear()
-            if self._vanished or self.pod.finished:
+            if self._vanished or (self.pod.finished and not self.containers):
                 continue
             wanted = self._wanted_status()
             if not _differs(self._status, wanted):
