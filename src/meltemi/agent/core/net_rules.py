@@ -154,11 +154,12 @@ def mesh_rules(
         _rule([payload(1, 12, 4), payload(1, 16, 4, REG + 1), lookup("selves")], to(GATEWAY, source=True))
     ]
     # While the agent restarts nobody listens for names: silence makes resolvers ask again in a second, an
-    # ICMP "port unreachable" (type 3, code 3; the asked port is in the packet it quotes) would fail the lookup.
+    # ICMP "port unreachable" (type 3, code 3; who was asked is in the packet it quotes) would fail the lookup.
     silent: list[Rule] = [
         _rule(
             protocol(1),
             [payload(2, 0, 2), compare(b"\x03\x03")],
+            [payload(2, 24, 4), compare(_address(GATEWAY))],
             [payload(2, 30, 2), compare(b"\x00\x35")],
             [verdict(DROP)],
         )
