@@ -65,6 +65,8 @@ class PodLife:
         self.document = document
         self.pod = read(document)
         self._status = document.get("status") or {}
+        if self.sidecar is not None:
+            self.sidecar.update(self.pod)
         self._stir()
 
     def vanish(self) -> None:

@@ -17,6 +17,7 @@ from meltemi.agent.shell.isolation import lasting
 from meltemi.agent.shell.keep import Accepted
 from meltemi.agent.shell.relay import PodRelay
 from meltemi.agent.shell.site import Site
+from meltemi.agent.shell.statusport import StatusPort
 
 
 class Sidecar:
@@ -43,7 +44,12 @@ class Sidecar:
             identity=self.identity,
             accepted=Accepted(folder),
         )
+        self._status = StatusPort(site.network, place.id, lambda: self._pod)
         self._gate = Gate(place.id, layout.pod_socket(place.id), inner, site.network.peer_pod)
+
+    def update(self, pod: Pod) -> None:
+        """Take the Pod as it is now: annotations may change."""
+        self._pod = pod
 
     def write_bootstrap(self) -> None:
         """Write the file that Envoy starts from. Raises OSError."""
@@ -59,3 +65,4 @@ class Sidecar:
             group.create_task(lasting(f"identity of {key}", self.identity.run))
             group.create_task(lasting(f"relay of {key}", self.relay.run))
             group.create_task(lasting(f"socket of {key}", self._gate.run))
+            group.create_task(lasting(f"port 15020 of {key}", self._status.run))
