@@ -170,8 +170,10 @@ class Identity:
             if failures:
                 self._notice_expiry()
                 pause = retry_after(failures, self._dice()).total_seconds()
-                # Short when there is nothing to serve: a new pod waits for this.
-                await self._sleep(min(pause, CHECK_SECONDS) if self.current else min(pause, 5.0))
+                if self.current is None:
+                    # A new pod waits for this, and at the mesh's start the control plane is a moment behind.
+                    pause = min(pause, 0.1 * 2 ** min(failures, 6))
+                await self._sleep(min(pause, CHECK_SECONDS))
 
     async def _renew(self) -> bool:
         """Ask for a certificate once; True if there is a new one."""
