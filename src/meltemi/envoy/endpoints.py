@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from envoy.config.core.v3.base_pb2 import Locality as LocalityMessage
 from envoy.config.core.v3.base_pb2 import Metadata
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
-from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint as EndpointMessage
 from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
-from google.protobuf.struct_pb2 import Struct
 
 from meltemi.envoy.encoding import encode, struct, uint32
-from meltemi.envoy.sockets import address
 
 Place = tuple[str, str, str]
 """Region, zone, sub-zone."""
@@ -50,9 +47,6 @@ class Assignment:
     groups: tuple[Group, ...] = ()
 
 
-_TLS_MODE = struct({"tlsMode": "istio"})
-
-
 def encode_assignment(assignment: Assignment) -> bytes:
     """Return the bytes of Envoy's ClusterLoadAssignment."""
     return encode(assignment_message(assignment))
@@ -69,28 +63,27 @@ def _group(group: Group) -> LocalityLbEndpoints:
     region, zone, sub_zone = group.place
     locality = LocalityMessage(region=region, zone=zone, sub_zone=sub_zone) if any(group.place) else None
     weight = group.weight or sum(endpoint.weight for endpoint in group.endpoints)
-    return LocalityLbEndpoints(
-        locality=locality,
-        lb_endpoints=[_endpoint(endpoint) for endpoint in group.endpoints],
-        load_balancing_weight=uint32(weight or None),
-        priority=group.priority,
+    made = LocalityLbEndpoints(
+        locality=locality, load_balancing_weight=uint32(weight or None), priority=group.priority
     )
+    for endpoint in group.endpoints:
+        _fill(made.lb_endpoints.add(), endpoint)
+    return made
 
 
-def _endpoint(endpoint: LoadEndpoint) -> LbEndpoint:
-    return LbEndpoint(
-        endpoint=EndpointMessage(address=address(endpoint.address, endpoint.port)),
-        health_status=HealthStatus.UNKNOWN if endpoint.healthy else HealthStatus.UNHEALTHY,
-        load_balancing_weight=uint32(endpoint.weight),
-        metadata=_metadata(endpoint),
-    )
+# A template, filled in: there are more endpoints than anything else. The socket match reads this namespace alone.
+_MUTUAL = LbEndpoint(
+    metadata=Metadata(filter_metadata={"envoy.transport_socket_match": struct({"tlsMode": "istio"})})
+)
 
 
-def _metadata(endpoint: LoadEndpoint) -> Metadata | None:
-    filters: dict[str, Struct] = {}
-    if endpoint.workload:
-        filters["istio"] = struct({"workload": endpoint.workload})
+def _fill(message: LbEndpoint, endpoint: LoadEndpoint) -> None:
     if endpoint.mtls:
-        # The socket match reads this namespace and no other.
-        filters["envoy.transport_socket_match"] = _TLS_MODE
-    return Metadata(filter_metadata=filters) if filters else None
+        message.CopyFrom(_MUTUAL)
+    where = message.endpoint.address.socket_address
+    where.address, where.port_value = endpoint.address, endpoint.port
+    if not endpoint.healthy:
+        message.health_status = HealthStatus.UNHEALTHY
+    message.load_balancing_weight.value = endpoint.weight
+    if endpoint.workload:
+        message.metadata.filter_metadata["istio"].fields["workload"].string_value = endpoint.workload

@@ -401,6 +401,10 @@ def _target(target: WeightedTarget) -> WeightedCluster.ClusterWeight:
 def _retry(policy: RetryPolicy | None) -> RetryMessage | None:
     if policy is None:
         return None
+    return _USUAL if policy == USUAL_RETRY else _retry_message(policy)
+
+
+def _retry_message(policy: RetryPolicy) -> RetryMessage:
     message = RetryMessage(
         retry_on=",".join(policy.on),
         num_retries=uint32(policy.attempts),
@@ -422,6 +426,13 @@ def _retry(policy: RetryPolicy | None) -> RetryMessage | None:
     if policy.backoff is not None:
         message.retry_back_off.CopyFrom(RetryMessage.RetryBackOff(base_interval=duration(policy.backoff)))
     return message
+
+
+USUAL_RETRY = RetryPolicy(
+    2, ("connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes")
+)
+"""Istio's default: its message is a template, for nearly every route has it."""
+_USUAL = _retry_message(USUAL_RETRY)
 
 
 def _percent(percent: float) -> FractionalPercent:

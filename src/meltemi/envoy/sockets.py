@@ -30,9 +30,10 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
     UpstreamTlsContext,
 )
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
+from google.protobuf.any_pb2 import Any as AnyMessage
 
 from meltemi.envoy import names
-from meltemi.envoy.encoding import boolean, pack
+from meltemi.envoy.encoding import boolean, encode, pack, type_url
 
 TLS = "envoy.transport_sockets.tls"
 RAW = "envoy.transport_sockets.raw_buffer"
@@ -137,6 +138,22 @@ def _mesh_context(alpn: tuple[str, ...], sans: tuple[str, ...]) -> CommonTlsCont
     )
 
 
+_MESH = UpstreamTlsContext(common_tls_context=_mesh_context((), ()))
+
+
+def mesh_context(socket: MutualClient) -> bytes:
+    """Return the bytes of the UpstreamTlsContext towards a mesh workload: a template, filled in."""
+    made = UpstreamTlsContext()
+    made.CopyFrom(_MESH)
+    made.sni = socket.sni
+    context = made.common_tls_context
+    context.alpn_protocols.extend(socket.alpn)
+    allowed = context.combined_validation_context.default_validation_context.match_typed_subject_alt_names
+    for san in socket.sans:
+        allowed.add(san_type=SubjectAltNameMatcher.URI).matcher.exact = san
+    return encode(made)
+
+
 def _file_context(socket: FileClient) -> CommonTlsContext:
     validation = None
     if socket.verify:
@@ -173,16 +190,14 @@ def raw() -> TransportSocket:
 def client(socket: ClientSocket) -> TransportSocket:
     """TLS towards an upstream."""
     if isinstance(socket, MutualClient):
-        context = UpstreamTlsContext(
-            common_tls_context=_mesh_context(socket.alpn, socket.sans), sni=socket.sni
-        )
-    else:
-        context = UpstreamTlsContext(
-            common_tls_context=_file_context(socket),
-            sni=socket.sni,
-            auto_host_sni=socket.auto_sni and not socket.sni,
-            auto_sni_san_validation=socket.verify and not socket.sans,
-        )
+        packed = AnyMessage(type_url=type_url(UpstreamTlsContext), value=mesh_context(socket))
+        return TransportSocket(name=TLS, typed_config=packed)
+    context = UpstreamTlsContext(
+        common_tls_context=_file_context(socket),
+        sni=socket.sni,
+        auto_host_sni=socket.auto_sni and not socket.sni,
+        auto_sni_san_validation=socket.verify and not socket.sans,
+    )
     return TransportSocket(name=TLS, typed_config=pack(context))
 
 

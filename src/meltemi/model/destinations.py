@@ -110,7 +110,6 @@ def _wild(q: Db, namespace: str) -> tuple[str, ...]:
     return tuple(host for host in _by_host(q, namespace) if is_pattern(host))
 
 
-@query
 def chosen_pattern(q: Db, namespace: str, host: str, client: str | None) -> str | None:
     """Return the closest host among a namespace's rules that `client` sees (None: that everyone sees)."""
     index = _by_host(q, namespace)
@@ -143,7 +142,6 @@ def merged(q: Db, namespace: str, pattern: str) -> Rule:
     return Rule(namespace, pattern, policy, tuple(subsets.values()), tuple(origins))
 
 
-@query
 def default_home(q: Db, namespace: str, host: str) -> str:
     """Return the namespace of the rule that everyone gets for a service in `namespace`, or NONE."""
     root = settings.ROOT_NAMESPACE.read(q)

@@ -110,17 +110,30 @@ def _addresses_in(q: Db, namespace: str) -> tuple[tuple[str, str], ...]:
 
 
 @query
+def _address_set(q: Db, namespace: str) -> frozenset[str]:
+    return frozenset(address for address, _name in _addresses_in(q, namespace))
+
+
+@query
 def _shared_addresses(q: Db) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     """List addresses of Kubernetes Services that more than one has, or that an entry claims: with (namespace, name)."""
-    owners: dict[str, list[tuple[str, str]]] = {}
-    for namespace in q.namespaces(facts.SERVICES):
-        for address, name in _addresses_in(q, namespace):
-            owners.setdefault(address, []).append((namespace, name))
     claimed = {
         name
         for namespace in q.namespaces(facts.SERVICE_ENTRIES)
         for name, _port, _claim in _entry_claims(q, namespace)
     }
+    namespaces = q.namespaces(facts.SERVICES)
+    every = frozenset[str]().union(*(_address_set(q, namespace) for namespace in namespaces))
+    if (
+        len(every) == sum(len(_addresses_in(q, namespace)) for namespace in namespaces)
+        and not every & claimed
+    ):
+        # Nearly always. To say whose they are takes a walk over all services whenever one comes or goes.
+        return ()
+    owners: dict[str, list[tuple[str, str]]] = {}
+    for namespace in namespaces:
+        for address, name in _addresses_in(q, namespace):
+            owners.setdefault(address, []).append((namespace, name))
     return tuple(
         (address, tuple(found)) for address, found in owners.items() if len(found) > 1 or address in claimed
     )

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 from meltemi.model import destinations, routing, settings
 from meltemi.model.domains import Lost, lost, rivalries
-from meltemi.model.hosts import covers, exported, is_pattern
+from meltemi.model.hosts import covers, exported, is_pattern, public
 from meltemi.model.services import (
+    export_lists,
     home,
     homes,
     host_set,
+    hosts_exported,
     hosts_in,
-    limited_hosts,
+    reachable,
     rival_hosts,
     service_namespaces,
 )
@@ -44,48 +46,60 @@ class Lens:
 CLEAR = Lens()
 
 
-Lenses = tuple[tuple[str, Lens], ...]
-"""The namespaces whose services a client sees in its own way; for the others it is CLEAR."""
+@dataclass(frozen=True, slots=True)
+class Lenses:
+    """How clients of a namespace see services: `namespaces` have some for them, `apart` are seen in their own way."""
 
+    namespaces: tuple[str, ...] = ()
+    apart: tuple[tuple[str, Lens], ...] = ()
 
-def through(lenses: Lenses, namespace: str) -> Lens:
-    """Return the lens for the services of a namespace."""
-    return dict(lenses).get(namespace, CLEAR)
+    def through(self, namespace: str) -> Lens:
+        """Return the lens for the services of a namespace."""
+        return next((lens for name, lens in self.apart if name == namespace), CLEAR)
 
 
 @query
 def lenses(q: Db, client: str) -> Lenses:
-    """Return how clients in `client` see services, where that differs from what everyone sees.
+    """Return how clients in `client` see services.
 
-    Only namespaces that something sets apart are looked at: a mesh of a hundred namespaces has ten thousand pairs.
+    Only namespaces that they see at all, and that something sets apart, are looked at: a mesh of a hundred
+    namespaces has ten thousand pairs.
     """
-    found = ((namespace, lens(q, client, namespace)) for namespace in _suspects(q, client))
-    return tuple((namespace, one) for namespace, one in found if one != CLEAR)
+    namespaces = reachable(q, client)
+    suspects = frozenset(_suspects(q, client))
+    found = ((namespace, lens(q, client, namespace)) for namespace in namespaces if namespace in suspects)
+    return Lenses(namespaces, tuple((namespace, one) for namespace, one in found if one != CLEAR))
 
 
 @query
 def _suspects(q: Db, client: str) -> tuple[str, ...]:
     """List the namespaces of which `client` may see something else than others, sorted."""
     foreign = _foreign_patterns(q, client)
-    routed = routing.private_hosts(q)
-    hosts = (*foreign, *routed, *rival_hosts(q))
+    if any(is_pattern(host) for host in foreign):
+        return service_namespaces(q)
+    if not foreign:
+        return _contested(q)
+    return tuple(sorted({*_contested(q), *(namespace for host in foreign for namespace in homes(q, host))}))
+
+
+@query
+def _contested(q: Db) -> tuple[str, ...]:
+    """List the namespaces of which not everyone sees the same, sorted."""
+    hosts = (*routing.private_hosts(q), *rival_hosts(q))
     root = settings.ROOT_NAMESPACE.read(q)
     if any(is_pattern(host) for host in hosts) or destinations.private_patterns(q, root):
         return service_namespaces(q)
     found = {namespace for host in hosts for namespace in homes(q, host)}
-    found.update(_set_apart(q))
     found.update(claim.namespace for rivalry in rivalries(q) for claim in rivalry.claims)
+    found.update(namespace for namespace in service_namespaces(q) if _set_apart(q, namespace))
     return tuple(sorted(found))
 
 
-@query
-def _set_apart(q: Db) -> tuple[str, ...]:
-    """List the namespaces with services or DestinationRules that not everyone sees."""
-    return tuple(
-        namespace
-        for namespace in service_namespaces(q)
-        if limited_hosts(q, namespace) or destinations.private_patterns(q, namespace)
-    )
+def _set_apart(q: Db, namespace: str) -> bool:
+    """Say whether a namespace has services or DestinationRules that not everyone sees."""
+    if destinations.private_patterns(q, namespace):
+        return True
+    return any(not public(exports) for exports in export_lists(q, namespace))
 
 
 @query
@@ -111,9 +125,10 @@ def lens(q: Db, client: str, namespace: str) -> Lens:
 
 
 def _hidden(q: Db, client: str, namespace: str) -> tuple[str, ...]:
-    hidden = {
-        host for host, exports in limited_hosts(q, namespace) if not exported(exports, namespace, client)
-    }
+    closed = tuple(
+        exports for exports in export_lists(q, namespace) if not exported(exports, namespace, client)
+    )
+    hidden = set(hosts_exported(q, namespace, closed)) if closed else set()
     here = host_set(q, namespace)
     hidden.update(host for host in rival_hosts(q) if host in here and home(q, host, client) != namespace)
     return tuple(sorted(hidden))
@@ -144,9 +159,12 @@ def _rules(q: Db, client: str, namespace: str) -> tuple[tuple[str, str], ...]:
     return tuple((host, choice) for host, choice in choices if choice != destinations.DEFAULT)
 
 
+@query
+def _private_within(q: Db, namespace: str) -> tuple[str, ...]:
+    """List the hosts of a namespace's services for which there is a VirtualService that not everyone sees."""
+    return tuple(_within(q, routing.private_hosts(q), namespace))
+
+
 def _routed(q: Db, client: str, namespace: str) -> tuple[tuple[str, routing.Key | None], ...]:
-    private = routing.private_hosts(q)
-    if not private:
-        return ()
-    choices = ((host, routing.mesh_routing(q, host, client)) for host in _within(q, private, namespace))
+    choices = ((host, routing.mesh_routing(q, host, client)) for host in _private_within(q, namespace))
     return tuple((host, key) for host, key in choices if key != routing.mesh_routing(q, host, None))

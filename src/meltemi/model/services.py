@@ -19,7 +19,7 @@ from meltemi.api.networking.service_entry import Location, ServiceEntry
 from meltemi.api.networking.service_entry import Resolution as EntryResolution
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts, settings
-from meltemi.model.hosts import exported, public
+from meltemi.model.hosts import exported
 from meltemi.query import Db, query
 
 EXPORT_TO = "networking.istio.io/exportTo"
@@ -338,7 +338,6 @@ def _created(q: Db, namespace: str, host: str) -> float:
     return 0.0 if found is None else found.created
 
 
-@query
 def export_of(q: Db, namespace: str, host: str) -> tuple[str, ...]:
     """Say to whom a service is exported; nothing of a service that is not there."""
     found = service(q, namespace, host)
@@ -360,12 +359,24 @@ def sees(q: Db, host: str, client: str) -> bool:
 
 
 @query
-def limited_hosts(q: Db, namespace: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """List the services of a namespace that not everyone sees, with their export lists."""
+def export_lists(q: Db, namespace: str) -> tuple[tuple[str, ...], ...]:
+    """List the different export lists of a namespace's services, sorted: few, and they hardly ever change."""
+    return tuple(sorted({export_of(q, namespace, host) for host in hosts_in(q, namespace)}))
+
+
+@query
+def hosts_exported(q: Db, namespace: str, lists: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """List the hosts of a namespace's services that have one of some export lists, sorted."""
+    return tuple(sorted(host for host in hosts_in(q, namespace) if export_of(q, namespace, host) in lists))
+
+
+@query
+def reachable(q: Db, client: str) -> tuple[str, ...]:
+    """List the namespaces that have a service which clients in `client` see, sorted."""
     return tuple(
-        (host, exports)
-        for host, exports in ((host, export_of(q, namespace, host)) for host in hosts_in(q, namespace))
-        if not public(exports)
+        namespace
+        for namespace in service_namespaces(q)
+        if any(exported(exports, namespace, client) for exports in export_lists(q, namespace))
     )
 
 

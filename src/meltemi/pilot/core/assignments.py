@@ -26,35 +26,29 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
             continue
         choice = lens.choice(host)
         for port, subset in targets(q, namespace, host, choice):
-            if handed_out(q, namespace, host, port, subset, choice):
-                made = isolated(q, load_assignment, namespace, host, port, subset, choice, envoy)
-                if made is not None:
-                    listed.append(made)
+            made = isolated(q, load_assignment, namespace, host, port, subset, choice, envoy)
+            if made is not None:
+                listed.append(made)
     return segment(("ns", namespace), listed)
-
-
-@query
-def handed_out(q: Db, namespace: str, host: str, port: int, subset: str, choice: str) -> bool:
-    """Say whether a cluster gets its endpoints from the mesh."""
-    found = service(q, namespace, host)
-    if found is None:
-        return False
-    policy = traffic_policy.effective(destinations.rule(q, namespace, host, choice), port, subset)
-    return discovery_of(found, policy) is Discovery.EDS
 
 
 @query
 def load_assignment(
     q: Db, namespace: str, host: str, port: int, subset: str, choice: str, envoy: str
 ) -> Resource | None:
-    """Translate the endpoints of a service's port; of a subset, those that bear its labels."""
-    listed = backends(q, namespace, host, port)
-    if subset:
-        rule = destinations.rule(q, namespace, host, choice)
-        chosen = rule.subset(subset) if rule is not None else None
-        if chosen is not None:
-            listed = tuple(one for one in listed if one.labels.contains_all(chosen.labels))
-    name = names.outbound_cluster(host, port, subset)
+    """Translate the endpoints of a service's port; of a subset, those that bear its labels.
+
+    None where the proxy finds them by itself.
+    """
     found = service(q, namespace, host)
-    origins = [] if found is None else [origin(ref) for ref in found.origins]
+    rule = destinations.rule(q, namespace, host, choice)
+    policy = traffic_policy.effective(rule, port, subset)
+    if found is None or discovery_of(found, policy) is not Discovery.EDS:
+        return None
+    listed = backends(q, namespace, host, port)
+    chosen = rule.subset(subset) if rule is not None and subset else None
+    if chosen is not None:
+        listed = tuple(one for one in listed if one.labels.contains_all(chosen.labels))
+    name = names.outbound_cluster(host, port, subset)
+    origins = [origin(ref) for ref in found.origins]
     return settle(q, EDS, name, encode_assignment(Assignment(name, groups(listed))), origins, envoy)

@@ -22,8 +22,8 @@ from meltemi.envoy.listeners import (
 from meltemi.model import settings
 from meltemi.model.endpoints import backends
 from meltemi.model.routing import ANY_SOURCE, Key, Source
-from meltemi.model.scope import Lens, Lenses, lenses, through
-from meltemi.model.services import Port, Protocol, Service, hosts_in, service, service_namespaces
+from meltemi.model.scope import Lens, Lenses, lenses
+from meltemi.model.services import Port, Protocol, Service, hosts_in, service
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, passthrough_or_nothing, tcp_chains, tls_chains
@@ -51,8 +51,8 @@ def listed(
     """List the outbound listeners of all clients with these lenses, of which `http` are the ports of HTTP."""
     parts = [own(q, envoy)]
     parts.extend(
-        addressed(q, namespace, through(seen, namespace), source, asker, envoy)
-        for namespace in service_namespaces(q)
+        addressed(q, namespace, seen.through(namespace), source, asker, envoy)
+        for namespace in seen.namespaces
     )
     parts.append(shared(q, seen, http, source, asker, envoy))
     return named_once(parts)
@@ -214,8 +214,8 @@ def anywhere_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[Anywher
 def shared(q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: str, envoy: str) -> Segment:
     """List the listeners `0.0.0.0_PORT`."""
     others: dict[int, list[Anywhere]] = {}
-    for namespace in service_namespaces(q):
-        for one in anywhere_in(q, namespace, through(seen, namespace).hidden):
+    for namespace in seen.namespaces:
+        for one in anywhere_in(q, namespace, seen.through(namespace).hidden):
             others.setdefault(one[2], []).append(one)
     listed: list[Resource] = []
     for port in sorted({*http, *others}):
@@ -223,7 +223,7 @@ def shared(q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: st
             # The proxy listens there itself, and Envoy takes an address once.
             q.report(Diagnostic(PORT_CONFLICT, f"port {port} is the proxy's own: no route leads there"))
             continue
-        tenants = tuple((one, routed(q, one[1], through(seen, one[0]))) for one in others.get(port, ()))
+        tenants = tuple((one, routed(q, one[1], seen.through(one[0]))) for one in others.get(port, ()))
         asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
         made = isolated(q, port_listener, port, port in http, tenants, asked, asker, envoy)
         if made is not None:

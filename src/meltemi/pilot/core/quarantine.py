@@ -13,7 +13,7 @@ from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.model.facts import ACCEPTED, NACK, nack_key
 from meltemi.pilot.core.findings import QUARANTINED, TRANSLATION_FAILED
 from meltemi.pilot.core.resource import RDS, Origin, Resource, Rope, resource
-from meltemi.query import Db, Failure
+from meltemi.query import Db, Failure, query
 
 T = TypeVar("T")
 
@@ -23,12 +23,23 @@ def settle(
 ) -> Resource | None:
     """Make the resource of an encoded message, or of what stands in for it; None where it must be left out."""
     made = resource(type_url, name, message, origins)
-    refused = q.fact(NACK, type_url, nack_key(name, made.version.hex(), envoy))
+    key = nack_key(name, made.version.hex(), envoy)
+    refused = q.fact(NACK, type_url, key) if key in _refused(q, type_url, made.version[0]) else None
     if refused is None:
         return made
     _tell(q, name, refused.message, made.origins)
-    before = q.fact(ACCEPTED, type_url, nack_key(name, made.version.hex(), envoy))
+    before = q.fact(ACCEPTED, type_url, key)
     return None if before is None else resource(type_url, name, before.body, made.origins)
+
+
+@query
+def _refused(q: Db, type_url: str, bucket: int) -> tuple[str, ...]:
+    """List the keys of what was refused of a type whose version begins with a byte.
+
+    A fact per resource that is hardly ever there would cost more than the rest of the gate; one list for all would
+    wake all at every refusal.
+    """
+    return tuple(key for key in q.names(NACK, type_url) if key.startswith(f"{bucket:02x}"))
 
 
 def settle_rope(q: Db, made: Rope, envoy: str) -> Rope | None:

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 
 from meltemi.model import routing
 from meltemi.model.routing import Source
-from meltemi.model.scope import Lenses, lenses, through
-from meltemi.model.services import service_namespaces
+from meltemi.model.scope import Lenses, lenses
 from meltemi.model.views import ProxyType, View
 from meltemi.pilot.core import assignments, clusters, edge, inbound, outbound, virtual_hosts
 from meltemi.pilot.core.resource import Roots, Rope, Ropes, Segment, Segments
@@ -37,8 +36,7 @@ def clusters_root(q: Db, view: View) -> Segments:
 def _clusters(q: Db, seen: Lenses, envoy: str) -> Segments:
     parts = [clusters.common(q)]
     parts.extend(
-        clusters.segment_of(q, namespace, through(seen, namespace), envoy)
-        for namespace in service_namespaces(q)
+        clusters.segment_of(q, namespace, seen.through(namespace), envoy) for namespace in seen.namespaces
     )
     return _filled(parts)
 
@@ -52,8 +50,7 @@ def endpoints_root(q: Db, view: View) -> Segments:
 @query
 def _endpoints(q: Db, seen: Lenses, envoy: str) -> Segments:
     return _filled(
-        assignments.segment_of(q, namespace, through(seen, namespace), envoy)
-        for namespace in service_namespaces(q)
+        assignments.segment_of(q, namespace, seen.through(namespace), envoy) for namespace in seen.namespaces
     )
 
 
@@ -90,8 +87,8 @@ def _sidecar_ropes(q: Db, client: str, source: Source, envoy: str) -> Ropes:
 @query
 def _detected_ropes(q: Db, seen: Lenses, source: Source, asker: str, envoy: str) -> Ropes:
     made: list[Rope | None] = []
-    for namespace in service_namespaces(q):
-        one = through(seen, namespace)
+    for namespace in seen.namespaces:
+        one = seen.through(namespace)
         for host, port in virtual_hosts.detected(q, namespace, one):
             key = virtual_hosts.routed(q, host, one)
             asked = routing.ANY_SOURCE if key is None else virtual_hosts.narrow(q, key, source)

@@ -17,7 +17,7 @@ from meltemi.model import facts, routing, settings
 from meltemi.model.domains import Lost, names_of
 from meltemi.model.hosts import covers, is_pattern
 from meltemi.model.routing import Key, Source
-from meltemi.model.scope import Lens, Lenses, lenses, through
+from meltemi.model.scope import Lens, Lenses, lenses
 from meltemi.model.services import (
     Protocol,
     hosts_in,
@@ -52,8 +52,8 @@ def http_ports_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[int, 
 def http_ports(q: Db, seen: Lenses) -> tuple[int, ...]:
     """List the ports of services that clients with these lenses speak HTTP on, sorted."""
     ports: set[int] = set()
-    for namespace in service_namespaces(q):
-        ports.update(http_ports_in(q, namespace, through(seen, namespace).hidden))
+    for namespace in seen.namespaces:
+        ports.update(http_ports_in(q, namespace, seen.through(namespace).hidden))
     return tuple(sorted(ports - {names.PROXY_PORT, names.INBOUND_PORT}))
 
 
@@ -87,7 +87,7 @@ def sidecar_rope(q: Db, client: str, port: int, source: Source, envoy: str) -> R
     """Join the routes of all HTTP services on a port, as clients in a namespace see them."""
     seen = lenses(q, client)
     asker = client if hashes(q, client) else ""
-    own = segment_of(q, client, port, through(seen, client), True, source, asker)
+    own = segment_of(q, client, port, seen.through(client), True, source, asker)
     parts = [own if part.key == own.key else part for part in segments(q, port, seen, source, asker)]
     if port == 80:
         parts.append(extra_segment(q, client, source, asker))
@@ -101,8 +101,8 @@ def sidecar_rope(q: Db, client: str, port: int, source: Source, envoy: str) -> R
 def segments(q: Db, port: int, seen: Lenses, source: Source, asker: str) -> tuple[Segment, ...]:
     """List the virtual hosts of all namespaces on a port, without the short names of anyone's own."""
     return tuple(
-        segment_of(q, namespace, port, through(seen, namespace), False, source, asker)
-        for namespace in service_namespaces(q)
+        segment_of(q, namespace, port, seen.through(namespace), False, source, asker)
+        for namespace in seen.namespaces
     )
 
 
@@ -222,9 +222,9 @@ def _is_service(q: Db, host: str, client: str) -> bool:
         seen = lenses(q, client)
         return any(
             covers(host, one)
-            for namespace in service_namespaces(q)
+            for namespace in seen.namespaces
             for one in hosts_in(q, namespace)
-            if one not in through(seen, namespace).hidden
+            if one not in seen.through(namespace).hidden
         )
     return sees(q, host, client)
 

@@ -1,0 +1,113 @@
+"""What is filled into a template is, byte for byte, what building it from nothing gives."""
+
+from __future__ import annotations
+
+from envoy.config.core.v3.base_pb2 import Metadata
+from envoy.config.core.v3.health_check_pb2 import HealthStatus
+from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoint, LocalityLbEndpoints
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meltemi.api.duration import Duration
+from meltemi.envoy import routes, sockets
+from meltemi.envoy.clusters import (
+    Balancing,
+    Cluster,
+    Discovery,
+    Http,
+    Outlier,
+    Thresholds,
+    UpstreamProtocol,
+    _usual,
+    cluster_message,
+    encode_cluster,
+)
+from meltemi.envoy.encoding import encode, struct, uint32
+from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint, encode_assignment
+from meltemi.envoy.sockets import MutualClient
+
+words = st.text("abc.|_", max_size=8)
+numbers = st.integers(0, 2**32 - 1)
+mutual = st.builds(
+    MutualClient,
+    words,
+    st.lists(words, max_size=3).map(tuple),
+    st.sampled_from([(), ("istio",), ("istio-http/1.1", "istio")]),
+)
+clusters = st.builds(
+    Cluster,
+    name=words,
+    discovery=st.sampled_from([Discovery.EDS, Discovery.EDS, Discovery.STATIC]),
+    connect_timeout=st.none() | st.integers(0, 10**12).map(Duration),
+    balancing=st.sampled_from([Balancing.LEAST_REQUEST, Balancing.LEAST_REQUEST, Balancing.ROUND_ROBIN]),
+    thresholds=st.none() | st.just(Thresholds()) | st.builds(Thresholds, numbers, numbers, numbers, numbers),
+    outlier=st.none() | st.just(Outlier()),
+    auto_mtls=st.none() | mutual,
+    http=st.builds(Http, st.sampled_from(UpstreamProtocol), st.none() | st.just(Duration(10**9))),
+    services=st.lists(st.tuples(words, words, words), max_size=2).map(tuple),
+    config=words,
+    subset=words,
+)
+
+
+@given(clusters)
+def test_clusters(cluster: Cluster) -> None:
+    assert encode_cluster(cluster) == encode(cluster_message(cluster))
+
+
+def test_the_usual_cluster_does_come_from_a_template() -> None:
+    assert _usual(Cluster("a", thresholds=Thresholds(), auto_mtls=MutualClient()))
+    assert not _usual(Cluster("a", thresholds=Thresholds()))
+
+
+@given(mutual)
+def test_mutual_tls(socket: MutualClient) -> None:
+    built = UpstreamTlsContext(
+        common_tls_context=sockets._mesh_context(socket.alpn, socket.sans), sni=socket.sni
+    )
+    assert sockets.mesh_context(socket) == encode(built)
+
+
+def built(one: LoadEndpoint) -> LbEndpoint:
+    filters = {}
+    if one.workload:
+        filters["istio"] = struct({"workload": one.workload})
+    if one.mtls:
+        filters["envoy.transport_socket_match"] = struct({"tlsMode": "istio"})
+    return LbEndpoint(
+        endpoint=Endpoint(address=sockets.address(one.address, one.port)),
+        health_status=HealthStatus.UNKNOWN if one.healthy else HealthStatus.UNHEALTHY,
+        load_balancing_weight=uint32(one.weight),
+        metadata=Metadata(filter_metadata=filters) if filters else None,
+    )
+
+
+@given(
+    st.lists(
+        st.builds(
+            LoadEndpoint, words, st.integers(0, 65535), st.booleans(), words, st.integers(0, 9), st.booleans()
+        ),
+        max_size=4,
+    )
+)
+def test_endpoints(listed: list[LoadEndpoint]) -> None:
+    message = ClusterLoadAssignment(
+        cluster_name="a",
+        endpoints=[
+            LocalityLbEndpoints(
+                lb_endpoints=[built(one) for one in listed],
+                load_balancing_weight=uint32(sum(one.weight for one in listed) or None),
+            )
+        ],
+    )
+    assert encode_assignment(Assignment("a", (Group(("", "", ""), tuple(listed)),))) == encode(message)
+
+
+def test_the_usual_retry() -> None:
+    made = routes._retry(routes.USUAL_RETRY)
+    assert made == routes._retry_message(routes.USUAL_RETRY)
+    other = routes._retry(routes.RetryPolicy(3, routes.USUAL_RETRY.on))
+    assert other is not None
+    assert other.num_retries.value == 3
