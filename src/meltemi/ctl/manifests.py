@@ -12,14 +12,9 @@ from meltemi.api import registry
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.problems import UNKNOWN_KIND
 from meltemi.ctl.invocation import USAGE, CtlError
+from meltemi.galley.core.ingest import NOT_AN_OBJECT
 from meltemi.galley.core.text import Parsed, parse
 
-NO_OBJECT = code(
-    "MEL0820",
-    "not-an-object",
-    Level.ERROR,
-    "Each document of a file must be an object of the API: a mapping with apiVersion, kind and metadata.name.",
-)
 TWICE = code(
     "MEL0821",
     "object-twice",
@@ -121,7 +116,7 @@ def _take(parsed: Parsed, manifests: list[Manifest], found: list[Diagnostic]) ->
     )
     if not all(isinstance(text, str) and text for text in texts):
         message = "this is no object: apiVersion, kind and metadata.name are needed."
-        found.append(Diagnostic(NO_OBJECT, message, position=parsed.position()))
+        found.append(Diagnostic(NOT_AN_OBJECT, message, position=parsed.position()))
         return
     namespace = metadata.get("namespace") if isinstance(metadata, dict) else ""
     api_version, kind, name = (str(text) for text in texts)
