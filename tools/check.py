@@ -22,7 +22,6 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("lint", (f"{BIN}/ruff", "check", "-q", ".")),
     ("types", (f"{BIN}/mypy",)),
     ("imports", (f"{BIN}/lint-imports", "--no-logo")),
-    ("docstrings", (f"{BIN}/interrogate", "-q", "src")),
     ("docs in step", (sys.executable, "tools/docs.py", "--check")),
     ("field ledger", (sys.executable, "tools/fields.py", "--check")),
     ("no registry hosts", ("sh", "-c", f"! git grep -nIE '{HOST_PATTERN}' -- .")),
