@@ -132,15 +132,18 @@ class Kubelet:
 
     async def _register(self) -> None:
         """Make the Node, and say now and then that it is well."""
-        backoff = Backoff(cap=2.0)
+        backoff, told = Backoff(cap=2.0), False
         while True:
             try:
                 await self._say_ready()
             except (ApiError, UnreachableError) as error:
-                log.info("the node is not registered yet: %s", error)
+                if not told:
+                    log.info("the node cannot say that it is well: %s", error)
+                told = True
                 await asyncio.sleep(backoff.next())
             else:
                 backoff.reset()
+                told = False
                 await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def _say_ready(self) -> None:
