@@ -76,6 +76,7 @@ class ThrowawayMesh:
     services: Mapping[tuple[str, str, int], tuple[str, ...]] = field(default_factory=dict)
     into: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra: tuple[Spec, ...] = ()
+    user: tuple[int, int] = NOBODY
     folder: Path = field(init=False)
     layout: Layout = field(init=False)
     footprint: Footprint = field(init=False)
@@ -89,7 +90,7 @@ class ThrowawayMesh:
         self.layout = Layout(f"{self.folder}/run", f"{self.folder}/state")
         try:
             edges.prepare(self.layout, edges.Ports(ingress={80: 0}))
-            self.launched = net_init.launch(self.layout, python=python(), user=NOBODY, env=environment())
+            self.launched = net_init.launch(self.layout, python=python(), user=self.user, env=environment())
             self.footprint = Footprint(self.launched.pid, str(self.folder))
             self.init = Client(self.layout, 20.0)
             self.init.__enter__()

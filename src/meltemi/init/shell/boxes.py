@@ -14,7 +14,11 @@ def furnish(binds: Sequence[Bind], hide: Sequence[str], shelf: str, *, new_proc:
     """Inside a fresh mount namespace. `shelf`: a folder that may be covered for a moment. Raises OSError."""
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     if new_proc:
-        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+        calm = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount("proc", "/proc", "proc", calm)
+        # The kernel takes the host's uid 0 for the owner of every setting, capabilities or not.
+        kernel.mount("/proc/sys", "/proc/sys", flags=kernel.MS_BIND)
+        kernel.mount("none", "/proc/sys", flags=kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY | calm)
     # Sources are held open, for the shelf may hide them.
     sources = {
         bind.source: os.open(bind.source, os.O_PATH | os.O_CLOEXEC)
