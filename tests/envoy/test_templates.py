@@ -58,7 +58,9 @@ def test_clusters(cluster: Cluster) -> None:
 
 
 def test_the_usual_cluster_does_come_from_a_template() -> None:
-    assert _usual(Cluster("a", thresholds=Thresholds(), auto_mtls=MutualClient()))
+    assert _usual(
+        Cluster("a", thresholds=Thresholds(), auto_mtls=MutualClient(), services=(("a", "b", "c"),))
+    )
     assert not _usual(Cluster("a", thresholds=Thresholds()))
 
 

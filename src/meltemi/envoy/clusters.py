@@ -193,6 +193,7 @@ def _usual(cluster: Cluster) -> bool:
         and cluster.keepalive is None
         and cluster.thresholds is not None
         and cluster.thresholds.retry_budget is None
+        and bool(cluster.services)
         and not cluster.inbound
         and not cluster.locality_weighted
     )
@@ -212,9 +213,16 @@ def _filled(template: ClusterMessage, cluster: Cluster) -> ClusterMessage:
         wanted.max_pending_requests.value = limits.pending
         wanted.max_requests.value = limits.requests
         wanted.max_retries.value = limits.retries
-    fields = _fields(cluster)
-    if fields:
-        message.metadata.filter_metadata["istio"].CopyFrom(struct(fields))
+    fields = message.metadata.filter_metadata["istio"].fields
+    for host, name, namespace in cluster.services:
+        service = fields["services"].list_value.values.add().struct_value.fields
+        service["host"].string_value = host
+        service["name"].string_value = name
+        service["namespace"].string_value = namespace
+    if cluster.subset:
+        fields["subset"].string_value = cluster.subset
+    if cluster.config:
+        fields["config"].string_value = cluster.config
     mutual = cluster.auto_mtls or sockets.MutualClient()
     message.transport_socket_matches[0].transport_socket.typed_config.value = sockets.mesh_context(mutual)
     return message

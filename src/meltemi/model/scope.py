@@ -38,10 +38,6 @@ class Lens:
     routed: tuple[tuple[str, routing.Key | None], ...] = ()
     lost: tuple[Lost, ...] = ()
 
-    def choice(self, host: str) -> str:
-        """Return the choice of DestinationRule for a host."""
-        return dict(self.rules).get(host, destinations.DEFAULT)
-
 
 CLEAR = Lens()
 

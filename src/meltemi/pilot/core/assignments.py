@@ -21,10 +21,11 @@ from meltemi.query import Db, query
 def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
     """List the load assignments of a namespace's services, as clients with this lens see them."""
     listed: list[Resource] = []
+    choices = dict(lens.rules)
     for host in hosts_in(q, namespace):
         if host in lens.hidden:
             continue
-        choice = lens.choice(host)
+        choice = choices.get(host, destinations.DEFAULT)
         for port, subset in targets(q, namespace, host, choice):
             made = isolated(q, load_assignment, namespace, host, port, subset, choice, envoy)
             if made is not None:

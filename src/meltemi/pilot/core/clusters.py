@@ -34,10 +34,11 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
         if head.selective:
             ledger.destination_rule(q, namespace, head.name)
     listed: list[Resource] = []
+    choices = dict(lens.rules)
     for host in hosts_in(q, namespace):
         if host in lens.hidden:
             continue
-        choice = lens.choice(host)
+        choice = choices.get(host, destinations.DEFAULT)
         for port, subset in targets(q, namespace, host, choice):
             made = isolated(q, cluster, namespace, host, port, subset, choice, envoy)
             if made is not None:

@@ -1,6 +1,7 @@
 """The roots: everything one View must be sent, per type of resource.
 
-Only these (and the inbound listener) see a View; whatever they are made of is keyed by less and shared.
+Only these (and the inbound listener) see a View; whatever they are made of is keyed by less and shared. The four
+have no memos of their own: they only pick what is made already, and a View is one memo instead of five.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ def source_of(q: Db, view: View) -> Source:
     return routing.project(routing.all_asks(q), view.namespace, view.labels)
 
 
-@query
 def clusters_root(q: Db, view: View) -> Segments:
     """Return the clusters of a proxy."""
     parts = list(_clusters(q, lenses(q, view.namespace), view.envoy_version))
@@ -41,7 +41,6 @@ def _clusters(q: Db, seen: Lenses, envoy: str) -> Segments:
     return _filled(parts)
 
 
-@query
 def endpoints_root(q: Db, view: View) -> Segments:
     """Return the load assignments of a proxy: one per EDS cluster of `clusters_root`."""
     return _endpoints(q, lenses(q, view.namespace), view.envoy_version)
@@ -54,7 +53,6 @@ def _endpoints(q: Db, seen: Lenses, envoy: str) -> Segments:
     )
 
 
-@query
 def listeners_root(q: Db, view: View) -> Segments:
     """Return the listeners of a proxy."""
     if view.type is ProxyType.ROUTER:
@@ -65,7 +63,6 @@ def listeners_root(q: Db, view: View) -> Segments:
     )
 
 
-@query
 def routes_root(q: Db, view: View) -> Ropes:
     """Return the route configurations of a proxy: one per RDS name of `listeners_root`."""
     if view.type is ProxyType.ROUTER:
