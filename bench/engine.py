@@ -11,6 +11,9 @@ from typing import Any
 
 from bench.scoped_mesh import Mesh
 from bench.table import Row, Table
+from meltemi.api import registry
+from meltemi.api.encode import encode as encode_document
+from meltemi.galley.core.facts import Intake
 from meltemi.model import facts, settings
 from meltemi.model.views import View
 from meltemi.pilot.core.push import TYPES, Shared, encode, push
@@ -113,12 +116,14 @@ def run(mesh: Mesh | None = None) -> Table:
     ]
     missed: list[str] = []
     rows += [measure(control, trial, missed) for trial in trials(mesh)]
+    rows.append(ingest(mesh))
     counts = control.engine.counts()
     if control.failures:
         missed.append(f"{len(control.failures)} roots failed, first: {control.failures[0]}")
     notes = (
         f"{mesh.services} services, {mesh.services * 5} endpoints, {mesh.views} Views, {STREAMS} streams; in ms",
         f"{counts.memos} memos, {counts.edges} edges, {counts.facts} facts (loaded in {loading:.1f} s)",
+        f"yardstick: a million look-ups in a dict took {yardstick():.0f} ms; a busy machine slows all rows alike",
         "processor time (one thread) from Engine.apply to every stream's encoded responses; gc frozen",
     )
     return Table(COLUMNS, tuple(rows), notes, tuple(missed))
@@ -231,6 +236,46 @@ def measure(control: Control, trial: Trial, missed: list[str]) -> Row:
         f"{middle.messages}",
         f"{middle.sent / 1e6:.2f} MB",
     )
+
+
+def ingest(mesh: Mesh) -> Row:
+    """Decode documents to facts, as from the API server: one namespace in ten, told per object."""
+    kinds = {kind.resource: kind for kind in registry.KINDS}
+    sample = [number for number in range(mesh.services) if mesh.home(number) % 10 == 0]
+    documents = [
+        (kinds[change.kind.name], encode_document(kinds[change.kind.name], change.value))
+        for number in sample
+        for change in mesh.service(number)
+        if change.value is not None
+    ]
+    intake = Intake()
+    began = time.process_time()
+    for kind, document in documents:
+        intake.put(kind, document)
+    each = (time.process_time() - began) / len(documents)
+    whole = each * len(documents) * mesh.services / len(sample)
+    return (
+        f"ingest: decode one object (us); all of them ({whole:.1f} s)",
+        f"{each * 1e6:.0f}",
+        "",
+        "",
+        "",
+        "60-100",
+        "",
+        "",
+        "",
+        "",
+    )
+
+
+def yardstick() -> float:
+    """Milliseconds that a fixed piece of Python takes: what the machine is worth at the moment."""
+    table = {str(number): number for number in range(1000)}
+    keys = list(table) * 1000
+    began = time.process_time()
+    for key in keys:
+        table[key]
+    return (time.process_time() - began) * 1000
 
 
 def resident() -> float:

@@ -58,7 +58,11 @@ def read(path: Path) -> Case:
     for line in head.splitlines():
         if line.startswith("proxy: "):
             namespace, name, *labels = line.removeprefix("proxy: ").split()
-            view = View(namespace, labels=Map((key, value) for key, _, value in (each.partition("=") for each in labels)), workload=name)
+            view = View(
+                namespace,
+                labels=Map((key, value) for key, _, value in (each.partition("=") for each in labels)),
+                workload=name,
+            )
             proxies.append((f"{namespace}/{name}", view))
     steps = []
     for part in rest:
