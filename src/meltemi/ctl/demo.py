@@ -117,4 +117,4 @@ def _go_on(layout: Layout, mesh: str) -> None:
     click.echo(f'  export KUBECONFIG="$(meltemi kubeconfig --mesh {mesh})"; kubectl get pods,svc,vs -A')
     click.echo(f"  meltemi status --mesh {mesh}")
     click.echo(f"  meltemi exec --mesh {mesh} sleep -- curl -s http://helloworld:5000/hello")
-    wait_for_end()
+    wait_for_end(layout, mesh)

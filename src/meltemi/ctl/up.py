@@ -8,6 +8,10 @@ import sys
 import click
 
 from meltemi.ctl.invocation import Invocation, common, invocation
+from meltemi.init.core import Layout
+
+_LOOK_EVERY = 0.3
+"""Seconds between two looks at whether init is still there."""
 
 
 @click.command(short_help="Start a mesh on this machine.")
@@ -17,7 +21,7 @@ from meltemi.ctl.invocation import Invocation, common, invocation
     "--ingress-port", type=click.IntRange(0, 65535), default=0, help="Loopback port of the ingress gateway."
 )
 @click.option(
-    "--user", default="", metavar="NAME", help="As root: whom apps run as.  [$SUDO_UID, else nobody]"
+    "--user", default="", metavar="NAME", help="As root: whom apps run as.  [$SUDO_UID, else root without its powers]"
 )
 @invocation
 def command(call: Invocation, detach: bool, ingress_port: int, user: str) -> None:
@@ -42,15 +46,26 @@ def command(call: Invocation, detach: bool, ingress_port: int, user: str) -> Non
         return
     click.echo("Ctrl-C ends it.")
     sys.stdout.flush()
-    wait_for_end()
+    if not wait_for_end(layout, call.mesh):
+        click.echo("The mesh was ended from elsewhere.")
+        return
     with spinner() as say:
         say("stopping")
         local.stop(layout)
 
 
-def wait_for_end() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+def wait_for_end(layout: Layout, mesh: str) -> bool:
+    """Wait for Ctrl-C or SIGTERM; False where the mesh ended meanwhile."""
+    from meltemi.ctl.init_link import InitLink
+
     wanted = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
-    signal.sigwait(wanted)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)
+    try:
+        with InitLink(layout, mesh) as link:
+            while signal.sigtimedwait(wanted, _LOOK_EVERY) is None:
+                link.events(0)
+                if link.ended:
+                    return False
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)
+    return True
