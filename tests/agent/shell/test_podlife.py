@@ -255,6 +255,21 @@ async def test_a_pod_without_a_sidecar_starts_at_once(tmp_path: Path, gauge: Gau
         assert not stage.net.there["0f3a9c1eaa"].sidecar
 
 
+async def test_the_ports_that_apps_declare_are_offered(tmp_path: Path, gauge: Gauge) -> None:
+    raw = document()
+    app, proxy = raw["spec"]["containers"]
+    app["ports"] = [
+        {"containerPort": 8080},
+        {"containerPort": 8053, "protocol": "UDP"},
+        {"containerPort": 80, "protocol": "TCP"},
+    ]
+    proxy["ports"] = [{"containerPort": 15090, "protocol": "TCP"}]
+    stage = Stage(tmp_path, raw)
+    async with stage.living():
+        await until(lambda: stage.api.ready)
+        assert stage.net.there["0f3a9c1eaa"].ports == (80, 8080)
+
+
 async def test_an_agent_that_restarts_touches_nothing_and_shows_no_pod_unready(
     tmp_path: Path, gauge: Gauge
 ) -> None:

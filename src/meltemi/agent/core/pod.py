@@ -17,7 +17,7 @@ DEFAULT_GRACE = 30
 class Container:
     """A container: `command` is empty where only an image is named, and then it cannot run here.
 
-    `env` and `env_from` are Kubernetes' own documents, frozen as JSON: `core/environment` reads them.
+    `ports` are the TCP ports that it declares. `env` and `env_from` are Kubernetes' own documents, frozen as JSON: `core/environment` reads them.
     """
 
     name: str
@@ -78,6 +78,11 @@ class Pod:
         return not self.apps or "router" in self.proxy.args
 
     @property
+    def offered_ports(self) -> tuple[int, ...]:
+        """The TCP ports that its apps say they serve, sorted; the proxy's own answer for themselves."""
+        return tuple(sorted({port for container in self.apps for port in container.ports}))
+
+    @property
     def attach(self) -> str:
         """The id of the descriptors that the app's stdio shall be, or nothing."""
         return self.annotations.get(ATTACH, "")
@@ -124,7 +129,11 @@ def _container(document: Mapping[str, Any]) -> Container:
         cwd=str(document.get("workingDir") or ""),
         env=json.dumps(document.get("env") or []),
         env_from=json.dumps(document.get("envFrom") or []),
-        ports=tuple(int(p["containerPort"]) for p in document.get("ports") or () if "containerPort" in p),
+        ports=tuple(
+            int(port["containerPort"])
+            for port in document.get("ports") or ()
+            if "containerPort" in port and (port.get("protocol") or "TCP") == "TCP"
+        ),
         tty=bool(document.get("tty")),
         mounts=tuple(str(m.get("mountPath", "")) for m in document.get("volumeMounts") or ()),
         readiness=read_probe(document.get("readinessProbe"), document.get("ports") or ()),

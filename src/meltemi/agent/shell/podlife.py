@@ -384,6 +384,7 @@ def _network(pod: Pod, place: Place) -> PodNetwork:
         not_inbound=pod.exclude_inbound,
         not_outbound=pod.exclude_outbound,
         host_ports=pod.host_ports,
+        ports=pod.offered_ports,
     )
 
 
