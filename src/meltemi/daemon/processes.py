@@ -41,6 +41,7 @@ from meltemi.citadel.shell.tls import API_NAMES, ServerCertificate, open_api_aut
 from meltemi.controllers.core.settings import Settings as ControllerSettings
 from meltemi.controllers.shell.run import run as run_controllers
 from meltemi.daemon import admission, routes
+from meltemi.daemon.components import Components
 from meltemi.daemon.specs import NODE, envoy_binary
 from meltemi.daemon.status import StatusWriter
 from meltemi.galley.shell.feed import Feed
@@ -123,6 +124,7 @@ async def daemon(layout: Layout) -> None:
         tasks.create_task(run_controllers(own, settings), name="controllers")
         tasks.create_task(_until_done(lambda: _stand_up(own)), name="local objects")
         tasks.create_task(status.run(), name="status writer")
+        tasks.create_task(Components(layout, own).run(), name="components")
         tasks.create_task(_renew(certificate), name="API certificate")
         # Proxies are answered once the world is known whole: no half of it is ever pushed.
         await feed.synced.wait()
