@@ -58,9 +58,9 @@ PRODUCTS = (
     Product(
         0,
         "The Comedy of Errors",
-        "By <b>William Shakespeare</b>, among his earliest comedies and the shortest of all his plays: two pairs of twins, parted "
-        "as children, come to the same town on the same day, and nobody is taken for who they are. Read more in "
-        '<a href="https://en.wikipedia.org/wiki/The_Comedy_of_Errors">Wikipedia</a>.',
+        "By <b>William Shakespeare</b>, one of his earliest comedies and the shortest of all his plays: two pairs of "
+        "twins, parted as children, come to the same town on the same day, and nobody is taken for who they are. "
+        'Read more in <a href="https://en.wikipedia.org/wiki/The_Comedy_of_Errors">Wikipedia</a>.',
     ),
 )
 
