@@ -151,3 +151,13 @@ def test_a_dry_run_is_read_only_and_not_nested() -> None:
         with pytest.raises(BusyError):
             engine.dry_run([], forbidden)
     assert engine.audit() == ()
+
+
+def test_who_there_is_survives_a_dry_run_that_empties_and_fills_it() -> None:
+    engine = Engine()
+    engine.apply(weights(a=1))
+    for _ in range(2):
+        assert engine.dry_run(weights(a=None, b=2), lambda inner: inner.get(everything)) == (2,)
+        assert engine.get(everything) == (1,)
+    engine.apply(weights(a=None))
+    assert engine.get(everything) == ()

@@ -83,10 +83,12 @@ class Facts:
             if node.value is None and table.get((node.namespace, node.name)) is node:
                 del table[node.namespace, node.name]
         elif isinstance(node, Members) and not node.sorted:
+            # Another node may have taken its place meanwhile.
             if node.namespace is None:
-                self._namespaces.pop(node.kind, None)
-            else:
-                self._names.pop((node.kind, node.namespace), None)
+                if self._namespaces.get(node.kind) is node:
+                    del self._namespaces[node.kind]
+            elif self._names.get((node.kind, node.namespace)) is node:
+                del self._names[node.kind, node.namespace]
 
     def nodes(self) -> Iterator[Node]:
         """Go through every node there is."""
