@@ -71,6 +71,8 @@ class StatusWriter:
         """Write for ever."""
         while True:
             changed = asyncio.ensure_future(self._book.changed())
+            # It must be waiting before the book is read, or what moves in between would be lost.
+            await asyncio.sleep(0)
             try:
                 self._take()
                 wait = await self._write_due()
