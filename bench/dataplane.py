@@ -51,7 +51,9 @@ class Way:
         """Send the load once."""
         before = [processor_seconds(pid) for pid in self.envoys]
         options = ("--rate", str(RATE), "--seconds", str(SECONDS), "--connections", str(CONNECTIONS))
-        said = running.hands.meltemi("exec", self.pod, "--", *python("bench.wire", "load", *options, self.url))
+        said = running.hands.meltemi(
+            "exec", self.pod, "--", *python("bench.wire", "load", *options, self.url)
+        )
         after = [processor_seconds(pid) for pid in self.envoys]
         told = json.loads(said.splitlines()[-1])
         if told["failed"] or told["answered"] != told["sent"]:
@@ -62,7 +64,10 @@ class Way:
 
     def row(self, ratio: str = "") -> Row:
         """Show medians over the rounds."""
-        each = [f"{median(cost[side] for cost in self.cost):.0f}" for side in range(len(self.envoys))] or ["", ""]
+        each = [f"{median(cost[side] for cost in self.cost):.0f}" for side in range(len(self.envoys))] or [
+            "",
+            "",
+        ]
         total = f"{median(map(sum, self.cost)):.0f}" if self.envoys else ""
         return (self.name, *each, total, ratio, f"{median(self.p50):.0f}", f"{median(self.p99):.0f}")
 
@@ -82,7 +87,9 @@ def build(running: Mesh, files: Path) -> list[Way]:
         ),
     )
     bare = running.address("bare-server")
-    to_bare = container("envoy", *command(files, "minimal-client", client_config(files, bare)), port=CLIENT_PORT)
+    to_bare = container(
+        "envoy", *command(files, "minimal-client", client_config(files, bare)), port=CLIENT_PORT
+    )
     del to_bare["readinessProbe"]
     running.start(pod("bare-client", container("app", *SLEEP), to_bare, sidecar=False))
     ours = (running.envoy("default", "client"), running.envoy("default", "server"))
@@ -98,7 +105,7 @@ def run() -> Table:
     """Measure all ways in turn, round by round."""
     with folder() as root, folder() as files, mesh(root) as running:
         ways = build(running, files)
-        ours, minimal, _none = ways
+        ours, minimal, without = ways
         settle({f"{way.name} {pid}": pid for way in ways for pid in way.envoys})
         for way in ways:
             way.round(running)
@@ -110,10 +117,10 @@ def run() -> Table:
                 way.round(running)
     ratios = sorted(sum(a) / sum(b) for a, b in zip(ours.cost, minimal.cost, strict=True))
     ratio = median(ratios)
-    rows = (ours.row(f"{ratio:.2f}"), minimal.row("1"), _none.row())
+    rows = (ours.row(f"{ratio:.2f}"), minimal.row("1"), without.row())
     notes = (
-        f"{ROUNDS} interleaved rounds of {SECONDS:g} s, {RATE:g} requests/s on {CONNECTIONS} connections, HTTP/1.1,"
-        " answers of 512 bytes; processor time is user and system time of the whole process",
+        f"{ROUNDS} interleaved rounds of {SECONDS:g} s, {RATE:g} requests/s on {CONNECTIONS} connections, HTTP/1.1",
+        "processor time is what all threads of an Envoy ran, user and system; answers have 512 bytes",
         f"ratio: median of the rounds' ratios ({ratios[0]:.2f} to {ratios[-1]:.2f}), at most {TARGET} wanted",
         "latency is counted from each request's turn; client and app are Python on the same cores",
     )

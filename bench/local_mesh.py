@@ -36,7 +36,9 @@ class Mesh:
         self.hands.apply_document(*documents)
         for document in documents:
             if document["kind"] == "Pod":
-                self.hands.meltemi("wait", f"pod/{document['metadata']['name']}", "--for=Ready", "--timeout", "60s")
+                self.hands.meltemi(
+                    "wait", f"pod/{document['metadata']['name']}", "--for=Ready", "--timeout", "60s"
+                )
 
     def address(self, pod: str) -> str:
         """Give the IP of a pod of the namespace default."""
@@ -167,7 +169,9 @@ def kernel_seconds(pid: int) -> tuple[float, float]:
 def private_megabytes(pid: int) -> float:
     """Sum what only this process has in memory: Private_Clean and Private_Dirty."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    kilobytes = [int(line.split()[1]) for line in rollup if line.startswith(("Private_Clean:", "Private_Dirty:"))]
+    kilobytes = [
+        int(line.split()[1]) for line in rollup if line.startswith(("Private_Clean:", "Private_Dirty:"))
+    ]
     return sum(kilobytes) / 1000
 
 

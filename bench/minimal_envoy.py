@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def spiffe(name: str) -> str:
 
 def write_certificates(folder: Path, *names: str) -> None:
     """Write ca.pem and, for each name, NAME.pem and NAME.key; readable for all, for they guard nothing."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     root_key = ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "bench")])
 
@@ -38,11 +38,13 @@ def write_certificates(folder: Path, *names: str) -> None:
             .issuer_name(root_name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=5))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(minutes=5))
+            .not_valid_after(now + dt.timedelta(days=1))
         )
 
-    ca = builder(root_name, root_key).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    ca = builder(root_name, root_key).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
     (folder / "ca.pem").write_bytes(ca.sign(root_key, hashes.SHA256()).public_bytes(Encoding.PEM))
     for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -80,7 +82,16 @@ def command(folder: Path, name: str, config: Json) -> tuple[str, ...]:
     file = folder / f"{name}.json"
     file.write_text(json.dumps(config), encoding="utf-8")
     file.chmod(0o644)
-    return (find_envoy(), "-c", str(file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
+    return (
+        find_envoy(),
+        "-c",
+        str(file),
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "--log-level",
+        "warning",
+    )
 
 
 def _config(listener: Json, cluster: Json) -> Json:
@@ -90,7 +101,11 @@ def _config(listener: Json, cluster: Json) -> Json:
 def _cluster(host: str, port: int) -> Json:
     address = {"socket_address": {"address": host, "port_value": port}}
     endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
-    return {"name": "next", "type": "STATIC", "load_assignment": {"cluster_name": "next", "endpoints": endpoints}}
+    return {
+        "name": "next",
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": "next", "endpoints": endpoints},
+    }
 
 
 def _listener(host: str, port: int) -> Json:
@@ -109,7 +124,10 @@ def _listener(host: str, port: int) -> Json:
 def _tls(folder: Path, own: str, peer: str) -> Json:
     return {
         "common_tls_context": {
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
+            "tls_params": {
+                "tls_minimum_protocol_version": "TLSv1_2",
+                "tls_maximum_protocol_version": "TLSv1_3",
+            },
             "tls_certificates": [
                 {
                     "certificate_chain": {"filename": f"{folder}/{own}.pem"},
