@@ -21,7 +21,6 @@ APP = App(
     port=8080,
     host_ports=(5432, 6379),
     attach="id",
-    owner=77,
 )
 
 
@@ -33,7 +32,6 @@ def test_the_pod() -> None:
         "labels": {"app": "api", "sidecar.istio.io/inject": "true", "version": "v2"},
         "annotations": {
             "meltemi.internal/attach": "id",
-            "meltemi.internal/owner-pid": "77",
             "meltemi.internal/host-ports": "5432,6379",
         },
     }

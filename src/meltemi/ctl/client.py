@@ -5,6 +5,7 @@ One client, two ways in: the local mesh's Unix socket with the owner's token, or
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -47,6 +48,14 @@ class ApiError(CtlError):
         return tuple((self.status.get("details") or {}).get("causes") or ())
 
 
+class LostError(CtlError):
+    """The connection ended before the answer did: what was asked may have been done or not."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        words = str(error) or type(error).__name__
+        super().__init__(f"the connection to {name} broke: {words}", "try again; meltemi status")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A question: `path` is sent as it is, `query` is encoded."""
@@ -68,8 +77,12 @@ class Response:
     body: bytes
 
     def json(self) -> Any:
-        """Decode the body."""
-        return json.loads(self.body) if self.body else None
+        """Decode the body; CtlError where it is no JSON."""
+        try:
+            return json.loads(self.body) if self.body else None
+        except ValueError as error:
+            shown = self.body[:200].decode(errors="replace")
+            raise CtlError(f"the server's answer is no JSON: {shown}") from error
 
 
 class Transport(Protocol):
@@ -133,15 +146,22 @@ class Client:
     _idle: http.client.HTTPConnection | None = field(default=None, repr=False)
 
     def request(self, ask: Request) -> Response:
-        """Ask once, whatever the status; a kept connection that the server has closed is replaced."""
+        """Ask once, whatever the status; LostError where the answer does not come whole.
+
+        A kept connection that the server has closed is replaced, and what only reads is asked once more.
+        """
         kept, self._idle = self._idle, None
         if kept is not None:
-            try:
+            with contextlib.suppress(http.client.BadStatusLine, ConnectionError):
+                # If nothing of an answer comes, the server had closed the idle connection before it read the request.
                 return self._exchange(kept, ask)
-            except (http.client.BadStatusLine, ConnectionError):
-                # Nothing of an answer came: the server had closed the idle connection before it read the request.
-                kept.close()
-        return self._exchange(self._open(self.timeout), ask)
+        if ask.method == "GET":
+            with contextlib.suppress(http.client.HTTPException, ConnectionError):
+                return self._exchange(self._open(self.timeout), ask)
+        try:
+            return self._exchange(self._open(self.timeout), ask)
+        except (http.client.HTTPException, OSError) as error:
+            raise LostError(self.transport.name, error) from error
 
     def json(
         self,
@@ -167,7 +187,10 @@ class Client:
         accept: str = JSON,
         timeout: float | None = None,
     ) -> Iterator[bytes]:
-        """Read a stream line by line, on a connection of its own; TimeoutError after `timeout` seconds of silence."""
+        """Read a stream line by line, on a connection of its own.
+
+        TimeoutError after `timeout` seconds of silence, LostError where it ends in the middle.
+        """
         connection = self._open(timeout)
         try:
             connection.request("GET", _target(path, query), headers=self._headers(None, JSON, accept))
@@ -176,8 +199,8 @@ class Client:
                 raise api_error(answer.status, answer.read())
             while line := answer.readline():
                 yield line
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"{self.transport.name} ended in the middle of an answer") from error
+        except (http.client.HTTPException, ConnectionError) as error:
+            raise LostError(self.transport.name, error) from error
         finally:
             connection.close()
 
@@ -199,8 +222,10 @@ class Client:
             taken.sendall("\r\n".join([*lines, "", ""]).encode())
             _expect_switch(taken)
             taken.settimeout(None)
-        except BaseException:
+        except BaseException as error:
             taken.close()
+            if isinstance(error, OSError):
+                raise LostError(self.transport.name, error) from error
             raise
         return taken
 

@@ -54,10 +54,14 @@ def client_of(kubeconfig: str = "", context: str = "") -> Client:
     url = urlsplit(str(cluster.get("server") or ""))
     if url.scheme != "https" or not url.hostname:
         raise CtlError(f"{file}: the server of context {name!r} is no https address.", exit_code=USAGE)
-    token, certificate, key = _credentials(user, file)
-    trust = _context(cluster, file.parent)
-    if certificate and key:
-        _load_certificate(trust, certificate, key)
+    try:
+        token, certificate, key = _credentials(user, file)
+        trust = _context(cluster, file.parent)
+        if certificate and key:
+            _load_certificate(trust, certificate, key)
+    except (OSError, ValueError) as error:
+        # A file that it names is missing, base64 that is none, a certificate that is none.
+        raise CtlError(f"the credentials of {file} cannot be used: {error}", exit_code=USAGE) from error
     return Client(HttpsTransport(url.hostname, url.port or 443, trust), token)
 
 

@@ -14,7 +14,7 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
-from meltemi.ctl.invocation import CtlError, Invocation, common
+from meltemi.ctl.invocation import FINDINGS, CtlError, Invocation, common
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +130,8 @@ def main(args: list[str] | None = None) -> None:
         # The reader went away (`| head`): no message, and no second one from the interpreter's own flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        # A disk that is full, a folder that is not ours: the machine's word is the user's message.
+        CtlError(f"{error.filename}: {error.strerror}." if error.filename else f"{error}").show()
+        code = FINDINGS
     sys.exit(code if isinstance(code, int) else 0)

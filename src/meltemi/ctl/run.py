@@ -107,7 +107,6 @@ def command(
         sidecar=not no_sidecar,
         detached=detach,
         attach="" if detach else uuid.uuid4().hex,
-        owner=os.getpid(),
     )
     for wanted in host_ports:
         _tell_if_closed(wanted)

@@ -8,7 +8,6 @@ from typing import Any
 
 ATTACH = "meltemi.internal/attach"
 HOST_PORTS = "meltemi.internal/host-ports"
-OWNER = "meltemi.internal/owner-pid"
 INJECT = "sidecar.istio.io/inject"
 
 _NOT_PASSED = ("_", "HOSTNAME", "OLDPWD")
@@ -32,7 +31,6 @@ class App:
     detached: bool = False
     attach: str = ""
     tty: bool = False
-    owner: int = 0
 
     @property
     def pod(self) -> str:
@@ -44,7 +42,7 @@ def pod_of(app: App) -> dict[str, Any]:
     """Build the Pod."""
     annotations: dict[str, str] = {}
     if app.attach:
-        annotations |= {ATTACH: app.attach, OWNER: str(app.owner)}
+        annotations[ATTACH] = app.attach
     if app.host_ports:
         annotations[HOST_PORTS] = ",".join(str(port) for port in app.host_ports)
     labels = {"app": app.name, INJECT: "true" if app.sidecar else "false"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,11 +13,12 @@ from typing import Any
 
 import click
 
+from meltemi.agent.shell import owners
 from meltemi.ctl.client import ApiError, Client, path
 from meltemi.ctl.init_link import InitLink
 from meltemi.ctl.invocation import CtlError
 from meltemi.ctl.progress import spinner
-from meltemi.ctl.run_documents import OWNER, App, account_of, pod_of, service_of
+from meltemi.ctl.run_documents import ATTACH, App, account_of, pod_of, service_of
 from meltemi.ctl.terminal import Terminal
 from meltemi.init.core import Layout
 from meltemi.init.wire import Attach, Exited, Signal, Subscribe
@@ -58,7 +58,12 @@ class Running:
     def in_foreground(self) -> int:
         """Run attached to the terminal; return the app's exit code."""
         app = self._app
-        with InitLink(self._layout) as init, InitLink(self._layout) as control, Terminal() as terminal:
+        with (
+            owners.owning(self._layout, app.attach),
+            InitLink(self._layout) as init,
+            InitLink(self._layout) as control,
+            Terminal() as terminal,
+        ):
             init.ask(Subscribe())
             init.ask(Attach(app.attach), terminal.descriptors)
             self._create_pod(replace(app, tty=terminal.is_tty))
@@ -139,9 +144,9 @@ class Running:
         if found is None:
             return
         phase = (found.get("status") or {}).get("phase")
-        owner = str((found["metadata"].get("annotations") or {}).get(OWNER) or "")
+        attach = str((found["metadata"].get("annotations") or {}).get(ATTACH) or "")
         over = phase in ("Succeeded", "Failed") or bool(found["metadata"].get("deletionTimestamp"))
-        if not over and not (owner.isdecimal() and not _is_alive(int(owner))):
+        if not over and (not attach or owners.is_owned(self._layout, attach)):
             raise CtlError(
                 f"pod/{self._app.pod} runs already in namespace {self._app.namespace}.",
                 f"end it with: meltemi delete -n {self._app.namespace} pod/{self._app.pod}, "
@@ -293,13 +298,3 @@ def _words(app: App, event: Exited) -> str:
 
 def _code(event: Exited) -> int:
     return event.code if event.code >= 0 else 128 + event.signal
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -144,7 +144,9 @@ def pod_problems(pod: Mapping[str, Any]) -> list[str]:
     for row in status.get("containerStatuses") or ():
         waiting = (row.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing"):
-            reason = waiting.get("message") or waiting["reason"]
+            words = str(waiting.get("message") or waiting["reason"]).splitlines()
+            # What an app printed last stands behind it; the page has one line a problem.
+            reason = " | ".join((words[0], words[-1])) if len(words) > 1 else words[0]
             found.append(
                 f"{namespace}/{name}: {row['name']}: {reason}; meltemi logs{space} {name} -c {row['name']}"
             )

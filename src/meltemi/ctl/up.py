@@ -21,7 +21,10 @@ _LOOK_EVERY = 0.3
     "--ingress-port", type=click.IntRange(0, 65535), default=0, help="Loopback port of the ingress gateway."
 )
 @click.option(
-    "--user", default="", metavar="NAME", help="As root: whom apps run as.  [$SUDO_UID, else root without its powers]"
+    "--user",
+    default="",
+    metavar="NAME",
+    help="As root: whom apps run as.  [$SUDO_UID, else root without its powers]",
 )
 @invocation
 def command(call: Invocation, detach: bool, ingress_port: int, user: str) -> None:

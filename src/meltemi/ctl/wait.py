@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from meltemi.ctl.client import ApiError, Client, path
+from meltemi.ctl.client import ApiError, Client, LostError, path
 from meltemi.ctl.durations import Duration
 from meltemi.ctl.invocation import CtlError, Invocation, common, invocation
 from meltemi.ctl.kinds import Resource, discover
@@ -146,7 +146,7 @@ class Target:
                     yield None if event["type"] == "DELETED" else event["object"]
                 if time.monotonic() >= deadline:
                     return
-        except (TimeoutError, ConnectionError):
+        except (TimeoutError, LostError):
             # Silence until the deadline, or a control plane that restarts: the list is asked again.
             return
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from meltemi.agent.core.settings import ATTACH
 from meltemi.agent.core.status import timestamp
-from meltemi.agent.shell import keep
+from meltemi.agent.shell import keep, owners
 from meltemi.agent.shell.isolation import lasting
 from meltemi.agent.shell.podlife import PodLife
 from meltemi.agent.shell.site import Site
@@ -22,6 +23,7 @@ from meltemi.galley.shell.reflector import DELETED, Backoff, Event, Reflector
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 20.0
+OWNERS_SECONDS = 2.0
 MIRROR = "kubernetes.io/config.mirror"
 """Kubernetes' mark on Pods that only show what runs otherwise: nobody starts them."""
 
@@ -61,6 +63,7 @@ class Kubelet:
             group.create_task(lasting("the node's registration", self._register))
             group.create_task(lasting("the watch of pods", self.reflector.run))
             group.create_task(lasting("the removal of strays", self._sweep))
+            group.create_task(lasting("the watch of owners", self._watch_owners))
 
     # --- pods
 
@@ -77,6 +80,7 @@ class Kubelet:
         uid = str(metadata.get("uid", ""))
         if not uid or MIRROR in (metadata.get("annotations") or {}):
             return
+        document = self._judged(document)
         if (life := self._lives.get(uid)) is not None:
             life.update(document)
             return
@@ -90,6 +94,30 @@ class Kubelet:
             before.vanish()
         self._lives[uid] = made
         self._tasks[uid] = self._group.create_task(self._live(uid, made, waits_for))
+
+    def _judged(self, document: Document) -> Document:
+        """A Pod that is attached to a command which is gone is on its way out, and never started again."""
+        metadata = document.get("metadata") or {}
+        attach = (metadata.get("annotations") or {}).get(ATTACH)
+        if not attach or metadata.get("deletionTimestamp"):
+            return document
+        if owners.is_owned(self._site.node.layout, attach):
+            return document
+        log.info("pod %s/%s: its owner is gone", metadata.get("namespace"), metadata.get("name"))
+        return {
+            **document,
+            "metadata": {**metadata, "deletionTimestamp": timestamp(self._site.seconds())},
+        }
+
+    async def _watch_owners(self) -> None:
+        """End attached Pods whose owner was killed: it could not delete them itself."""
+        while True:
+            await asyncio.sleep(OWNERS_SECONDS)
+            for life in tuple(self._lives.values()):
+                if life.pod.attach and not life.ending:
+                    judged = self._judged(life.document)
+                    if judged is not life.document:
+                        life.update(judged)
 
     async def _live(self, uid: str, life: PodLife, waits_for: asyncio.Task[None] | None) -> None:
         if waits_for is not None:
