@@ -113,8 +113,22 @@ def _go_on(layout: Layout, mesh: str) -> None:
     from meltemi.ctl.local import ingress_url
     from meltemi.ctl.up import wait_for_end
 
+    program = _program()
     click.echo(f"\nThe mesh stays up until Ctrl-C.  Try:\n  curl {ingress_url(layout)}/hello")
-    click.echo(f'  export KUBECONFIG="$(meltemi kubeconfig --mesh {mesh})"; kubectl get pods,svc,vs -A')
-    click.echo(f"  meltemi status --mesh {mesh}")
-    click.echo(f"  meltemi exec --mesh {mesh} sleep -- curl -s http://helloworld:5000/hello")
+    click.echo(f'  export KUBECONFIG="$({program} kubeconfig --mesh {mesh})"; kubectl get pods,svc,vs -A')
+    click.echo(f"  {program} status --mesh {mesh}")
+    click.echo(f"  {program} proxy-config route sleep --mesh {mesh}")
+    click.echo(f"  {program} exec --mesh {mesh} sleep -- curl -s http://helloworld:5000/hello")
     wait_for_end(layout, mesh)
+
+
+def _program() -> str:
+    """Name this CLI as the user's shell finds it."""
+    import shutil
+    import sys
+
+    if shutil.which("meltemi"):
+        return "meltemi"
+    beside = Path(sys.executable).with_name("meltemi")
+    here = Path.cwd()
+    return str(beside.relative_to(here)) if beside.is_relative_to(here) else str(beside)
