@@ -6,11 +6,24 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from meltemi.daemon import processes
 from meltemi.init.core import Layout
+
+ROLES = ("daemon", "agent")
+
+
+def _role(name: str) -> Callable[[Layout], Awaitable[None]]:
+    """Import what this process needs, and no other's: an agent that was killed is to be back at once."""
+    if name == "agent":
+        from meltemi.daemon import node
+
+        return node.agent
+    from meltemi.daemon import processes
+
+    return processes.daemon
 
 
 async def run(role: str, layout: Layout) -> None:
@@ -19,13 +32,13 @@ async def run(role: str, layout: Layout) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: task.cancel() if task else None)
-    await processes.ROLES[role](layout)
+    await _role(role)(layout)
 
 
 def main(argv: list[str]) -> int:
     """Parse the command line and run; 0 when it was told to end."""
-    if len(argv) != 3 or argv[0] not in processes.ROLES:
-        print(f"usage: python -m meltemi.daemon {'|'.join(processes.ROLES)} RUN STATE", file=sys.stderr)
+    if len(argv) != 3 or argv[0] not in ROLES:
+        print(f"usage: python -m meltemi.daemon {'|'.join(ROLES)} RUN STATE", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     role, *folders = argv

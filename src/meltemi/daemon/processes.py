@@ -1,4 +1,4 @@
-"""One function per process, with every long task in start order; `ROLES` names them.
+"""The control plane's process, with every long task in start order. The agent's is `node`, small to start.
 
 The control plane reads everything through the API, over its own socket, as it would on a cluster:
 
@@ -134,17 +134,6 @@ async def daemon(layout: Layout) -> None:
             await asyncio.Event().wait()
         finally:
             await xds.stop()
-
-
-async def agent(layout: Layout) -> None:
-    """Run the node agent: pods, relay, identity, DNS, probes."""
-    from meltemi.agent.core.settings import Settings
-    from meltemi.agent.shell import main
-
-    await main.run(layout, NODE, Settings())
-
-
-ROLES: dict[str, Callable[[Layout], Awaitable[None]]] = {"daemon": daemon, "agent": agent}
 
 
 def _kinds(resources: tuple[str, ...]) -> tuple[Kind[Any], ...]:

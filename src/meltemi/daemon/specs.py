@@ -15,7 +15,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from meltemi.init.wire import Restart, Spec, Stdio
+from meltemi.init.core import Restart, Spec, Stdio
 
 if TYPE_CHECKING:
     from meltemi.init.core import Layout

@@ -17,10 +17,10 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2, json_format
 
 from meltemi.agent.core.bootstrap import Proxy, bootstrap
+from meltemi.agent.shell.accepted import Accepted
 from meltemi.agent.shell.controlplane import ControlPlane
 from meltemi.agent.shell.gate import Gate
 from meltemi.agent.shell.identity import Identity
-from meltemi.agent.shell.keep import Accepted
 from meltemi.agent.shell.main import find_envoy
 from meltemi.agent.shell.relay import SERVICE, PodRelay
 from meltemi.pilot.wire.ads import Accepted as Took

@@ -125,12 +125,14 @@ async def test_it_is_kept_for_a_restart_and_closed_to_others(
     make: Callable[[], Identity], plane: Plane, tmp_path: Path
 ) -> None:
     identity = make()
+    had = set[bytes]()
+    identity.subscribe(lambda: had.add(pair(identity).chain))
     async with running(identity):
         await until((tmp_path / "identity.json").exists)
-        first = pair(identity).chain
     assert stat.S_IMODE((tmp_path / "identity.json").stat().st_mode) == 0o600
     plane.away = "killed"
-    assert pair(make()).chain == first
+    # Time flies here: it may have been renewed since.
+    assert pair(make()).chain in had
 
 
 async def test_it_is_renewed_at_half_of_its_life(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from meltemi.agent.shell import keep
-from meltemi.agent.shell.keep import Accepted
+from meltemi.agent.shell.accepted import Accepted
 from meltemi.pilot.wire.messages import Entry, frame
 from meltemi.pilot.wire.types import CDS, LDS
 

@@ -17,7 +17,8 @@ DEFAULT_GRACE = 30
 class Container:
     """A container: `command` is empty where only an image is named, and then it cannot run here.
 
-    `ports` are the TCP ports that it declares. `env` and `env_from` are Kubernetes' own documents, frozen as JSON: `core/environment` reads them.
+    `ports` are the TCP ports that it declares. `env` and `env_from` are Kubernetes' own documents, frozen as JSON:
+    `core/environment` reads them.
     """
 
     name: str

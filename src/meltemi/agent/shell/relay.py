@@ -16,10 +16,10 @@ import grpc
 import grpc.aio
 from envoy.service.discovery.v3 import discovery_pb2
 
+from meltemi.agent.shell.accepted import Accepted
 from meltemi.agent.shell.controlplane import AwayError, ControlPlane, Token
 from meltemi.agent.shell.identity import Identity
 from meltemi.agent.shell.isolation import heed_cancellation
-from meltemi.agent.shell.keep import Accepted
 from meltemi.agent.shell.secrets import SecretService
 from meltemi.agent.wire import relay
 from meltemi.pilot.wire.messages import (

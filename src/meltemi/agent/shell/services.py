@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from meltemi.agent.core import dns, services
+from meltemi.agent.core import services
 from meltemi.agent.core.net import Ways
 from meltemi.agent.core.settings import Settings
-from meltemi.agent.shell import keep
 from meltemi.agent.shell.dns import Resolver
 from meltemi.agent.shell.edges import Edges
 from meltemi.agent.shell.isolation import lasting
+from meltemi.agent.shell.known import Known, remember
 from meltemi.agent.shell.network import Network
 from meltemi.api.core.endpoint_slice import ENDPOINT_SLICE
 from meltemi.api.core.service import SERVICE
@@ -33,7 +32,7 @@ ENTRIES_SECONDS = 1.0
 
 
 class ServiceFeed:
-    """Keeps names and ways. `run()` works until cancelled."""
+    """Keeps names and ways. `run()` works until cancelled. `known`: what an earlier life knew, as `resolver` has it."""
 
     def __init__(
         self,
@@ -44,6 +43,7 @@ class ServiceFeed:
         network: Network,
         edges: Edges,
         resolver: Resolver,
+        known: Known,
     ) -> None:
         self._kube = kube
         self._layout = layout
@@ -55,16 +55,14 @@ class ServiceFeed:
         self._services = Reflector(kube, SERVICE, handler=self._notice)
         self._slices = Reflector(kube, ENDPOINT_SLICE, handler=self._notice)
         self._entries = Reflector(kube, ENTRIES, handler=self._notice)
-        self._recalled: tuple[Document, ...] = ()
+        self._recalled = known.entries
         self._applied: dict[str, object] = {}
-        self._kept = f"{layout.state}/agent-names.json"
 
     def _notice(self, _event: Event) -> None:
         self._changed.set()
 
     async def run(self) -> None:
-        """Take up what an earlier life knew, then follow the API server."""
-        self._recall()
+        """Follow the API server. Until it has answered, all stays as an earlier life left it."""
         async with asyncio.TaskGroup() as group:
             for reflector in (self._services, self._slices, self._entries):
                 group.create_task(lasting(f"the watch of {reflector.resource.plural}", reflector.run))
@@ -82,37 +80,15 @@ class ServiceFeed:
                 entries = _by_age(self._entries) if self._entries.synced.is_set() else self._recalled
                 await self._apply(tuple(self._services), tuple(self._slices), entries)
 
-    def _recall(self) -> None:
-        """Answer names as they were known last: after a restart the API server may be away."""
-        content = keep.read(self._kept)
-        try:
-            known = json.loads(content) if content else {}
-            zone = self._zone(
-                known.get("services") or (), known.get("slices") or (), known.get("entries") or ()
-            )
-        except (ValueError, AttributeError) as error:
-            log.warning("%s is damaged: %s", self._kept, error)
-            return
-        self._resolver.zone = zone
-
-    def _zone(
-        self, found: Iterable[Document], slices: Iterable[Document], entries: Iterable[Document]
-    ) -> dns.Zone:
-        settings = self._settings
-        fixed = {settings.host_name: settings.host_address}
-        return dns.zone_of(found, slices, entries, settings.cluster_domain, fixed)
-
     async def _apply(
         self, found: tuple[Document, ...], slices: tuple[Document, ...], entries: tuple[Document, ...]
     ) -> None:
         """Bring everything in step; each part on its own, so that one that fails stops no other."""
-        zone = self._zone(found, slices, entries)
+        known = Known(found, slices, entries)
+        zone = known.zone(self._settings)
         if zone != self._resolver.zone:
             self._resolver.zone = zone
-            content = {"services": found, "slices": slices, "entries": entries}
-            await self._part(
-                "names", zone, lambda: asyncio.to_thread(keep.write, self._kept, json.dumps(content).encode())
-            )
+            await self._part("names", zone, lambda: asyncio.to_thread(remember, self._layout, known))
         endpoints = services.endpoints_of(slices)
         control = services.control_addresses(found, self._control_sockets())
         table = services.service_ports(found, endpoints, control)

@@ -10,11 +10,11 @@ from meltemi.agent.core.bootstrap import bootstrap
 from meltemi.agent.core.plan import Place, bootstrap_path, proxy_of
 from meltemi.agent.core.pod import Pod
 from meltemi.agent.shell import keep
+from meltemi.agent.shell.accepted import Accepted
 from meltemi.agent.shell.controlplane import Token, Who
 from meltemi.agent.shell.gate import Gate
 from meltemi.agent.shell.identity import Identity
 from meltemi.agent.shell.isolation import lasting
-from meltemi.agent.shell.keep import Accepted
 from meltemi.agent.shell.relay import PodRelay
 from meltemi.agent.shell.site import Site
 from meltemi.agent.shell.statusport import StatusPort
