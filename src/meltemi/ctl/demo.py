@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meltemi.ctl.invocation import FINDINGS, Invocation, common, invocation
+from meltemi.ctl.invocation import FINDINGS, USAGE, CtlError, Invocation, common, invocation
 
 if TYPE_CHECKING:
     from meltemi.ctl.tour import Result
@@ -60,24 +60,26 @@ def running(mesh: str, ingress_port: int) -> Iterator[Layout]:
     from meltemi.ctl.progress import spinner
 
     before = find_layout(mesh)
-    if not answers(before.init_socket):
-        shutil.rmtree(before.state, ignore_errors=True)
+    mark = Path(before.state, "demo")
+    if not answers(before.init_socket) and Path(before.state).exists():
+        if mesh != DEMO_MESH and not mark.exists():
+            hint = f"choose another with --mesh, or forget that one: meltemi down --purge --mesh {mesh}"
+            raise CtlError(f'the mesh "{mesh}" has a state already, and a demo begins without.', hint, USAGE)
+        shutil.rmtree(before.state)
     began = time.monotonic()
-    with spinner() as say:
-        layout, _ = local.start(local.Wanted(mesh, ingress_port), say)
-    try:
-        with spinner() as say:
-            local.wait_ready(layout, mesh, say)
+    with local.started(local.Wanted(mesh, ingress_port)) as layout:
+        mark.touch()
         click.echo(
             f"The mesh is up after {time.monotonic() - began:.1f} s.  ingress {local.ingress_url(layout)}\n"
         )
-        yield layout
-    finally:
-        with spinner() as say:
-            say("stopping")
-            local.stop(layout)
-        shutil.rmtree(layout.state, ignore_errors=True)
-        shutil.rmtree(layout.run, ignore_errors=True)
+        try:
+            yield layout
+        finally:
+            with spinner() as say:
+                say("stopping")
+                local.stop(layout)
+            shutil.rmtree(layout.state, ignore_errors=True)
+            shutil.rmtree(layout.run, ignore_errors=True)
 
 
 def walk(layout: Layout, mesh: str) -> list[Result]:

@@ -6,6 +6,7 @@ API answers and the ingress gateway serves. Everything after that is `init`'s wo
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meltemi.ctl.invocation import FINDINGS, NO_MESH, USAGE, CtlError
-from meltemi.ctl.layout import LayoutError, make_layout
+from meltemi.ctl.layout import DEFAULT_MESH, LayoutError, make_layout
 
 if TYPE_CHECKING:
     from meltemi.ctl.client import Client
@@ -29,6 +30,9 @@ TOKENS = ("admin", "daemon", "node")
 
 PATIENCE = 60.0
 """Seconds that a start may take before it is given up."""
+
+_FORMER = 20.0
+"""Seconds that a mesh which is going down may take until the next one starts in its place."""
 
 Say = Callable[[str], None]
 
@@ -52,26 +56,91 @@ def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
         layout = make_layout(wanted.mesh)
     except LayoutError as error:
         raise CtlError(str(error), error.hint) from error
-    if answers(layout.init_socket):
-        raise CtlError(
-            f'the mesh "{wanted.mesh}" is up already.', "meltemi status shows it, meltemi down ends it", USAGE
-        )
-    _make_tokens(Path(layout.tokens_folder))
-    Path(layout.log_folder).mkdir(mode=0o700, exist_ok=True)
-    say("choosing ports")
-    try:
-        edges.prepare(layout, edges.Ports(api=wanted.api_port, ingress={80: wanted.ingress_port}))
-    except edges.PortInUseError as error:
-        raise CtlError(
-            str(error), "choose another with --ingress-port, or 0 for any free one", USAGE
-        ) from error
-    say("starting init")
-    try:
-        launched = net_init.launch(layout, python=sys.executable, user=_app_user(wanted.user))
-        _fill_table(layout)
-    except net_init.InitError as error:
-        raise CtlError(str(error), error.hint, NO_MESH) from error
+    with _alone(layout, wanted.mesh):
+        if answers(layout.init_socket):
+            raise CtlError(
+                f'the mesh "{wanted.mesh}" is up already.',
+                f"meltemi status{option(wanted.mesh)} shows it, meltemi down{option(wanted.mesh)} ends it",
+                USAGE,
+            )
+        _wait_for_former(layout, wanted.mesh, say)
+        _check_store(layout, wanted.mesh)
+        _make_tokens(Path(layout.tokens_folder))
+        Path(layout.log_folder).mkdir(mode=0o700, exist_ok=True)
+        say("choosing ports")
+        try:
+            edges.prepare(layout, edges.Ports(api=wanted.api_port, ingress={80: wanted.ingress_port}))
+        except edges.PortInUseError as error:
+            raise CtlError(
+                str(error), "choose another with --ingress-port, or 0 for any free one", USAGE
+            ) from error
+        say("starting init")
+        try:
+            launched = net_init.launch(layout, python=sys.executable, user=_app_user(wanted.user))
+            _fill_table(layout)
+        except net_init.InitError as error:
+            raise CtlError(str(error), error.hint, NO_MESH) from error
     return layout, launched.owner
+
+
+@contextmanager
+def _alone(layout: Layout, mesh: str) -> Iterator[None]:
+    """Be the only one who starts this mesh: two at once would write each other's ports."""
+    with Path(layout.run, "up.lock").open("w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CtlError(
+                f'the mesh "{mesh}" is being started by another command.', "meltemi status shows it", USAGE
+            ) from None
+        yield
+
+
+def _wait_for_former(layout: Layout, mesh: str, say: Say) -> None:
+    """A mesh that is just going down holds its lock until its last process is gone."""
+    deadline = time.monotonic() + _FORMER
+    with Path(layout.run, "init.lock").open("a", encoding="utf-8") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise CtlError(
+                        f'the mesh "{mesh}" is going down and does not end.',
+                        f"see {layout.log_folder}/init.log",
+                    ) from None
+                say("waiting for the former mesh to end")
+                time.sleep(0.05)
+            else:
+                return
+
+
+def _check_store(layout: Layout, mesh: str) -> None:
+    """Refuse a store that the control plane could not open, while nothing runs yet."""
+    from meltemi.apiserver.shell import sqlite
+
+    try:
+        sqlite.check(Path(layout.store))
+    except sqlite.StoreError as error:
+        raise CtlError(str(error), f"meltemi down --purge{option(mesh)} forgets this mesh's state") from error
+
+
+@contextmanager
+def started(wanted: Wanted) -> Iterator[Layout]:
+    """Start a mesh that is ready in the block; where it does not become ready, or the block fails, none is left."""
+    from meltemi.ctl.progress import spinner
+
+    with spinner() as say:
+        layout, _ = start(wanted, say)
+    try:
+        with spinner() as say:
+            wait_ready(layout, wanted.mesh, say)
+        yield layout
+    except BaseException:
+        with spinner() as say:
+            say("stopping")
+            stop(layout)
+        raise
 
 
 def _fill_table(layout: Layout) -> None:
@@ -143,7 +212,9 @@ def _check_processes(layout: Layout) -> None:
     try:
         table = InitClient(layout).ask(Status(last_lines=15))
     except InitError as error:
-        raise CtlError(f"init is gone: {error}", error.hint) from error
+        raise CtlError(
+            f"the mesh ended while it was starting: {error}", f"see {layout.log_folder}/init.log"
+        ) from error
     for process in table.processes if isinstance(table, Table) else ():
         if process.group == "system" and process.restarts >= 3:
             raise CtlError(
@@ -177,6 +248,11 @@ def detach(layout: Layout) -> None:
     from meltemi.init.wire import Detach
 
     InitClient(layout).ask(Detach())
+
+
+def option(mesh: str) -> str:
+    """Write the option that names a mesh, as it stands in a command to copy; nothing for the default one."""
+    return "" if mesh == DEFAULT_MESH else f" --mesh {mesh}"
 
 
 def ingress_url(layout: Layout) -> str:

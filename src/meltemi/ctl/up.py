@@ -35,26 +35,33 @@ def command(call: Invocation, detach: bool, ingress_port: int, user: str) -> Non
     from meltemi.ctl import local
     from meltemi.ctl.progress import spinner
 
-    with spinner() as say:
-        layout, _ = local.start(local.Wanted(call.mesh, ingress_port, user=user), say)
-        local.wait_ready(layout, call.mesh, say)
-    mesh = "" if call.mesh == "default" else f" --mesh {call.mesh}"
-    click.echo(f"The mesh is up.  ingress {local.ingress_url(layout)}")
+    with local.started(local.Wanted(call.mesh, ingress_port, user=user)) as layout:
+        if detach:
+            # Before anything is printed: a reader that goes away (`| head`) must not take the mesh along.
+            local.detach(layout)
+        else:
+            _tell(layout, call.mesh)
+            click.echo("Ctrl-C ends it.")
+            sys.stdout.flush()
+            if not wait_for_end(layout, call.mesh):
+                click.echo("The mesh was ended from elsewhere.")
+                return
+            with spinner() as say:
+                say("stopping")
+                local.stop(layout)
+    if detach:
+        _tell(layout, call.mesh)
+        click.echo(f"  stop          meltemi down{local.option(call.mesh)}")
+
+
+def _tell(layout: Layout, name: str) -> None:
+    from meltemi.ctl.local import ingress_url, option
+
+    mesh = option(name)
+    click.echo(f"The mesh is up.  ingress {ingress_url(layout)}")
     click.echo(f"  run an app    meltemi run{mesh} --name api --port 8080 -- python app.py")
     click.echo(f'  kubectl       export KUBECONFIG="$(meltemi kubeconfig{mesh})"')
     click.echo(f"  look          meltemi status{mesh}")
-    if detach:
-        local.detach(layout)
-        click.echo(f"  stop          meltemi down{mesh}")
-        return
-    click.echo("Ctrl-C ends it.")
-    sys.stdout.flush()
-    if not wait_for_end(layout, call.mesh):
-        click.echo("The mesh was ended from elsewhere.")
-        return
-    with spinner() as say:
-        say("stopping")
-        local.stop(layout)
 
 
 def wait_for_end(layout: Layout, mesh: str) -> bool:

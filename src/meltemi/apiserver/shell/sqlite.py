@@ -168,6 +168,12 @@ class Log:
             self._db.executescript(f"BEGIN EXCLUSIVE;{script};PRAGMA user_version={version};COMMIT;")
 
 
+def check(path: Path) -> None:
+    """Raise StoreError where a store that is there could not be used, before anything is started upon it."""
+    if path.exists():
+        Log(path).close()
+
+
 def _make_private(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # SQLite gives the write-ahead log the mode of the main file.
