@@ -150,6 +150,24 @@ async def test_versions_are_one_object_under_several_names(api: Api) -> None:
     assert {item["apiVersion"] for item in listed["items"]} == {"networking.istio.io/v1alpha3"}
 
 
+async def test_what_only_an_old_version_can_say_is_kept_in_todays_words(api: Api) -> None:
+    old = VS.replace("/v1/", "/v1alpha3/")
+    abort = {"percent": 100, "httpStatus": 500}
+    rule = {"fault": {"abort": abort}, "route": [{"destination": {"host": "shop"}, "weight": 100}]}
+    body = shop() | {"apiVersion": "networking.istio.io/v1alpha3"}
+    body["spec"] = {"hosts": ["shop"], "http": [rule]}
+    code, found = await api.call("POST", old, body, fieldValidation="Strict")
+    today = {"percentage": {"value": 100.0}, "httpStatus": 500}
+    assert (code, found["spec"]["http"][0]["fault"]["abort"]) == (201, today)
+    assert (await api.call("GET", f"{VS}/shop"))[1]["spec"]["http"][0]["fault"]["abort"] == today
+    abort["percent"] = 50
+    code, found = await api.call("PATCH", f"{old}/shop", {"spec": {"http": [rule]}}, type_=MERGE)
+    assert (code, found["metadata"]["generation"]) == (200, 2)
+    assert found["spec"]["http"][0]["fault"]["abort"]["percentage"] == {"value": 50.0}
+    code, found = await api.call("PATCH", f"{old}/shop", {"spec": {"http": [rule]}}, type_=MERGE)
+    assert (code, found["metadata"]["generation"]) == (200, 2)
+
+
 async def test_unknown_fields_are_refused_told_or_dropped_as_asked(api: Api) -> None:
     body = config("a") | {"extra": 1}
     code, status = await api.call("POST", CM, body, fieldValidation="Strict")

@@ -1,7 +1,7 @@
 """Between the version an object is kept in and the one it is served in.
 
-Versions of one kind differ in nothing but `apiVersion`. One resource is served under a second group as well: events,
-with other names for some fields.
+Versions of one kind differ in `apiVersion`, and in a few fields that only an older version knows: what they say is
+kept in today's words. One resource is served under a second group as well: events, with other names for some fields.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
+from meltemi.api.decode import decode
+from meltemi.api.encode import encode_value
 from meltemi.api.kind import Kind
+from meltemi.api.problems import UNKNOWN_FIELD
 
 EVENTS_GROUP: Final = "events.k8s.io"
 
@@ -56,6 +59,25 @@ def served(kind: Kind[Any], version: str, document: Mapping[str, Any]) -> dict[s
     """Return a kept document as it is served; `version` is `group/version`."""
     found = _renamed(document, _CORE_NAMES) if isinstance(kind, Alias) else dict(document)
     return {**found, "apiVersion": version}
+
+
+def modern(kind: Kind[Any], version: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a written document without the fields that only its older version knows, and with what they say.
+
+    A document that uses none stays as it was written, and so does one with mistakes: they are told in its own words.
+    """
+    same = dict(document)
+    if (
+        version == kind.storage_version
+        or isinstance(kind, Alias)
+        or not isinstance(document.get("spec"), dict)
+    ):
+        return same
+    _, today = decode(kind, {**same, "apiVersion": kind.api_version}, kind.storage_version)
+    if not any(one.code == UNKNOWN_FIELD for one in today):
+        return same
+    made, _ = decode(kind, same, version)
+    return same if made is None else {**same, "spec": encode_value(made.spec)}
 
 
 def _renamed(document: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from meltemi.api.diagnostics import Level
 from meltemi.api.kind import Kind
 from meltemi.apiserver.core.apply import MAX_MANAGER_LENGTH, Writer
-from meltemi.apiserver.core.convert import served, stored
+from meltemi.apiserver.core.convert import modern, served, stored
 from meltemi.apiserver.core.defaults import defaulted
 from meltemi.apiserver.core.deletion import is_finished
 from meltemi.apiserver.core.durations import rfc3339
@@ -128,7 +128,7 @@ def admitted(
     """Default, mutate, validate; ApiError 422 with every error found."""
     context, kind = writing.context, writing.kind
     reader = TransactionReader(transaction)
-    document = defaulted(kind.resource, stored(kind, document))
+    document = defaulted(kind.resource, stored(kind, modern(kind, writing.target.version, document)))
     stored_old = stored(kind, old) if old is not None else None
     operation: Operation = "CREATE" if old is None else "UPDATE"
     for mutate in context.hooks.mutators:
