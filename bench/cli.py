@@ -13,12 +13,12 @@ from bench.table import Table
 QUESTION = "How soon does the command line answer, against Python alone and Python with click?"
 ROUNDS = 15
 HELP_SECONDS = 0.150
-OVER_CLICK = 1.5
 START = "from meltemi.ctl.main import main; main()"
 COMMANDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "python -c pass": (["-c", "pass"], {}),
     "import click": (["-c", "import click"], {}),
     "meltemi --help": (["-c", START, "--help"], {}),
+    "meltemi version": (["-c", START, "version"], {}),
     "meltemi get --help": (["-c", START, "get", "--help"], {}),
     "meltemi get pods (no mesh)": (["-c", START, "--mesh", "bench-nowhere", "get", "pods"], {}),
     "Tab": (

@@ -26,7 +26,7 @@ from bench.table import Row, Table
 QUESTION = "What do two sidecars cost a request, against two minimal Envoys with mTLS, and against no proxy?"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "9"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
-RATE = float(os.environ.get("BENCH_RATE", "1500"))
+RATE = float(os.environ.get("BENCH_RATE", "1000"))
 CONNECTIONS = 16
 APP_PORT = 8080
 TARGET = 1.15

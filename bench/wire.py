@@ -124,7 +124,7 @@ async def load(url: str, rate: float, seconds: float, connections: int) -> dict[
         sent = due
         await asyncio.sleep(max(0.0, start + sent / rate - time.perf_counter()))
     deadline = time.perf_counter() + 10
-    while not all(each.idle for each in callers) and time.perf_counter() < deadline:  # noqa: ASYNC110 - at most once
+    while not all(each.idle for each in callers) and time.perf_counter() < deadline:  # noqa: ASYNC110 - the end of a load
         await asyncio.sleep(0.01)
     took = time.perf_counter() - start
     for each in callers:
