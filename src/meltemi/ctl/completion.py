@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from meltemi.ctl.invocation import CtlError, common
+from meltemi.ctl.invocation import CtlError, common_but
 
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@common
+@common_but("namespace", "istio_namespace", "mesh", "kubeconfig", "context")
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> int:
     """Print completion for SHELL; for bash: eval "$(meltemi completion bash)"."""

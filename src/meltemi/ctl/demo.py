@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meltemi.ctl.invocation import FINDINGS, USAGE, CtlError, Invocation, common, invocation
+from meltemi.ctl.invocation import FINDINGS, USAGE, CtlError, Invocation, common_but, invocation
 
 if TYPE_CHECKING:
     from meltemi.ctl.tour import Result
@@ -20,7 +20,7 @@ DEMO_MESH = "demo"
 
 
 @click.command(short_help="Bring up a mesh with sample apps and walk a tour of it.")
-@common
+@common_but("namespace", "istio_namespace", "kubeconfig", "context")
 @click.option("--once", is_flag=True, help="End after the tour: exit 0 only if every step was as expected.")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, writable=True), help="Write the steps to a file."

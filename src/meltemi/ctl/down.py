@@ -6,11 +6,11 @@ import shutil
 
 import click
 
-from meltemi.ctl.invocation import Invocation, NoMeshError, common, invocation
+from meltemi.ctl.invocation import Invocation, NoMeshError, common_but, invocation
 
 
 @click.command(short_help="Stop the mesh.")
-@common
+@common_but("namespace", "istio_namespace", "kubeconfig", "context")
 @click.option("--purge", is_flag=True, help="Forget its state too: objects, certificates, logs.")
 @invocation
 def command(call: Invocation, purge: bool) -> None:

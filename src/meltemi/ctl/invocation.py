@@ -66,7 +66,7 @@ class Invocation:
         try:
             return find_layout(self.mesh)
         except LayoutError as error:
-            raise CtlError(f"{error}", error.hint) from error
+            raise CtlError(f"{error}", error.hint, USAGE) from error
 
     @property
     def namespace_or_default(self) -> str:

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from meltemi.ctl.client import answers
-from meltemi.ctl.invocation import CtlError, Invocation, NoMeshError, common, invocation
+from meltemi.ctl.invocation import CtlError, Invocation, NoMeshError, common_but, invocation
 
 
 @click.command("kubeconfig")
-@common
+@common_but("namespace", "istio_namespace", "kubeconfig", "context")
 @invocation
 def command(call: Invocation) -> int:
     """Print the path of the mesh's kubeconfig: kubectl --kubeconfig "$(meltemi kubeconfig)" get pods."""

@@ -55,7 +55,7 @@ def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
     try:
         layout = make_layout(wanted.mesh)
     except LayoutError as error:
-        raise CtlError(str(error), error.hint) from error
+        raise CtlError(str(error), error.hint, USAGE) from error
     with _alone(layout, wanted.mesh):
         if answers(layout.init_socket):
             raise CtlError(

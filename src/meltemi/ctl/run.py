@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from meltemi.ctl.invocation import USAGE, CtlError, Invocation, common, invocation
+from meltemi.ctl.invocation import USAGE, CtlError, Invocation, common_but, invocation
 from meltemi.ctl.run_documents import App, passed_on
 from meltemi.ctl.running import Running
 
@@ -60,7 +60,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
     "-d", "--detach", is_flag=True, help="Leave it running in the background, restarted when it ends."
 )
 @click.argument("argv", metavar="-- CMD [ARG]...", nargs=-1, type=click.UNPROCESSED, required=True)
-@common
+@common_but("istio_namespace", "kubeconfig", "context")
 @invocation
 def command(
     call: Invocation,

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from meltemi.ctl.invocation import Invocation, common, invocation
+from meltemi.ctl.invocation import Invocation, common_but, invocation
 from meltemi.init.core import Layout
 
 _LOOK_EVERY = 0.3
@@ -15,7 +15,7 @@ _LOOK_EVERY = 0.3
 
 
 @click.command(short_help="Start a mesh on this machine.")
-@common
+@common_but("namespace", "istio_namespace", "kubeconfig", "context")
 @click.option("--detach", "-d", is_flag=True, help="Return when the mesh is up, and leave it running.")
 @click.option(
     "--ingress-port", type=click.IntRange(0, 65535), default=0, help="Loopback port of the ingress gateway."

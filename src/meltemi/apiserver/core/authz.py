@@ -54,7 +54,8 @@ class Rule:
 RULES: Final = (
     Rule(MASTERS, ANY, ANY, ANY),
     Rule("system:meltemi:daemon", ANY, ANY, ANY),
-    Rule(COMPONENTS, READ, ANY, ANY, but=("secrets",)),
+    # GET opens a WebSocket: `get` of these is as good as a shell in the pod.
+    Rule(COMPONENTS, READ, ANY, ANY, but=("secrets", "pods/exec", "pods/attach", "pods/portforward")),
     Rule(COMPONENTS, ("create", "patch"), ("events", "tokenreviews.authentication.k8s.io")),
     Rule(COMPONENTS, ("create",), ("subjectaccessreviews.authorization.k8s.io",)),
     Rule(UNAUTHENTICATED, ("get",), paths=OPEN_PATHS),
@@ -104,7 +105,7 @@ def _allows(rule: Rule, asked: Attributes) -> bool:
         return False
     if asked.path:
         return any(_covers(pattern, asked.path) for pattern in rule.paths)
-    if asked.resource in rule.but:
+    if asked.resource in rule.but or asked.full in rule.but:
         return False
     return "*" in rule.resources or asked.full in rule.resources
 

@@ -178,3 +178,40 @@ def _place(*, namespace: bool, name: bool) -> list[dict[str, Any]]:
         {"name": n, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
         for n in names
     ]
+
+
+V2_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""The only form of `/openapi/v2` that kubectl understands."""
+
+
+def wants_v2_protobuf(accept: str) -> bool:
+    """Say whether an Accept header asks for that form: kubectl writes it with an @, which no media type may have."""
+    return V2_PROTOBUF in accept.replace("v2@v1.0", "v2.v1.0")
+
+
+_TITLE, _VERSION = "Meltemi", "v1"
+
+
+def empty_v2() -> dict[str, Any]:
+    """Return an OpenAPI 2 document without a definition.
+
+    kubectl falls back to version 2 for a kind that version 3 does not know, and says that there is no such kind only
+    once it has read one; what a served kind looks like stands in version 3.
+    """
+    return {
+        "swagger": "2.0",
+        "info": {"title": _TITLE, "version": _VERSION},
+        "paths": {},
+        "definitions": {},
+    }
+
+
+def empty_v2_protobuf() -> bytes:
+    """Return the same as gnostic's `openapi.v2.Document`: swagger is field 1, info (title 1, version 2) field 2."""
+    info = _text(1, _TITLE) + _text(2, _VERSION)
+    return _text(1, "2.0") + bytes([2 << 3 | 2, len(info)]) + info
+
+
+def _text(number: int, value: str) -> bytes:
+    content = value.encode()
+    return bytes([number << 3 | 2, len(content)]) + content

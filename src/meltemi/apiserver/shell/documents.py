@@ -45,6 +45,10 @@ class Documents:
                 return self._found(discovery.group(scheme, group))
             case ["apis", group, served]:
                 return self._found(discovery.resource_list(scheme, group, served))
+            case ["openapi", "v2"]:
+                if openapi.wants_v2_protobuf(accept):
+                    return answers.raw(openapi.empty_v2_protobuf(), content_type=openapi.V2_PROTOBUF)
+                return answers.document(openapi.empty_v2())
             case ["openapi", "v3"]:
                 return answers.raw(self._once("index", self._index), content_type=_OPEN_API)
             case ["openapi", "v3", "api", served]:
