@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from tests.live import meshes
+from tests.live.books import Shop, bookinfo
 
-from meltemi.ctl import helloworld
-from meltemi.samples.bookinfo import manifests
-from meltemi.samples.http import Answer, BrokenError, fetch
+from meltemi.samples.http import BrokenError, fetch
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
 
@@ -27,103 +23,10 @@ NO_RATINGS = "Ratings service is currently unavailable"
 VIRTUAL_SERVICES = ("productpage", "reviews", "ratings", "details")
 
 
-@dataclass
-class Page:
-    """What a visitor got: the answer, and how long it took."""
-
-    answer: Answer
-    seconds: float
-
-    @property
-    def text(self) -> str:
-        return self.answer.body.decode()
-
-    @property
-    def colours(self) -> list[str]:
-        """The colour of each review's stars."""
-        return re.findall(r'class="stars" data-color="(\w+)"', self.text)
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """The version of each app that answered."""
-        return dict(re.findall(r"<li><b>(\w+)</b> <i>(\w+)</i>", self.text))
-
-
-class Shop:
-    """Bookinfo in a mesh."""
-
-    def __init__(self, mesh: meshes.Mesh) -> None:
-        self.mesh = mesh
-
-    def apply(self, *names: str) -> None:
-        """Apply shipped networking files, and wait until every proxy has what they declare."""
-        for name in names:
-            text = manifests.sample(f"{name}.yaml")
-            said = self.mesh.kubectl("apply", "-f", "-", text=text).good()
-            applied = [line.split(" ")[0].split(".", 1) for line in said.splitlines()]
-            self.wait(*(f"{kind}/{rest.split('/')[1]}" for kind, rest in applied))
-
-    def wait(self, *names: str) -> None:
-        """Wait until every proxy has these objects."""
-        self.mesh.meltemi("wait", *names, "--timeout", "30s").good()
-
-    def all_v1(self) -> None:
-        """Back to where most tasks begin."""
-        self.apply("virtual-service-all-v1")
-
-    def page(self, user: str = "") -> Page:
-        """Open the product page through the gateway, signed in or not."""
-        headers = {"cookie": f"session={user}"} if user else {}
-        began = time.monotonic()
-        answer = asyncio.run(fetch(f"{self.mesh.hands.ingress}/productpage", headers=headers, limit=20))
-        return Page(answer, time.monotonic() - began)
-
-    def pages(self, count: int, at_once: int = 6) -> list[Page]:
-        """Open the page so many times."""
-
-        async def all_of_them() -> list[Page]:
-            gate = asyncio.Semaphore(at_once)
-
-            async def one() -> Page:
-                async with gate:
-                    answer = await fetch(f"{self.mesh.hands.ingress}/productpage", limit=20)
-                    return Page(answer, 0.0)
-
-            return list(await asyncio.gather(*(one() for _ in range(count))))
-
-        return asyncio.run(all_of_them())
-
-    def login(self, user: str) -> str:
-        """Sign in as a browser does, and give the cookie."""
-        url = f"{self.mesh.hands.ingress}/login?username={user}"
-        answer = asyncio.run(fetch(url, method="POST", headers={"content-length": "0"}))
-        assert answer.status == 302
-        return answer.headers["set-cookie"].split(";")[0]
-
-    def stat(self, pod: str, name: str) -> int:
-        """One counter of a pod's Envoy, summed over its clusters."""
-        text = self.mesh.hands.envoy("default", pod, f"stats?filter={name}")
-        return sum(int(line.rsplit(": ", 1)[1]) for line in text.splitlines() if ": " in line)
-
-    def lines(self, pod: str, app: str, path: str) -> list[str]:
-        """The lines that an app printed for a path."""
-        said = self.mesh.meltemi("logs", pod, "-c", app, "--tail", "10000").good()
-        return [line for line in said.splitlines() if f" {path} " in line]
-
-
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A mesh with bookinfo, a client in the mesh, the gateway's routes and all subsets."""
-    given = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-    with meshes.mesh("books") as mesh:
-        for document in manifests.documents(sys.executable, given):
-            mesh.put(document)
-        client = [d for d in helloworld.documents() if d["metadata"]["name"] == "sleep"]
-        for document in client:
-            mesh.put(document)
-        mesh.ready(*manifests.PODS, "sleep")
-        made = Shop(mesh)
-        made.apply("bookinfo-gateway", "destination-rule-all")
+    """The mesh of this file."""
+    with bookinfo("books") as made:
         yield made
 
 
