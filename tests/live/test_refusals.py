@@ -55,6 +55,11 @@ def test_status_and_proxy_status_tell_envoys_words_and_traffic_goes_on(refused: 
     assert "NO_SUCH_OPERATOR" in waited.err
     (answer,) = refused.hands.fetch("/hello")
     assert answer[0] == 200
+    told = refused.meltemi("proxy-status")
+    assert told.code == 1
+    row = next(line for line in told.out.splitlines() if line.startswith("istio-ingressgateway"))
+    assert "ERROR" in row
+    assert "NO_SUCH_OPERATOR" in told.out + told.err
 
 
 def test_nothing_is_pushed_again_until_it_changes(refused: Mesh) -> None:

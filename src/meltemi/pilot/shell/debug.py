@@ -54,10 +54,13 @@ class StreamStatus:
 
 def streams(pilot: PilotServer) -> tuple[StreamStatus, ...]:
     """Every proxy that is connected, the oldest stream first."""
-    return tuple(_status(connection) for connection in pilot.connections)
+    return tuple(
+        _status(connection, pilot.progress.withdrawn(connection.held.view))
+        for connection in pilot.connections
+    )
 
 
-def _status(connection: Connection) -> StreamStatus:
+def _status(connection: Connection, withdrawn: tuple[tuple[str, str, str], ...]) -> StreamStatus:
     identity = connection.peer.identity
     return StreamStatus(
         proxy=connection.peer.proxy,
@@ -67,13 +70,18 @@ def _status(connection: Connection) -> StreamStatus:
         envoy=connection.hint.version or connection.held.view.envoy_version,
         since=connection.peer.since,
         connection=f"{connection.peer.proxy}-{connection.peer.number}",
-        types=tuple(_type_status(connection, type_url) for type_url in ORDER),
+        types=tuple(_type_status(connection, type_url, withdrawn) for type_url in ORDER),
     )
 
 
-def _type_status(connection: Connection, type_url: str) -> TypeStatus:
+def _type_status(
+    connection: Connection, type_url: str, withdrawn: tuple[tuple[str, str, str], ...]
+) -> TypeStatus:
     state = connection.machine.state(type_url)
-    refused = tuple(sorted((name, refusal.reason) for name, refusal in state.rejected.items()))
+    # The last good version in the place of what was refused is accepted, but it is not what was asked for.
+    found = {name: reason for kind, name, reason in withdrawn if kind == type_url}
+    found.update({name: refusal.reason for name, refusal in state.rejected.items()})
+    refused = tuple(sorted(found.items()))
     if refused:
         status = ERROR
     elif not state.requested or not connection.sent.get(type_url):

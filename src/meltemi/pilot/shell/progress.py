@@ -149,6 +149,14 @@ class ProgressBook:
             self.moved()
         return tuple(found)
 
+    def withdrawn(self, view: View) -> tuple[tuple[str, str, str], ...]:
+        """What this View was to have, but no Envoy takes: (type URL, name, Envoy's words)."""
+        return tuple(
+            (each.type, each.name, each.reason)
+            for each in self._pilot.quarantine.condemned
+            if view in self._dependents((NACK.name, each.type, each.key))
+        )
+
     # --- what Pilot tells
 
     def applied(self, changes: Iterable[Change[Any]], transaction: int) -> None:
