@@ -36,7 +36,7 @@ bench: setup
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: setup
-	@$(BIN)/python tools/docs.py
+	@$(BIN)/python tools/docs.py && $(BIN)/python tools/fields.py
 
 lock: setup
 	@$(BIN)/uv lock -q && $(BIN)/uv export -q --frozen --all-extras --no-emit-project --format requirements-txt --no-header -o requirements/dev.txt
