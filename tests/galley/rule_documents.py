@@ -8,7 +8,7 @@ from meltemi.api.diagnostics import Diagnostic, Level
 from meltemi.api.registry import of_document
 from meltemi.checks import check
 
-GROUPS = {"PeerAuthentication": "security.istio.io/v1", "Service": "v1"}
+GROUPS = {"PeerAuthentication": "security.istio.io/v1", "Service": "v1", "Pod": "v1"}
 
 
 def findings(kind: str, spec: Any, *, name: str = "a", version: str = "") -> tuple[Diagnostic, ...]:

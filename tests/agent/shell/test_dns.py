@@ -15,6 +15,7 @@ import dns.rcode
 import pytest
 
 from meltemi.agent.core.dns import Zone, zone_of
+from meltemi.agent.shell import dns as server
 from meltemi.agent.shell.dns import Forwarder, Resolver, Server
 from meltemi.agent.wire import dnsmessage as wire
 
@@ -82,6 +83,10 @@ class Site:
     async def udp(self, name: str, kind: str = "A", **options: int) -> dns.message.Message:
         query = dns.message.make_query(name, kind, **options)  # type: ignore[arg-type]
         return await dns.asyncquery.udp(query, "127.0.0.1", port=self.port, timeout=10)
+
+    async def tcp_from(self, source: str, name: str) -> dns.message.Message:
+        query = dns.message.make_query(name, "A")
+        return await dns.asyncquery.tcp(query, "127.0.0.1", port=self.port, timeout=10, source=source)
 
     async def tcp(self, name: str, kind: str = "A") -> dns.message.Message:
         query = dns.message.make_query(name, kind)
@@ -230,3 +235,37 @@ def test_an_answer_that_is_kept_takes_the_questions_id(tmp_path: Path) -> None:
     first, second = run(1), run(2)
     assert (first[:2], second[:2]) == (b"\0\1", b"\0\2")
     assert first[2:] == second[2:]
+
+
+async def test_long_questions_fill_no_memory(site: Site) -> None:
+    question = wire.query("web.default.svc.cluster.local", wire.A, 1)
+    assert (await site.resolver.answer(question + bytes(1300)))[3] & 0x0F == wire.FORMERR
+    assert not site.resolver._kept
+    assert (await site.resolver.answer(question))[3] & 0x0F == wire.NOERROR
+
+
+async def test_one_pod_cannot_take_all_connections_or_turns(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MOST_STREAMS_EACH", 2)
+    monkeypatch.setattr(server, "MOST_AT_ONCE_EACH", 3)
+    held = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert (await site.tcp_from("127.0.0.2", "web.default.svc.cluster.local")).rcode() == dns.rcode.NOERROR
+    with pytest.raises((EOFError, ConnectionError)):
+        await site.tcp("web.default.svc.cluster.local")
+    for _, writer in held:
+        writer.close()
+    site.host.gate.clear()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+        for number in range(6):
+            flood.sendto(wire.query(f"{number}.example", wire.A, number), ("127.0.0.1", site.port))
+        other = dns.message.make_query("web.default.svc.cluster.local", "A")
+        answer = await dns.asyncquery.udp(other, "127.0.0.1", port=site.port, timeout=10, source="127.0.0.2")
+        assert answer.rcode() == dns.rcode.NOERROR
+        site.host.gate.set()
+        flood.setblocking(False)
+        for _ in range(3):
+            await asyncio.get_running_loop().sock_recv(flood, 512)
+        assert (await site.udp("last.example")).rcode() == dns.rcode.NOERROR
+    assert site.host.asked == ["0.example", "1.example", "2.example", "last.example"]

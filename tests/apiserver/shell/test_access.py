@@ -262,3 +262,10 @@ def test_token_and_key_files_are_private_and_refused_when_they_are_not(tmp_path:
         token_file(tmp_path / "admin")
     with pytest.raises(PermissionError):
         FileKeys(tmp_path / "keys")
+
+
+async def test_a_component_that_may_read_gets_no_shell_in_a_pod_by_get(api: Api) -> None:
+    await bound_pod(api, "p")
+    for part in ("exec", "attach", "portforward"):
+        assert (await api.call("GET", f"{PODS}/p/{part}", token="mixer-token", command="id"))[0] == 403, part
+    assert (await api.call("GET", f"{PODS}/p", token="mixer-token"))[0] == 200

@@ -131,3 +131,17 @@ def test_they_are_refused_for_istios_reason(corpus: Any) -> None:
                 assert rest in ("Invalid value", "Required value")
             else:
                 assert any(REASONS[wanted] in one for one in said), (wanted, said)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../x", "a/b", "A", "a.b", "-a", "a" * 64])
+def test_a_containers_name_is_a_label_since_files_are_named_after_it(name: str) -> None:
+    for field in ("containers", "initContainers"):
+        spec = {"containers": [{"name": "ok"}], field: [{"name": name}]}
+        assert errors("Pod", spec) == [f"spec.{field}[0].name"]
+
+
+def test_containers_of_a_pod_have_different_names() -> None:
+    spec = {"containers": [{"name": "a"}, {"name": "b"}], "initContainers": [{"name": "a"}]}
+    assert errors("Pod", spec) == ["spec.initContainers[0].name"]
+    spec["initContainers"] = [{"name": "c"}]
+    assert errors("Pod", spec) == []

@@ -20,6 +20,9 @@ INBOUND_PORT = 15006
 NOT_CAPTURED_INBOUND = (15008, 15020, 15021, 15090)
 """Ports of a pod that answer for themselves, past 15006."""
 
+PRIVATE_PORTS = frozenset({15000})
+"""Envoy's admin: a Service or a container that names it must not open it to the network."""
+
 WAY_OUT_PORT = 15100
 """In the mesh's namespace: `edge-mesh` takes here what is not the mesh's, at its original destination."""
 

@@ -104,8 +104,7 @@ class AgentApi:
         if peer is None:
             return _error(403, "the caller is unknown")
         pid, uid = peer_of(peer)
-        # A pid of 0 is a process outside of the mesh's PID namespace: the owner's commands.
-        if uid != os.getuid() or (pid > 0 and self._site.network.peer_pod(pid) is not None):
+        if uid != os.getuid() or not self._is_outside_of_pods(pid):
             return _error(403, "only the mesh's owner may ask the agent")
         try:
             return await handler(request)
@@ -115,6 +114,18 @@ class AgentApi:
             return _error(502, str(error) or type(error).__name__)
         except (ValueError, TypeError) as error:
             return _error(400, str(error))
+
+    def _is_outside_of_pods(self, pid: int) -> bool:
+        """Say whether a caller is in no pod. One that has ended meanwhile cannot be told, and counts as in one."""
+        if pid == 0:
+            # Outside of the mesh's PID namespace: the owner's commands.
+            return True
+        try:
+            # Apps have PID namespaces of their own, Envoys only the network's.
+            ours = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+        except OSError:
+            return False
+        return ours and self._site.network.peer_pod(pid) is None
 
     def _life(self, request: web.Request) -> PodLife:
         namespace, name = request.match_info["namespace"], request.match_info["name"]

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable
 from typing import cast
 
@@ -26,6 +27,11 @@ MOST_KEPT = 20_000
 PATIENCE = 4.5
 """Seconds that the host's resolver may take; a pod's resolver asks again after one."""
 MOST_STREAMS = 512
+MOST_STREAMS_EACH = 64
+MOST_AT_ONCE_EACH = 1024
+"""Connections, and questions by UDP under way, of one pod: a flood is its own trouble."""
+LONGEST_QUERY = 1232
+"""Bytes. A name has 255 at most; what is longer would only fill the memory of answers, kept by their question."""
 IDLE_SECONDS = 30.0
 MOST_WAITING = 4096
 MOST_ALIASES = 8
@@ -153,6 +159,8 @@ class Resolver:
         if (kept := self.at_once(query)) is not None:
             return kept
         try:
+            if len(query) > LONGEST_QUERY:
+                return _format_error(query)
             question = wire.parse_question(query)
         except wire.MalformedError:
             return _format_error(query)
@@ -267,7 +275,8 @@ class Server:
     def __init__(self, resolver: Resolver, sockets: tuple[socket.socket, socket.socket]) -> None:
         self._resolver = resolver
         self._datagrams, self._streams = sockets
-        self._open = 0
+        self._open: Counter[str] = Counter()
+        self._under_way: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Answer, for ever."""
@@ -275,7 +284,9 @@ class Server:
         async with asyncio.TaskGroup() as group:
 
             def spawn(data: bytes, addr: tuple[str, int]) -> None:
-                group.create_task(self._answer(protocol, data, addr))
+                if self._under_way[addr[0]] < MOST_AT_ONCE_EACH:
+                    self._under_way[addr[0]] += 1
+                    group.create_task(self._answer(protocol, data, addr))
 
             protocol = _Datagrams(self._resolver, spawn)
             transport, _ = await loop.create_datagram_endpoint(lambda: protocol, sock=self._datagrams)
@@ -287,16 +298,21 @@ class Server:
                 server.close()
 
     async def _answer(self, protocol: _Datagrams, data: bytes, addr: tuple[str, int]) -> None:
-        if answer := await self._resolver.answer(data):
+        try:
+            answer = await self._resolver.answer(data)
+        finally:
+            _one_less(self._under_way, addr[0])
+        if answer:
             with contextlib.suppress(wire.MalformedError):
                 if len(answer) > wire.PLAIN_UDP:
                     answer = wire.fit(wire.parse_question(data), answer)
             protocol.send(answer, addr)
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        self._open[peer] += 1
         try:
-            while self._open <= MOST_STREAMS:
+            while self._open[peer] <= MOST_STREAMS_EACH and self._open.total() <= MOST_STREAMS:
                 async with asyncio.timeout(IDLE_SECONDS):
                     (length,) = _LENGTH.unpack(await reader.readexactly(2))
                     data = await reader.readexactly(length)
@@ -307,5 +323,11 @@ class Server:
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
             pass
         finally:
-            self._open -= 1
+            _one_less(self._open, peer)
             writer.close()
+
+
+def _one_less(counted: Counter[str], key: str) -> None:
+    counted[key] -= 1
+    if not counted[key]:
+        del counted[key]

@@ -23,6 +23,7 @@ from meltemi.agent.core import netlink
 from meltemi.agent.core.net import (
     DEFAULT,
     GATEWAY,
+    PRIVATE_PORTS,
     Addresses,
     Bound,
     PodNetwork,
@@ -171,7 +172,7 @@ class Network:
             if pod is None:
                 return
             bound = self.bound_ports(pod_id)
-            declared = {*pod.ports, *self._offered.get(pod.ip, ())}
+            declared = {*pod.ports, *self._offered.get(pod.ip, ())} - PRIVATE_PORTS
             ports = tuple(item.port for item in bound if item.loopback and item.port in declared)
             if ports != pod.loopback_ports:
                 await asyncio.to_thread(self._apply_pod, dataclasses.replace(pod, loopback_ports=ports))

@@ -22,6 +22,7 @@ VALIDATORS: dict[str, str] = {
     "ServiceEntry": "meltemi.galley.validate.service_entry",
     "PeerAuthentication": "meltemi.galley.validate.peer_authentication",
     "Service": "meltemi.galley.validate.service",
+    "Pod": "meltemi.galley.validate.pod",
 }
 
 
