@@ -150,6 +150,18 @@ async def test_posted_ratings_have_a_bound(start: Start, monkeypatch: pytest.Mon
     assert (await client.post("/ratings/1", json={"Reviewer1": 2})).status == 200
 
 
+@pytest.mark.parametrize("version", ["v2", "v2-mysql", "v2-mysql-vm"])
+async def test_ratings_of_a_database_say_that_there_is_none(start: Start, version: str) -> None:
+    client = await ratings_client(start, Clock().mood(version))
+    response = await client.get("/ratings/0")
+    assert (response.status, await response.json()) == (
+        500,
+        {"error": "could not connect to ratings database"},
+    )
+    assert (await client.post("/ratings/0", json={"Reviewer1": 1})).status == 501
+    assert (await client.get("/health")).status == 200
+
+
 async def test_v_faulty_fails_by_the_dice(start: Start) -> None:
     clock = Clock()
     client = await ratings_client(start, clock.mood("v-faulty"))

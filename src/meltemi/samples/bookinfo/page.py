@@ -58,8 +58,8 @@ PRODUCTS = (
     Product(
         0,
         "The Comedy of Errors",
-        "By <b>William Shakespeare</b>, one of his earliest comedies and the shortest of all his plays: two pairs of "
-        "twins, parted as children, come to the same town on the same day, and nobody is taken for who they are. "
+        "One of <b>Shakespeare&rsquo;s</b> earliest comedies and the shortest of all his plays: two pairs of twins, "
+        "parted as children, come to the same town on the same day, and nobody is taken for who they are. "
         'Read more in <a href="https://en.wikipedia.org/wiki/The_Comedy_of_Errors">Wikipedia</a>.',
     ),
 )
@@ -104,7 +104,7 @@ def index_page(user: str, css: str, services: dict[str, Any]) -> str:
         f'<main class="wide"><section class="hero">{COVER}<div><h1>Bookinfo</h1>'
         "<p>A bookshop of one book, made of four services. Sign in with any name: the mesh may treat "
         "<b>jason</b> in another way than everybody else.</p>"
-        '<p><a class="button" href="productpage">To the book</a></p></div></section>'
+        '<p class="go"><a class="button" href="productpage">To the book</a></p></div></section>'
         f'<section class="card"><h2>Who asks whom</h2><ul class="tree">{_tree(services)}</ul></section></main>',
         "",
     )

@@ -2,7 +2,8 @@
 
 `SERVICE_VERSION` v1 is always well. Four more misbehave on purpose: v-faulty answers 503 every other time by the
 dice, v-delayed waits 7 s every other time, v-unavailable answers 503 for every other minute, and v-unhealthy fails
-its health check, too, for every other quarter of an hour.
+its health check, too, for every other quarter of an hour. The v2 family keeps its stars in a database; there is
+none here, and so it answers 500, as Istio's does without one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ STARS = {"Reviewer1": 5, "Reviewer2": 4}
 DELAY = 7.0
 PERIODS = {"v-unavailable": 60.0, "v-unhealthy": 900.0}
 PRODUCTS = 1000
+WITH_DATABASE = ("v2", "v2-mysql", "v2-mysql-vm")
 
 
 @dataclass
@@ -80,6 +82,8 @@ def application(me: serving.Who, mood: Mood) -> web.Application:
         product = numeric(request)
         if product is None:
             return web.json_response({"error": "please provide numeric product ID"}, status=400)
+        if mood.version in WITH_DATABASE:
+            return web.json_response({"error": "could not connect to ratings database"}, status=500)
         if mood.unavailable():
             return web.json_response({"error": "Service unavailable"}, status=503)
         await asyncio.sleep(mood.delay())
@@ -96,6 +100,10 @@ def application(me: serving.Who, mood: Mood) -> web.Application:
             document = None
         if not valid(document):
             return web.json_response({"error": "please provide valid ratings JSON"}, status=400)
+        if mood.version in WITH_DATABASE:
+            return web.json_response(
+                {"error": "Post not implemented for database backed ratings"}, status=501
+            )
         if product not in posted and len(posted) >= PRODUCTS:
             return web.json_response({"error": f"no room for more than {PRODUCTS} products"}, status=507)
         posted[product] = document
