@@ -50,7 +50,8 @@ class Injector:
             return None
         where = str(admission.document.get("metadata", {}).get("namespace", ""))
         namespace = admission.reader.get("namespaces", "", where) or {"metadata": {"name": where}}
-        return inject(admission.document, namespace, self._settings)
+        # The proxy gets its defaults as well: else the first update would bring them, and a Pod's spec must not change.
+        return pods.default_pod(inject(admission.document, namespace, self._settings))
 
 
 def validate(kind: Kind[Any], document: Document, _old: Document | None, _user: User) -> Iterable[Diagnostic]:

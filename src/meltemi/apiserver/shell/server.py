@@ -49,6 +49,8 @@ EVENT_SECONDS = 3600.0
 _SWEEP_SECONDS = 60.0
 _SHUTDOWN_SECONDS = 2.0
 _BACKLOG = 512
+IDLE_SECONDS = 75.0
+"""Connections without a request end, and such whose request does not come whole: anybody may open one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class ApiServer:
             handler_cancellation=True,
             shutdown_timeout=_SHUTDOWN_SECONDS,
             handle_signals=False,
+            keepalive_timeout=IDLE_SECONDS,
         )
         await runner.setup()
         sweeper = asyncio.create_task(self._sweep(), name="sweep events")

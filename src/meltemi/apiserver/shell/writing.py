@@ -111,7 +111,7 @@ def pruned(writing: Writing, sent: Document, warnings: list[str]) -> Document:
     if found.unknown and writing.validation == "Strict":
         shown = ", ".join(f'unknown field "{path}"' for path in found.unknown[:50])
         raise bad_request(
-            f"{kind.name} in version {writing.target.version!r} cannot be handled as a {kind.name}:"
+            f'{kind.name} in version "{writing.target.version}" cannot be handled as a {kind.name}:'
             f" strict decoding error: {shown}"
         )
     if found.unknown and writing.validation == "Warn":
