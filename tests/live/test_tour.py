@@ -16,15 +16,16 @@ from meltemi.ctl.tour import cli
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
 
-def test_every_step_is_as_expected(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("tour", "count"), [("helloworld", 11), ("bookinfo", 16)])
+def test_every_step_is_as_expected(tmp_path: Path, tour: str, count: int) -> None:
     file = tmp_path / "steps.json"
     folder = tmp_path / "r"
     folder.mkdir(mode=0o700)
     env = {**os.environ, "XDG_STATE_HOME": f"{tmp_path}/s", "XDG_RUNTIME_DIR": str(folder)}
-    argv = [*cli("tour", "demo"), "--once", "--json", str(file)]
+    argv = [*cli("tour", "demo"), "--once", "--tour", tour, "--json", str(file)]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=200, check=False)
     steps = json.loads(file.read_text())
-    assert len(steps) == 11
+    assert len(steps) == count
     assert [step for step in steps if not step["ok"]] == []
     assert done.returncode == 0, done.stdout + done.stderr
     assert meshes.processes_of(str(tmp_path)) == []
@@ -54,7 +55,7 @@ def test_the_same_as_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
         )
     finally:
         subprocess.run(["rm", "-rf", str(home)], check=True)
-    assert "11 of 11 steps as expected" in done.stdout, done.stdout + done.stderr
+    assert "16 of 16 steps as expected" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
 
 

@@ -26,25 +26,28 @@ DEMO_MESH = "demo"
     "--json", "json_file", type=click.Path(dir_okay=False, writable=True), help="Write the steps to a file."
 )
 @click.option(
+    "--tour", type=click.Choice(["bookinfo", "helloworld"]), default="bookinfo", help="Which.  [bookinfo]"
+)
+@click.option(
     "--ingress-port", type=click.IntRange(0, 65535), default=0, help="Loopback port of the ingress gateway."
 )
 @click.pass_context
 @invocation
 def command(
-    call: Invocation, ctx: click.Context, once: bool, json_file: str | None, ingress_port: int
+    call: Invocation, ctx: click.Context, once: bool, json_file: str | None, tour: str, ingress_port: int
 ) -> None:
-    """Bring up a mesh with the helloworld app and walk a tour of it, one step a line."""
+    """Bring up a mesh with Istio's bookinfo (or helloworld) and walk a tour of it, one step a line."""
     from meltemi.ctl.tour import as_json
 
     mesh = DEMO_MESH if call.mesh == "default" else call.mesh
     with running(mesh, ingress_port) as layout:
-        results = walk(layout, mesh)
+        results = walk(layout, mesh, tour)
         if json_file:
             Path(json_file).write_text(as_json(results), encoding="utf-8")
         wrong = [result for result in results if not result.ok]
         click.echo(f"\n{len(results) - len(wrong)} of {len(results)} steps as expected.")
         if not once:
-            _go_on(layout, mesh)
+            _go_on(layout, mesh, tour)
     if once and wrong:
         ctx.exit(FINDINGS)
 
@@ -82,9 +85,9 @@ def running(mesh: str, ingress_port: int) -> Iterator[Layout]:
             shutil.rmtree(layout.run, ignore_errors=True)
 
 
-def walk(layout: Layout, mesh: str) -> list[Result]:
+def walk(layout: Layout, mesh: str, tour: str) -> list[Result]:
     """Take every step of the tour and print its line."""
-    from meltemi.ctl import helloworld, local
+    from meltemi.ctl import bookinfo, helloworld, local
     from meltemi.ctl.client import Client, UnixTransport, owner_token
     from meltemi.ctl.progress import spinner
     from meltemi.ctl.tour import Hands, take
@@ -94,7 +97,8 @@ def walk(layout: Layout, mesh: str) -> list[Result]:
     results = []
     with helloworld.outside_server() as port:
         hands = Hands(layout, mesh, client, local.ingress_url(layout))
-        for step in helloworld.Tour(hands, port).steps():
+        taken = bookinfo.Tour(hands, port) if tour == "bookinfo" else helloworld.Tour(hands, port)
+        for step in taken.steps():
             with spinner() as say:
                 say(step.name)
                 result = take(step)
@@ -111,12 +115,13 @@ def _show(result: Result) -> None:
     click.echo(click.style(f"      {label} {result.observed}", dim=result.ok))
 
 
-def _go_on(layout: Layout, mesh: str) -> None:
+def _go_on(layout: Layout, mesh: str, tour: str) -> None:
     from meltemi.ctl.local import ingress_url
     from meltemi.ctl.up import wait_for_end
 
     program = _program()
-    click.echo(f"\nThe mesh stays up until Ctrl-C.  Try:\n  curl {ingress_url(layout)}/hello")
+    page = "productpage" if tour == "bookinfo" else "hello"
+    click.echo(f"\nThe mesh stays up until Ctrl-C.  Try:\n  open {ingress_url(layout)}/{page}")
     click.echo(f'  export KUBECONFIG="$({program} kubeconfig --mesh {mesh})"; kubectl get pods,svc,vs -A')
     click.echo(f"  {program} status --mesh {mesh}")
     click.echo(f"  {program} proxy-config route sleep --mesh {mesh}")

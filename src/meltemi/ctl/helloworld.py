@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -128,20 +129,20 @@ class Tour:
             Step("shift the route to 90/10", f"v2 16 to 64 of {one_of}", lambda: self._split("90-10", 0.1)),
             Step("shift the route to 50/50", f"v2 160 to 240 of {one_of}", lambda: self._split("50-50", 0.5)),
             Step("shift the route to v2", f"v2 {REQUESTS} of {one_of}", lambda: self._split("0-100", 1.0)),
-            Step("call from sleep", "spiffe://cluster.local/ns/default/sa/sleep", self._identity),
+            Step("call from sleep", "spiffe://cluster.local/ns/default/sa/sleep", self.identity),
             Step(
-                "mTLS STRICT; call without sidecar", "refused; with sidecar 200", lambda: self._mtls("STRICT")
+                "mTLS STRICT; call without sidecar", "refused; with sidecar 200", lambda: self.mtls("STRICT")
             ),
             Step(
                 "mTLS PERMISSIVE; call without sidecar",
                 "200; with sidecar 200",
-                lambda: self._mtls("PERMISSIVE"),
+                lambda: self.mtls("PERMISSIVE"),
             ),
-            Step("call a host outside, through the sidecar", "200, counted by the sidecar", self._external),
+            Step("call a host outside, through the sidecar", "200, counted by the sidecar", self.external),
             Step(
                 f"kill the daemon, {HOLD} s down, at {RATE} requests/s",
                 f"{RATE * LOAD_SECONDS} sent, 0 failed",
-                self._kill,
+                self.kill,
             ),
         )
 
@@ -171,7 +172,8 @@ class Tour:
         good = seen["v1"] + seen["v2"] == REQUESTS and within(seen["v2"], REQUESTS, share)
         return Observed(" ".join(f"{key} {count}" for key, count in sorted(seen.items())), ok=good)
 
-    def _identity(self) -> Observed:
+    def identity(self) -> Observed:
+        """Call from sleep, and read who helloworld was told is calling."""
         (answer,) = self._hands.call("sleep", "http://helloworld:5000/headers")
         if answer.get("status") != 200:
             return Observed(json.dumps(answer)[:200], ok=False)
@@ -182,7 +184,8 @@ class Tour:
             " ".join(uris) or "no certificate", ok=uris[-1:] == ["spiffe://cluster.local/ns/default/sa/sleep"]
         )
 
-    def _mtls(self, mode: str) -> Observed:
+    def mtls(self, mode: str) -> Observed:
+        """Set the namespace's mode, and call with and without a sidecar."""
         policy = {
             "apiVersion": "security.istio.io/v1",
             "kind": "PeerAuthentication",
@@ -198,7 +201,8 @@ class Tour:
         detail = f" ({without['error']})" if "error" in without else ""
         return Observed(f"{said}{detail}; with sidecar {inside.get('status', inside.get('error'))}", ok=good)
 
-    def _external(self) -> Observed:
+    def external(self) -> Observed:
+        """Call a server of the host from sleep, and see that its sidecar carried it."""
         before = self._connections()
         (answer,) = self._hands.call("sleep", self._outside)
         passed = self._connections() - before
@@ -213,29 +217,40 @@ class Tour:
         rows = (line.split("::") for line in text.splitlines() if line.startswith("PassthroughCluster::"))
         return sum(int(row[3]) for row in rows if len(row) == 4 and row[2] == "cx_total")
 
-    def _kill(self) -> Observed:
-        return kill_under_load(self._hands, self._outside, LOAD_SECONDS, KILL_AT, HOLD)
+    def kill(self) -> Observed:
+        """Kill the daemon under load."""
+        return kill_under_load(self._hands, Load("http://helloworld:5000/hello", self._outside, "/hello"))
 
 
-def kill_under_load(hands: Hands, outside: str, seconds: float, kill_at: float, hold: float) -> Observed:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked while the daemon is away: a URL in the mesh, one outside, a path of the ingress; requests/s."""
+
+    inside: str
+    outside: str
+    door: str
+    rate: int = RATE
+
+
+def kill_under_load(hands: Hands, load: Load) -> Observed:
     """Kill the daemon in mid-load and count: in the mesh, through the ingress, one external, uncached lookups."""
     from meltemi.agent.shell.net_init import Client as InitClient
     from meltemi.init.wire import Hold
 
-    urls = ("http://helloworld:5000/hello", outside, "dns:helloworld.default.svc.cluster.local")
-    module = (sys.executable, "-m", "meltemi.samples.load", "--seconds", str(seconds), "--rate")
-    inside = hands.begin("exec", "sleep", "--", *module, str(RATE * 3 // 4), *urls)
+    urls = (load.inside, load.outside, "dns:helloworld.default.svc.cluster.local")
+    module = (sys.executable, "-m", "meltemi.samples.load", "--seconds", str(LOAD_SECONDS), "--rate")
+    inside = hands.begin("exec", "sleep", "--", *module, str(load.rate * 3 // 4), *urls)
     ingress = subprocess.Popen(
-        [*module, str(RATE // 4), f"{hands.ingress}/hello"],
+        [*module, str(load.rate // 4), f"{hands.ingress}{load.door}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(kill_at)
-    InitClient(hands.layout).ask(Hold("daemon", hold))
+    time.sleep(KILL_AT)
+    InitClient(hands.layout).ask(Hold("daemon", HOLD))
     reports = []
     for name, process in (("mesh", inside), ("ingress", ingress)):
-        out, err = process.communicate(timeout=seconds + 60)
+        out, err = process.communicate(timeout=LOAD_SECONDS + 60)
         lines = [line for line in out.splitlines() if line.startswith("{")]
         if not lines:
             raise CtlError(f"the load of {name} ended without a word: {err.strip()[-300:]}")

@@ -101,9 +101,11 @@ class Hands:
         for name in names:
             self.meltemi("wait", name, "--timeout", "30")
 
-    def fetch(self, path: str, count: int = 1, at_once: int = 10) -> list[tuple[int, str]]:
+    def fetch(
+        self, path: str, count: int = 1, at_once: int = 10, headers: dict[str, str] | None = None
+    ) -> list[tuple[int, str]]:
         """Ask the ingress gateway from the host; (status, body) each, status 0 for a broken connection."""
-        return asyncio.run(_fetch_many(f"{self.ingress}{path}", count, at_once))
+        return asyncio.run(_fetch_many(f"{self.ingress}{path}", count, at_once, headers))
 
     def envoy(self, namespace: str, pod: str, path: str) -> str:
         """Ask a pod's Envoy (its admin interface, through the agent)."""
@@ -134,7 +136,9 @@ class Hands:
         return lines
 
 
-async def _fetch_many(url: str, count: int, at_once: int) -> list[tuple[int, str]]:
+async def _fetch_many(
+    url: str, count: int, at_once: int, headers: dict[str, str] | None
+) -> list[tuple[int, str]]:
     from meltemi.samples.http import BrokenError, fetch
 
     gate = asyncio.Semaphore(at_once)
@@ -142,7 +146,7 @@ async def _fetch_many(url: str, count: int, at_once: int) -> list[tuple[int, str
     async def one() -> tuple[int, str]:
         async with gate:
             try:
-                answer = await fetch(url)
+                answer = await fetch(url, headers=headers, limit=20)
             except (OSError, BrokenError, TimeoutError) as error:
                 return 0, f"{type(error).__name__}: {error}"
             return answer.status, answer.body.decode("utf-8", "replace")
