@@ -53,12 +53,9 @@ def command(
                 raise CtlError(f"the server has no kind {manifest.kind} in {manifest.api_version}.")
             doomed.append((resource, manifest.namespace or call.namespace_or_default, manifest.name))
     elif kind:
-        if "/" in kind:
-            kind, _, name = kind.partition("/")
-            names = (name, *names)
-        for resource in kinds.wanted(kind):
+        for resource, given in kinds.named((kind, *names)):
             place = call.namespace_or_default
-            chosen = names or _names(client, resource, place, selector, everything)
+            chosen = given or _names(client, resource, place, selector, everything)
             doomed.extend((resource, place, name) for name in chosen)
     missing = 0
     for resource, namespace, name in doomed:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from meltemi.ctl.client import TABLE, Client
-from meltemi.ctl.invocation import FINDINGS, CtlError, Invocation, common, invocation
+from meltemi.ctl.client import TABLE, ApiError, Client
+from meltemi.ctl.invocation import FINDINGS, GOOD, CtlError, Invocation, common, invocation
 from meltemi.ctl.kinds import Kinds, Resource, discover
-from meltemi.ctl.output import render, show, show_table, terminal_width
+from meltemi.ctl.output import show, show_table
 
 
 @click.command("get")
@@ -42,23 +43,25 @@ def command(
     """
     client = call.client()
     kinds = discover(client)
-    if "/" in kind:
-        kind, _, name = kind.partition("/")
-        names = (name, *names)
-    wanted = kinds.wanted(kind)
+    wanted = kinds.named((kind, *names))
+    first, names = wanted[0]
     namespace = "" if all_namespaces else call.namespace_or_default
-    if names and len(wanted) > 1:
+    if names and len(wanted) > 1 and "/" not in kind:
         raise click.UsageError("a name needs a single kind.")
     if watch and (len(wanted) > 1 or len(names) > 1):
         raise click.UsageError("-w follows a single kind.")
-    if names and all_namespaces and wanted[0].namespaced:
+    if names and all_namespaces and first.namespaced:
         raise click.UsageError("an object with a name is in one namespace: leave -A out.")
     ask = Ask(client, kinds, namespace, selector, output or "")
     if watch:
-        return ask.follow(wanted[0], names[0] if names else "")
+        return ask.follow(first, names[0] if names else "")
     if output in ("yaml", "json"):
-        return ask.documents(wanted, names)
-    return ask.tables(wanted, names)
+        return ask.documents(wanted)
+    return ask.tables(wanted)
+
+
+Wanted = Sequence[tuple[Resource, tuple[str, ...]]]
+"""Collections, each with the names that are asked for; none mean all."""
 
 
 class Ask:
@@ -71,10 +74,10 @@ class Ask:
         self.query = {"labelSelector": selector} if selector else {}
         self.output = output
 
-    def documents(self, wanted: tuple[Resource, ...], names: tuple[str, ...]) -> int:
+    def documents(self, wanted: Wanted) -> int:
         """Print whole objects: one bare, several as a List."""
         items: list[Any] = []
-        for resource in wanted:
+        for resource, names in wanted:
             if names:
                 items.extend(self.client.json("GET", resource.where(self.namespace, name)) for name in names)
                 continue
@@ -86,40 +89,49 @@ class Ask:
         for item in items:
             # Who owns which field is the server's business, and hides what one looks for.
             item.get("metadata", {}).pop("managedFields", None)
-        document = items[0] if len(names) == 1 else {"apiVersion": "v1", "kind": "List", "items": items}
+        single = sum(len(names) for _, names in wanted) == 1
+        document = items[0] if single else {"apiVersion": "v1", "kind": "List", "items": items}
         show(document, self.output)
         return 0
 
-    def tables(self, wanted: tuple[Resource, ...], names: tuple[str, ...]) -> int:
-        """Print the server's tables, one after the other."""
-        printed = 0
-        for resource in wanted:
-            for name in names or ("",):
-                table = self.client.json(
-                    "GET", resource.where(self.namespace, name), {} if name else self.query, accept=TABLE
-                )
-                if not table.get("rows"):
-                    continue
-                if printed and len(wanted) > 1 and self.output != "name":
-                    click.echo()
-                # Rows of the same kind by several names stand under one header.
-                self._print(table, resource, qualified=len(wanted) > 1, header=not (names and printed))
-                printed += 1
-        if not printed:
-            place = f" in namespace {self.namespace}" if self.namespace and wanted[0].namespaced else ""
+    def tables(self, wanted: Wanted) -> int:
+        """Print the server's tables, one after the other; what is asked for by name and is not there is told."""
+        printed = missing = 0
+        for resource, names in wanted:
+            table, absent = self._table(resource, names)
+            missing += absent
+            if not table.get("rows"):
+                continue
+            if printed and self.output != "name":
+                click.echo()
+            self._print(table, resource, qualified=len(wanted) > 1)
+            printed += 1
+        if not printed and not missing:
+            place = f" in namespace {self.namespace}" if self.namespace and wanted[0][0].namespaced else ""
             click.echo(f"No resources found{place}.", err=True)
-        return 0
+        return FINDINGS if missing else GOOD
 
-    def _print(self, table: dict[str, Any], resource: Resource, *, qualified: bool, header: bool) -> None:
-        titles, rows = self.cells(table, resource, qualified=qualified)
+    def _table(self, resource: Resource, names: tuple[str, ...]) -> tuple[dict[str, Any], int]:
+        """Ask for a collection, or for some of it by name; say how many are not there."""
+        if not names:
+            return self.client.json("GET", resource.where(self.namespace), self.query, accept=TABLE), 0
+        tables = []
+        for name in names:
+            try:
+                tables.append(self.client.json("GET", resource.where(self.namespace, name), accept=TABLE))
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                error.show()
+        rows = [row for table in tables for row in table.get("rows") or ()]
+        return ({**tables[0], "rows": rows} if tables else {}), len(names) - len(tables)
+
+    def _print(self, table: dict[str, Any], resource: Resource, *, qualified: bool) -> None:
         if self.output == "name":
             for row in table["rows"]:
                 click.echo(f"{resource.label}/{row['object']['metadata']['name']}")
-        elif header:
-            show_table(titles, rows)
         else:
-            for line in render(titles, rows, terminal_width())[1:]:
-                click.echo(line)
+            show_table(*self.cells(table, resource, qualified=qualified))
 
     def cells(
         self, table: dict[str, Any], resource: Resource, *, qualified: bool
@@ -151,6 +163,12 @@ class Ask:
             query["fieldSelector"] = f"metadata.name={name}"
         plain = self.output in ("yaml", "json", "name")
         widths: list[int] = []
+        if not plain:
+            # What is there comes at once, so that its columns stand under each other; then what changes since.
+            listed = {key: value for key, value in query.items() if key.endswith("Selector")}
+            table = self.client.json("GET", resource.where(self.namespace), listed, accept=TABLE)
+            self._print_change(table, resource, widths)
+            query["resourceVersion"] = str(table["metadata"]["resourceVersion"])
         try:
             for line in self.client.lines(
                 resource.where(self.namespace), query, "application/json" if plain else TABLE
@@ -181,9 +199,11 @@ class Ask:
         titles, rows = self.cells(table, resource, qualified=False)
         first = not widths
         widths.extend([0] * (len(titles) - len(widths)))
-        for row in [titles, *rows] if first else rows:
+        shown = [titles, *rows] if first else rows
+        for row in shown:
             for index, cell in enumerate(row):
                 widths[index] = max(widths[index], len(cell), len(titles[index]))
+        for row in shown:
             click.echo("   ".join(cell.ljust(widths[index]) for index, cell in enumerate(row)).rstrip())
 
     _columns: list[dict[str, Any]] = []

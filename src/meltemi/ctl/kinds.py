@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,22 @@ class Kinds:
                 )
             found.extend(row for row in several if fresh.get((row.group, row.plural)) is row)
         return tuple(dict.fromkeys(found))
+
+    def named(self, words: Sequence[str]) -> list[tuple[Resource, tuple[str, ...]]]:
+        """Read `KIND NAME...`, `KIND,KIND` or `KIND/NAME KIND/NAME...`: collections, each with the names asked for.
+
+        No names mean the whole collection. Raises CtlError for what is none of the three.
+        """
+        if not any("/" in word for word in words):
+            return [(resource, tuple(words[1:])) for resource in self.wanted(words[0])]
+        found: dict[Resource, tuple[str, ...]] = {}
+        for word in words:
+            kind, slash, name = word.partition("/")
+            if not (kind and slash and name):
+                raise CtlError(f'"{word}" is not KIND/NAME, as the others are.', exit_code=USAGE)
+            resource = self.wanted(kind)[0]
+            found[resource] = (*found.get(resource, ()), name)
+        return list(found.items())
 
     def of(self, api_version: str, kind: str) -> Resource | None:
         """Find a kind by what a document says of itself."""
