@@ -135,3 +135,16 @@ def test_the_mesh_folder_is_private(layout: Layout) -> None:
     os.umask(0o022)
     prepare(layout, Ports())
     assert Path(layout.edge_folder).stat().st_mode & 0o777 == 0o700
+
+
+def test_connections_to_the_control_plane_are_bounded(layout: Layout) -> None:
+    files = EdgeFiles(layout.edge_folder)
+    into = edge.host_clusters({"api": 1, "ingress/80": 2}, files, {"api": layout.api_tls_socket})
+    across = edge.mesh_clusters(Ways({"ingress/80": Way(0)}, {("198.19.0.1", 443): "/x.sock"}), files)
+    most = {
+        cluster["name"]: cluster["circuit_breakers"]["thresholds"][0]["max_connections"]
+        for document in (into, across)
+        for cluster in document["resources"]
+    }
+    assert most["api"] == most["/x.sock"] == edge.MOST_CONTROL
+    assert most["ingress/80"] == most["in/ingress/80"] > 100_000

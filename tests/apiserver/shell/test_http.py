@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
-from tests.apiserver.served import Api
+from tests.apiserver.served import Api, make_server
+
+from meltemi.apiserver.shell import server
+from meltemi.apiserver.shell.store import Store
 
 CM = "/api/v1/namespaces/default/configmaps"
 SVC = "/api/v1/namespaces/default/services"
@@ -549,3 +553,31 @@ async def test_events_have_two_names(api: Api) -> None:
     assert [item["note"] for item in listed["items"]] == ["again"]
     _, shown = await api.call("GET", new, accept=TABLE)
     assert "again" in shown["rows"][0]["cells"]
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /version HTTP/1.1\r\nHost: x\r\nX: "])
+async def test_a_connection_whose_request_does_not_come_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.2)
+    path = tmp_path / "api.sock"
+    async with Store(tmp_path / "store.db") as store, make_server(store, tmp_path).serve(unix=path):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(begun)
+        async with asyncio.timeout(30):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_who_speaks_no_http_is_answered_and_fills_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "api.sock"
+    async with Store(tmp_path / "store.db") as store, make_server(store, tmp_path).serve(unix=path):
+        for said in (b"FOO / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nAuthorization: Bearer s3cret\0\r\n\r\n"):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(said)
+            async with asyncio.timeout(30):
+                assert (await reader.readline()).split()[1] == b"400"
+            writer.close()
+    assert not caplog.records

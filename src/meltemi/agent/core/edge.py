@@ -20,6 +20,8 @@ Json = dict[str, Any]
 _TYPE = "type.googleapis.com/envoy"
 _TCP_PROXY = f"{_TYPE}.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _MANY = 1_000_000
+MOST_CONTROL = 2048
+"""Connections to one pipe of the control plane: any pod, and any user of this machine, may begin one."""
 _CANDIDATES = (20_000, 10_000)
 """First and number of the ports that a way without a number may get; below the usual ephemeral range."""
 
@@ -210,7 +212,13 @@ def host_clusters(ports: Mapping[str, int], files: EdgeFiles, control: Mapping[s
     """Each way leads to its pipe: that of `control` (the API), else one to edge-mesh."""
     return _resources(
         "config.cluster.v3.Cluster",
-        [{**_cluster(name), **_fixed(name, control.get(name, files.pipe(name)))} for name in sorted(ports)],
+        [
+            {
+                **_cluster(name, MOST_CONTROL if name in control else _MANY),
+                **_fixed(name, control.get(name, files.pipe(name))),
+            }
+            for name in sorted(ports)
+        ],
     )
 
 
@@ -258,7 +266,9 @@ def mesh_listeners(ways: Ways, files: EdgeFiles, addresses: Addresses) -> Json:
 
 def mesh_clusters(ways: Ways, files: EdgeFiles) -> Json:
     """Pipes of the control plane, and for each way in a cluster whose endpoints come from a file of their own."""
-    control = [{**_cluster(path), **_fixed(path, path)} for path in sorted(set(ways.control.values()))]
+    control = [
+        {**_cluster(path, MOST_CONTROL), **_fixed(path, path)} for path in sorted(set(ways.control.values()))
+    ]
     into = [
         {
             **_cluster(f"in/{name}"),
@@ -306,14 +316,9 @@ def _resources(kind: str, documents: list[Json]) -> Json:
     return {"resources": [{"@type": f"{_TYPE}.{kind}", **document} for document in documents]}
 
 
-def _cluster(name: str) -> Json:
-    return {
-        "name": name,
-        "connect_timeout": "5s",
-        "circuit_breakers": {
-            "thresholds": [{"max_connections": _MANY, "max_pending_requests": _MANY, "max_requests": _MANY}]
-        },
-    }
+def _cluster(name: str, connections: int = _MANY) -> Json:
+    limits = {"max_connections": connections, "max_pending_requests": _MANY, "max_requests": _MANY}
+    return {"name": name, "connect_timeout": "5s", "circuit_breakers": {"thresholds": [limits]}}
 
 
 def _fixed(name: str, pipe: str) -> Json:

@@ -28,6 +28,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -122,7 +123,7 @@ class AgentApi:
             return True
         try:
             # Apps have PID namespaces of their own, Envoys only the network's.
-            ours = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+            ours = Path(f"/proc/{pid}/ns/pid").readlink() == Path("/proc/self/ns/pid").readlink()
         except OSError:
             return False
         return ours and self._site.network.peer_pod(pid) is None

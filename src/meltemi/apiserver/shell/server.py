@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from meltemi.api import openapi
 from meltemi.api.kind import Kind
@@ -135,6 +136,7 @@ class ApiServer:
             shutdown_timeout=_SHUTDOWN_SECONDS,
             handle_signals=False,
             keepalive_timeout=IDLE_SECONDS,
+            logger=_http_log(),
         )
         await runner.setup()
         sweeper = asyncio.create_task(self._sweep(), name="sweep events")
@@ -189,6 +191,17 @@ async def sweep_events(store: Store, before: float) -> None:
                 transaction.delete(entry.key, document)
 
     await store.write(decide, "system:apiserver")
+
+
+def _http_log() -> logging.Logger:
+    """A log without what strangers send: whoever speaks no HTTP gets a 400, and fills no log with it."""
+    found = logging.getLogger(f"{__name__}.http")
+    found.addFilter(_is_ours)
+    return found
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _maker(context: Context, kind: Kind[Any] | None, name: str) -> Callable[[Transaction], None]:
