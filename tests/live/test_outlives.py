@@ -16,7 +16,7 @@ from meltemi.agent.shell.net_init import Client as InitClient
 from meltemi.ctl import helloworld
 from meltemi.init.wire import Hold, Process, Signal, Status, Table
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.live, pytest.mark.alone, pytest.mark.timeout(200)]
 
 RATE = 200
 

@@ -13,7 +13,7 @@ from tests.live import meshes
 
 from meltemi.ctl.tour import cli
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.alone, pytest.mark.timeout(240)]
 
 
 @pytest.mark.parametrize(("tour", "count"), [("helloworld", 11), ("bookinfo", 16)])
