@@ -13,7 +13,8 @@ Who may call: processes of the mesh's owner (SO_PEERCRED) that are not inside a 
 | `GET /v1/pods/NS/NAME/port-forward?port=N` | 101, then raw bytes to 127.0.0.1:N in the pod |
 
 A pod's `containers` have name, pid (as in the mesh's PID namespace), running, ready and restarts; its sidecar, if it
-has one, tells `envoy` and `upstream`: whether each side of its relay is connected.
+has one, tells `envoy` and `upstream`: whether each side of its relay is connected, and once it has a `certificate`, when
+that was `issued` and until when it is good, `notAfter` (RFC 3339).
 
 `exec` takes `{"argv": [...], "container": "", "env": {}, "cwd": "", "attach": "", "tty": false}` and answers
 `{"code": 0, "output": ""}`. With `attach` the command uses descriptors that the caller registered at `init` under that
@@ -34,7 +35,7 @@ from typing import Any
 from aiohttp import web
 
 from meltemi.agent.core.plan import log_path
-from meltemi.agent.core.status import Running, phase
+from meltemi.agent.core.status import Running, phase, timestamp
 from meltemi.agent.shell import logs
 from meltemi.agent.shell.admin import Admin
 from meltemi.agent.shell.bridge import bridge
@@ -45,6 +46,7 @@ from meltemi.agent.shell.net_init import InitError
 from meltemi.agent.shell.podlife import PodLife
 from meltemi.agent.shell.probing import connect
 from meltemi.agent.shell.site import Site
+from meltemi.citadel.core.template import BACKDATE
 
 log = logging.getLogger(__name__)
 
@@ -238,6 +240,11 @@ def describe(life: PodLife) -> dict[str, Any]:
     if life.sidecar is not None:
         described["envoy"] = life.sidecar.relay.envoy_connected
         described["upstream"] = life.sidecar.relay.upstream_connected
+        if (pair := life.sidecar.identity.newest) is not None:
+            described["certificate"] = {
+                "issued": timestamp(min(pair.not_before + BACKDATE, pair.not_after).timestamp()),
+                "notAfter": timestamp(pair.not_after.timestamp()),
+            }
     return described
 
 

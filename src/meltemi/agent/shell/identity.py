@@ -137,6 +137,11 @@ class Identity:
         return pair if pair is not None and self._clock() < pair.not_after else None
 
     @property
+    def newest(self) -> Pair | None:
+        """The newest pair, also once it has run out: for telling, not for serving."""
+        return self._pair
+
+    @property
     def root(self) -> bytes | None:
         """The root that peers are checked against; known even while our own certificate has run out."""
         return self._pair.root if self._pair is not None else None
