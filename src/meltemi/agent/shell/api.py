@@ -13,8 +13,8 @@ Who may call: processes of the mesh's owner (SO_PEERCRED) that are not inside a 
 | `GET /v1/pods/NS/NAME/port-forward?port=N` | 101, then raw bytes to 127.0.0.1:N in the pod |
 
 A pod's `containers` have name, pid (as in the mesh's PID namespace), running, ready and restarts; its sidecar, if it
-has one, tells `envoy` and `upstream`: whether each side of its relay is connected, and once it has a `certificate`, when
-that was `issued` and until when it is good, `notAfter` (RFC 3339).
+has one, tells `envoy` and `upstream`: whether each side of its relay is connected, and of its `certificate`, once there
+is one, when it was `issued` and until when it is good, `notAfter` (RFC 3339).
 
 `exec` takes `{"argv": [...], "container": "", "env": {}, "cwd": "", "attach": "", "tty": false}` and answers
 `{"code": 0, "output": ""}`. With `attach` the command uses descriptors that the caller registered at `init` under that
