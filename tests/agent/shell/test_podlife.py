@@ -293,6 +293,39 @@ async def test_an_agent_that_restarts_touches_nothing_and_shows_no_pod_unready(
         assert {row["type"]: row["status"] for row in status["conditions"]}["Ready"] == "True"
 
 
+async def test_a_pod_is_told_of_by_the_api_server_while_it_is_taken_up(tmp_path: Path, gauge: Gauge) -> None:
+    """The restarted agent lists Pods while it still asks init for theirs: nobody is shown as unready for that."""
+    stage = Stage(tmp_path, document())
+    async with stage.living():
+        await until(lambda: stage.api.ready)
+    told = len(stage.api.told)
+    asked, answer = asyncio.Event(), asyncio.Event()
+    set_group, add_pod = stage.table.set, stage.net.add_pod
+
+    async def slow_set(group: str, specs: Iterable[Spec]) -> None:
+        asked.set()
+        await answer.wait()
+        await set_group(group, specs)
+
+    async def slow_add(pod: PodNetwork) -> str:
+        await asyncio.sleep(0.05)
+        return await add_pod(pod)
+
+    stage.table.set = slow_set  # type: ignore[method-assign]
+    stage.net.add_pod = slow_add  # type: ignore[method-assign]
+    async with stage.living() as life:
+        await asyncio.sleep(0.01)
+        life.update(copy.deepcopy(stage.api.document))
+        await asked.wait()
+        life.update(copy.deepcopy(stage.api.document))
+        await asyncio.sleep(0.05)
+        answer.set()
+        await until(lambda: all(row.ready for row in life.states()))
+        await asyncio.sleep(0.05)
+    for status in stage.api.told[told:]:
+        assert {row["type"]: row["status"] for row in status["conditions"]}["Ready"] == "True"
+
+
 async def test_deletion_drains_ends_all_and_leaves_nothing(tmp_path: Path, gauge: Gauge) -> None:
     stage = Stage(tmp_path, document())
     async with stage.living() as life:

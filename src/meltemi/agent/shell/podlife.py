@@ -56,6 +56,8 @@ class PodLife:
         self._restarts: list[tuple[str, str]] = []
         self._failure = ""
         self._vanished = False
+        self._taken_up = False
+        """Whether it is known what an earlier life left: before that a status would show a running pod as unready."""
         self._begun = site.seconds()
 
     # --- what others tell
@@ -116,6 +118,7 @@ class PodLife:
                 except Exception as error:
                     heed_cancellation()
                     self._failure = words(error)
+                    self._taken_up = True
                     log.exception("pod %s: %s; trying again", self.pod.key, self._failure)
                     self._report.set()
                     await asyncio.sleep(backoff.next())
@@ -162,6 +165,7 @@ class PodLife:
             if self.sidecar is not None:
                 self.sidecar.write_bootstrap()
             await processes.set(self.group, (made.proxy,))
+            self._taken_up = True
             self._report.set()
             if not await self._proxy_ready(place):
                 return
@@ -170,6 +174,7 @@ class PodLife:
         for container in self.containers:
             container.trust(known_good and container.container is self.pod.proxy, self._status)
         self._follow(tasks)
+        self._taken_up = True
         self._report.set()
         while not self.ending:
             await self._pause(REPLAN_SECONDS if made.refused else None)
@@ -333,7 +338,7 @@ class PodLife:
         while True:
             await self._report.wait()
             self._report.clear()
-            if self._vanished or (self.pod.finished and not self.containers):
+            if self._vanished or not self._taken_up or (self.pod.finished and not self.containers):
                 continue
             wanted = self._wanted_status()
             if not _differs(self._status, wanted):
