@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation
 from envoy.config.core.v3.address_pb2 import CidrRange
 from envoy.config.core.v3.base_pb2 import TrafficDirection
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
 from envoy.config.listener.v3.listener_components_pb2 import (
     Filter,
@@ -24,6 +26,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     Rds,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.http.early_header_mutation.header_mutation.v3.header_mutation_pb2 import (
+    HeaderMutation as EarlyMutation,
+)
 from envoy.type.v3.range_pb2 import Int32Range
 
 from meltemi.api.duration import Duration
@@ -33,6 +38,16 @@ from meltemi.envoy.routes import VirtualHost, route_configuration
 
 HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
+EARLY_MUTATION = "envoy.http.early_header_mutation.header_mutation"
+INTERNAL = (
+    "x-envoy-is-timeout-retry",
+    "x-envoy-original-dst-host",
+    "x-envoy-peer-metadata",
+    "x-envoy-peer-metadata-id",
+    "x-istio-attributes",
+)
+"""What proxies tell each other, and Envoy itself does not take from a foreign client (CVE-2020-8843)."""
+
 HTTP_ALPN = ("http/1.0", "http/1.1", "h2c")
 """What the HTTP inspector says of plain text."""
 
@@ -255,6 +270,11 @@ def _http(chain: HttpChain, direction: Direction) -> HttpConnectionManager:
         message.rds.CopyFrom(Rds(config_source=sockets.ads(), route_config_name=chain.rds))
     else:
         message.route_config.CopyFrom(route_configuration(chain.route_name, chain.inline))
+    if chain.edge:
+        early = EarlyMutation(mutations=[HeaderMutation(remove=name) for name in INTERNAL])
+        message.early_header_mutation_extensions.append(
+            TypedExtensionConfig(name=EARLY_MUTATION, typed_config=pack(early))
+        )
     if direction is Direction.OUTBOUND and not chain.edge:
         # The app's own answer to "who are you" must not be hidden from it by its own proxy.
         message.server_header_transformation = HttpConnectionManager.PASS_THROUGH
