@@ -37,8 +37,10 @@ def command(
     call: Invocation, ctx: click.Context, once: bool, json_file: str | None, tour: str, ingress_port: int
 ) -> None:
     """Bring up a mesh with Istio's bookinfo (or helloworld) and walk a tour of it, one step a line."""
-    from meltemi.ctl.tour import as_json
+    from meltemi.ctl.tour import as_json, find_kubectl
 
+    # Before anything is started: a tour without it is no tour.
+    find_kubectl()
     mesh = DEMO_MESH if call.mesh == "default" else call.mesh
     with running(mesh, ingress_port) as layout:
         results = walk(layout, mesh, tour)
