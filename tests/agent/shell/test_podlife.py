@@ -215,6 +215,7 @@ def gauge(monkeypatch: pytest.MonkeyPatch) -> Gauge:
             return None
 
         async def ready(self) -> bool:
+            await asyncio.sleep(0.01)
             return made.ready
 
         async def drain(self) -> None:
@@ -293,9 +294,16 @@ async def test_an_agent_that_restarts_touches_nothing_and_shows_no_pod_unready(
         assert {row["type"]: row["status"] for row in status["conditions"]}["Ready"] == "True"
 
 
-async def test_a_pod_is_told_of_by_the_api_server_while_it_is_taken_up(tmp_path: Path, gauge: Gauge) -> None:
+@pytest.mark.parametrize("gateway", [False, True])
+async def test_a_pod_is_told_of_by_the_api_server_while_it_is_taken_up(
+    tmp_path: Path, gauge: Gauge, gateway: bool
+) -> None:
     """The restarted agent lists Pods while it still asks init for theirs: nobody is shown as unready for that."""
-    stage = Stage(tmp_path, document())
+    raw = document()
+    if gateway:
+        raw["spec"]["containers"] = raw["spec"]["containers"][1:]
+        raw["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 1}, "periodSeconds": 60}
+    stage = Stage(tmp_path, raw)
     async with stage.living():
         await until(lambda: stage.api.ready)
     told = len(stage.api.told)

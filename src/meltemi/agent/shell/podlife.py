@@ -161,7 +161,9 @@ class PodLife:
         self._failure = ""
         present = processes.group(self.group)
         known_good = False
-        if made.proxy is not None and not any(spec.name in present for spec in made.apps):
+        # A gateway is nothing but its proxy; of others a proxy alone was left by an agent that waited for it.
+        begun = any(spec.name in present for spec in made.apps or made.specs)
+        if made.proxy is not None and not begun:
             if self.sidecar is not None:
                 self.sidecar.write_bootstrap()
             await processes.set(self.group, (made.proxy,))
