@@ -164,21 +164,35 @@ def test_a_state_folder_of_someone_else(place: Place) -> None:
 
 @pytest.mark.live
 def test_a_host_that_forbids_user_namespaces(place: Place) -> None:
-    for program in ("unshare", "setpriv"):
-        if shutil.which(program) is None:
-            pytest.skip(f"there is no {program}")
+    if shutil.which("setpriv") is None:
+        pytest.skip("there is no setpriv")
     # A user namespace of our own, in which the switch is off: the host's is not touched.
     inside = (
         "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set -all --inh-caps -all "
     )
-    outside = shlex.split("unshare --user --map-root-user --mount --pid --fork --mount-proc sh -c")
-    if run([*outside, "true"], place.env).code != 0:
-        pytest.skip("no user namespace can be made here")
+    outside = _private()
     command = shlex.join(cli("bad", "up", "--detach"))
     done = run([*outside, inside + command], place.env)
     assert done.code == 3
     assert "does not let a user make namespaces" in done.err
     assert "hint: sudo sysctl -w user.max_user_namespaces=" in done.err
+
+
+def _private() -> list[str]:
+    """Give the words before a shell command that run it in user and mount namespaces of its own."""
+    outside = shlex.split("unshare --user --map-root-user --mount --pid --fork --mount-proc sh -c")
+    if shutil.which("unshare") is None or run([*outside, "true"], {**os.environ}).code != 0:
+        pytest.skip("no user namespace can be made here")
+    return outside
+
+
+@pytest.mark.live
+def test_a_disk_that_is_all_but_full(place: Place) -> None:
+    inside = f"mount -t tmpfs -o size=1m,mode=700 none {place.root}/s && exec "
+    done = run([*_private(), inside + shlex.join(cli("bad", "up", "--detach"))], place.env)
+    assert done.code == 1
+    assert "KiB left; a mesh needs 32 MiB" in done.err
+    assert processes_of(str(place.root)) == []
 
 
 def test_a_full_disk_is_told_in_words(place: Place) -> None:

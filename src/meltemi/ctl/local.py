@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,9 @@ PATIENCE = 60.0
 
 _FORMER = 20.0
 """Seconds that a mesh which is going down may take until the next one starts in its place."""
+
+_SPACE = 32 << 20
+"""Bytes that must be free for the store, the logs and what was last accepted."""
 
 Say = Callable[[str], None]
 
@@ -64,6 +68,7 @@ def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
                 USAGE,
             )
         _wait_for_former(layout, wanted.mesh, say)
+        _check_space(layout)
         _check_store(layout, wanted.mesh)
         _make_tokens(Path(layout.tokens_folder))
         Path(layout.log_folder).mkdir(mode=0o700, exist_ok=True)
@@ -113,6 +118,16 @@ def _wait_for_former(layout: Layout, mesh: str, say: Say) -> None:
                 time.sleep(0.05)
             else:
                 return
+
+
+def _check_space(layout: Layout) -> None:
+    """Refuse a disk that is all but full: a control plane that cannot write would only time out."""
+    free = shutil.disk_usage(layout.state).free
+    if free < _SPACE:
+        raise CtlError(
+            f"the disk of {layout.state} has only {free >> 10} KiB left; a mesh needs {_SPACE >> 20} MiB.",
+            "make room, or set XDG_STATE_HOME to a folder of another disk",
+        )
 
 
 def _check_store(layout: Layout, mesh: str) -> None:
