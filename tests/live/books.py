@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from tests.live import meshes
 
 from meltemi.ctl import helloworld
 from meltemi.samples.bookinfo import manifests
+from meltemi.samples.bookinfo.reading import read
 from meltemi.samples.http import Answer, fetch
 
 
@@ -33,12 +33,12 @@ class Page:
     @property
     def colours(self) -> list[str]:
         """The colour of each review's stars."""
-        return re.findall(r'class="stars" data-color="(\w+)"', self.text)
+        return list(read(self.text).stars)
 
     @property
     def versions(self) -> dict[str, str]:
         """The version of each app that answered."""
-        return dict(re.findall(r"<li><b>(\w+)</b> <i>(\w+)</i>", self.text))
+        return {app: version for app, (version, _) in read(self.text).answered.items()}
 
 
 class Shop:

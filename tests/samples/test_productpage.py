@@ -6,6 +6,7 @@ import pytest
 from tests.samples.conftest import Client, Fake, Start
 
 from meltemi.samples.bookinfo import page, productpage, reviews, serving
+from meltemi.samples.bookinfo.reading import read
 
 ME = serving.Who("productpage", "v1", "productpage-pod")
 STARRED = {
@@ -164,7 +165,12 @@ async def test_lost_details_are_told_and_reviews_shown(start: Start) -> None:
     assert "Error fetching product details!" in text
     assert "Sorry, product details are currently unavailable for this book." in text
     assert "Book Reviews" in text
-    assert "status 555" in text
+    seen = read(text)
+    assert (seen.lost, seen.details_lost, seen.reviews_lost) == (
+        {"details": 555},
+        True,
+        False,
+    )
     assert (await client.get("/api/v1/products/0")).status == 555
 
 
@@ -222,6 +228,10 @@ async def test_the_page_tells_which_version_and_pod_answered(start: Start) -> No
     assert "<b>productpage</b> <i>v1</i> <code>productpage-pod</code>" in text
     assert "<b>reviews</b> <i>v2</i> <code>reviews-pod</code>" in text
     assert 'data-color="black"' in text
+    seen = read(text)
+    assert seen.answered == {"productpage": ("v1", "productpage-pod"), "reviews": ("v2", "reviews-pod")}
+    assert (seen.stars, seen.version("reviews"), seen.version("details")) == (("black", "black"), "v2", "")
+    assert (seen.lost, seen.details_lost, seen.reviews_lost, seen.ratings_lost) == ({}, False, False, False)
     assert "★☆☆☆☆" in text
 
 

@@ -190,6 +190,9 @@ def _answered(visit: Visit) -> str:
             first, *rest = outcome.served_by
             lost = "" if outcome.good else f" status {outcome.status}"
             hops += [_hop(first, took, lost), *(_hop(one, "") for one in rest)]
+        elif outcome.good:
+            # Answered without saying by whom: another make of the service, or a rule that takes the header away.
+            hops.append(f"<li><b>{name}</b>{took}</li>")
         else:
             hops.append(
                 f'<li><b>{name}</b> <span class="lost">no answer, status {outcome.status}</span>{took}</li>'
