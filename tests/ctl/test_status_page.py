@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
+import pytest
 
-from meltemi.ctl import status
+from meltemi.ctl import status_page, status_summary
 from meltemi.ctl.proxy_status import lines, refusals
-from meltemi.init.core import Layout
-from meltemi.init.wire import Process
+from meltemi.ctl.status_problems import Certificate, Mesh, Problem, Proxy, pod_problems, problems
+from meltemi.ctl.status_summary import Inputs, summary
 
-LAYOUT = Layout("/r", "/s")
+RECORDED = Path(__file__).parent / "status"
+HOUR = 3600.0
 
 
 def proxy(name: str, **states: str) -> dict[str, Any]:
@@ -38,11 +44,137 @@ def test_proxy_status_shows_who_is_in_step_and_what_was_refused() -> None:
     assert refusals(IN_STEP) == []
 
 
+def recorded(name: str) -> Inputs:
+    """What a mesh with bookinfo and three clients told `status` once."""
+    return Inputs(**json.loads((RECORDED / f"{name}.json").read_text()))
+
+
+def page(told: Inputs) -> list[str]:
+    return plain(status_page.page(summary(told), 80))
+
+
+STATES = {
+    "well": recorded("well"),
+    "behind": recorded("behind"),
+    "nack": recorded("nack"),
+    "overdue": replace(recorded("well"), now=recorded("well").now + 16 * HOUR),
+    "down": replace(
+        recorded("well"),
+        mesh="shop",
+        pods=(),
+        services=(),
+        objects=(),
+        syncz=(),
+        processes=[
+            {**row, "state": "held"} if row["name"] == "daemon" else row for row in recorded("well").processes
+        ],
+        unasked={"api": "connection refused"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_golden_page(name: str) -> None:
+    made = "\n".join(page(STATES[name])) + "\n"
+    golden = RECORDED / f"{name}.txt"
+    if os.environ.get("GOLDEN_UPDATE") == "1":
+        golden.write_text(made)
+    assert golden.is_file(), "no golden yet: run `make golden` and read what it wrote"
+    assert made == golden.read_text()
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_bookinfo_fits_a_screen(name: str) -> None:
+    shown = page(STATES[name])
+    assert len(shown) <= 23
+    assert [line for line in shown if len(line) > 80 and "->" not in line] == []
+
+
+def test_a_mesh_that_is_well_has_no_problem() -> None:
+    found = summary(STATES["well"])
+    assert found["problems"] == []
+    assert found["proxies"] == {"total": 9, "inStep": 9}
+    assert len(found["workloads"]) == 10
+    assert {row["proxy"] for row in found["workloads"]} == {"in step", "none"}
+
+
+def test_one_behind_is_named_with_the_next_command() -> None:
+    found = summary(STATES["behind"])
+    assert [row["name"] for row in found["workloads"] if row["proxy"] == "behind"] == ["reviews-v2"]
+    assert [(row["object"], row["next"]) for row in found["problems"]] == [
+        ("proxy reviews-v2.default", "meltemi proxy-status reviews-v2.default"),
+        ("virtualservice default/reviews", "meltemi wait virtualservice/reviews"),
+    ]
+
+
+def test_a_nack_is_told_once_with_envoys_words() -> None:
+    (problem,) = summary(STATES["nack"])["problems"]
+    assert problem["object"] == "gateway default/bookinfo-gateway and virtualservice default/bookinfo"
+    assert "istio-ingressgateway.istio-system" in problem["message"]
+    assert "NO_SUCH_OPERATOR" in problem["message"]
+    assert problem["next"] == "meltemi get gateway/bookinfo-gateway virtualservice/bookinfo -o yaml"
+
+
+def test_what_is_refused_without_an_object_to_blame_is_told_of_the_proxy() -> None:
+    told = replace(recorded("nack"), objects=())
+    (problem,) = summary(told)["problems"]
+    assert problem["object"] == "proxy istio-ingressgateway.istio-system"
+    assert problem["message"].startswith("refused http.8080: ")
+    assert problem["next"] == "meltemi proxy-status istio-ingressgateway.istio-system"
+
+
+def test_the_age_of_certificates() -> None:
+    held = [Certificate(100, 100 + 24 * HOUR), Certificate(460, 460 + 24 * HOUR)]
+    assert status_summary.spans(held, 580) == {
+        "total": 2,
+        "newest": "2m",
+        "oldest": "8m",
+        "firstRunsOut": "23h",
+    }
+    assert status_summary.spans((), 580) == {"total": 0}
+
+
+def certificate_problems(held: dict[tuple[str, str], Certificate], now: float) -> tuple[Problem, ...]:
+    row = pod("cart", phase="Running", containerStatuses=[{"name": "istio-proxy", "ready": True}])
+    at = Mesh("default", now, "/s/log", pods=[row], certificates=held, unasked={"pilot": "away"})
+    return tuple(found for found in problems(at) if found.object.startswith("pod"))
+
+
+def test_certificates_that_are_missing_overdue_and_run_out() -> None:
+    held = {("shop", "cart"): Certificate(0, 24 * HOUR)}
+    look = "tail /s/log/agent.log"
+    assert certificate_problems(held, 13 * HOUR) == ()
+    assert certificate_problems(held, 18 * HOUR) == (
+        Problem("pod shop/cart", "certificate not renewed; runs out in 6h", look),
+    )
+    assert certificate_problems(held, 25 * HOUR) == (
+        Problem("pod shop/cart", "certificate ran out 1h ago", look),
+    )
+    assert certificate_problems({}, HOUR) == (Problem("pod shop/cart", "no certificate yet", look),)
+    assert certificate_problems({}, 5.0) == ()
+
+
+def test_certificates_that_share_a_reason_are_told_once() -> None:
+    (problem,) = summary(STATES["overdue"])["problems"]
+    assert problem["object"] == "pod default/details-v1 and 8 more"
+
+
+def test_who_does_not_answer_is_told_unless_it_is_known_to_be_down() -> None:
+    at = Mesh(
+        "default",
+        0,
+        "/s/log",
+        processes=[{"name": "agent", "state": "running", "restarts": 0}],
+        unasked={"agent": "timed out", "api": "refused"},
+    )
+    assert problems(at) == (Problem("agent", "does not answer: timed out", "tail /s/log/agent.log"),)
+
+
 def test_a_proxy_in_one_word() -> None:
-    assert status.proxy_word(IN_STEP) == "in step"
-    assert status.proxy_word(REFUSING) == "refused"
-    assert status.proxy_word(proxy("x", CDS="STALE")) == "behind"
-    assert status.proxy_word(None) == "away"
+    assert status_summary.word(IN_STEP) == "in step"
+    assert status_summary.word(REFUSING) == "refused"
+    assert status_summary.word(proxy("x", CDS="STALE")) == "behind"
+    assert status_summary.word(None) == "away"
 
 
 def pod(name: str, **status_fields: Any) -> dict[str, Any]:
@@ -55,74 +187,108 @@ def pod(name: str, **status_fields: Any) -> dict[str, Any]:
 
 def test_a_workload() -> None:
     held = [{"name": "app", "ready": True, "restartCount": 2}, {"name": "istio-proxy", "ready": False}]
-    assert status.workload(pod("cart-v1", containerStatuses=held), [IN_STEP], 60) == {
+    row = pod("cart-v1", containerStatuses=held)
+    assert status_summary.workload(row, IN_STEP, Certificate(15, HOUR), 60) == {
         "namespace": "shop",
         "name": "cart-v1",
         "ready": "1/2",
         "restarts": 2,
         "proxy": "in step",
+        "certificate": "45s",
         "age": "60s",
     }
 
 
-def test_problems_name_the_next_command() -> None:
+def of_pod(row: dict[str, Any], now: float = 60, *connected: str) -> list[tuple[str, str]]:
+    proxies = [Proxy({"proxy": name}, "in step") for name in connected]
+    found = list(pod_problems(Mesh("default", now, "/s/log", proxies=proxies), row))
+    assert {each.object for each in found} <= {f"pod shop/{row['metadata']['name']}"}
+    return [(each.message, each.next) for each in found]
+
+
+def test_problems_of_pods_name_the_next_command() -> None:
     waiting = [
         {"name": "app", "state": {"waiting": {"reason": "ErrImageNeverPull", "message": "no command"}}}
     ]
-    assert status.pod_problems(pod("a", containerStatuses=waiting)) == [
-        "shop/a: app: no command; meltemi logs -n shop a -c app"
+    assert of_pod(pod("a", containerStatuses=waiting)) == [
+        ("app: no command", "meltemi logs a -c app -n shop")
     ]
-    assert status.pod_problems(pod("a", phase="Failed")) == ["shop/a failed; meltemi logs -n shop a"]
+    assert of_pod(pod("a", phase="Failed")) == [("failed", "meltemi logs a -n shop")]
     unscheduled = [{"type": "PodScheduled", "status": "False", "message": "no node has registered."}]
-    assert status.pod_problems(pod("a", conditions=unscheduled)) == [
-        "shop/a is not scheduled: no node has registered."
+    assert of_pod(pod("a", conditions=unscheduled)) == [
+        ("is not scheduled: no node has registered.", "meltemi get pod/a -o yaml -n shop")
     ]
-    assert status.pod_problems(pod("a", phase="Running")) == []
-    held = Process("daemon", "system", "held")
-    assert status.process_problems(held, LAYOUT) == ["daemon is held; see /s/log/daemon.log"]
-    assert status.process_problems(Process("daemon", "system", "running", restarts=3), LAYOUT) != []
-    assert status.process_problems(Process("daemon", "system", "running", restarts=1), LAYOUT) == []
 
 
-def found(workloads: int, problems: list[str]) -> dict[str, Any]:
+def test_a_running_pod_has_time_to_become_ready_and_connected() -> None:
+    unready = pod("a", phase="Running", containerStatuses=[{"name": "app", "ready": False}])
+    assert of_pod(unready, 5) == []
+    assert of_pod(unready) == [("app runs and is not ready", "meltemi logs a -c app -n shop")]
+    ready = pod("a", phase="Running", containerStatuses=[{"name": "app", "ready": True}])
+    assert of_pod(ready, 60, "a.shop") == []
+    assert of_pod(ready, 5) == []
+    assert of_pod(ready) == [
+        ("its proxy is not connected to the control plane", "meltemi logs a -c istio-proxy -n shop")
+    ]
+
+
+def of_process(**row: Any) -> list[Problem]:
+    made = {"name": "daemon", "state": "running", "restarts": 0, **row}
+    return list(problems(Mesh("default", 0, "/s/log", processes=[made])))
+
+
+def test_problems_of_processes() -> None:
+    assert of_process(state="held") == [Problem("daemon", "is held", "tail /s/log/daemon.log")]
+    assert of_process(restarts=3) == [Problem("daemon", "was restarted 3 times", "tail /s/log/daemon.log")]
+    assert of_process(restarts=1) == []
+
+
+def found(workloads: int, wrong: int, **more: Any) -> dict[str, Any]:
     row = {
         "namespace": "shop",
-        "name": "cart",
         "ready": "2/2",
         "restarts": 0,
         "proxy": "in step",
+        "certificate": "5m",
         "age": "5m",
     }
-    names = ("agent", "daemon", "edge-host", "edge-mesh", "names")
+    problem = {"message": "something", "next": "meltemi logs"}
     return {
-        "mesh": "default",
-        "up": "5m",
-        "components": [{"name": name, "state": "running", "restarts": 0} for name in names],
-        "proxies": {"total": 5, "inStep": 5},
-        "gateways": [{"name": "ingress 80", "url": "http://127.0.0.1:40123"}],
-        "kubeconfig": "/home/me/.local/state/meltemi/default/kubeconfig",
+        **summary(replace(recorded("well"), mesh="shop")),
         "workloads": [{**row, "name": f"cart-{number}"} for number in range(workloads)],
-        "problems": problems,
+        "problems": [{**problem, "object": f"pod shop/cart-{number}"} for number in range(wrong)],
+        **more,
     }
 
 
-def test_the_page_fits_a_screen() -> None:
-    shown = plain(status.page(found(50, []), 80))
-    assert len(shown) <= 24
-    assert max(len(line) for line in shown) <= 80
-    assert shown[:5] == [
-        "mesh default, up 5m",
-        "  components  agent, daemon, edge-host, edge-mesh, names",
-        "  proxies     5 of 5 in step",
-        "  ingress 80  http://127.0.0.1:40123",
-        "  kubectl     --kubeconfig /home/me/.local/state/meltemi/default/kubeconfig",
+def test_more_workloads_than_fit_are_counted_and_those_in_trouble_are_shown() -> None:
+    many = found(50, 0)
+    many["workloads"][40]["proxy"] = "behind"
+    shown = plain(status_page.page(many, 80))
+    assert len(shown) == 23
+    assert any(line.startswith("shop        cart-40 ") for line in shown)
+    assert shown[-1] == "and 36 more: meltemi get pods -A --mesh shop"
+    assert len(status_page.page(many, 80, 60)) == 58
+
+
+def test_more_problems_than_fit_are_counted() -> None:
+    shown = plain(status_page.page(found(1, 7), 80))
+    assert shown[-6:] == [
+        "problems",
+        "  pod shop/cart-0: something -> meltemi logs",
+        "  pod shop/cart-1: something -> meltemi logs",
+        "  pod shop/cart-2: something -> meltemi logs",
+        "  pod shop/cart-3: something -> meltemi logs",
+        "  and 3 more: meltemi status -o yaml --mesh shop",
     ]
-    assert shown[-1] == "and 38 more: meltemi get pods -A"
+
+
+def test_a_command_is_never_cut() -> None:
+    long = {"object": "pod shop/cart", "message": "word " * 200, "next": "meltemi logs " + "x" * 90}
+    shown = plain(status_page.page(found(1, 0, problems=[long]), 80))
+    assert shown[-1] == f"    -> {long['next']}"
+    assert [len(line) <= 80 for line in shown[-4:-1]] == [True] * 3
 
 
 def test_an_empty_mesh_says_how_to_go_on() -> None:
-    assert "meltemi run" in status.page(found(0, []), 80)[-1]
-
-
-def test_problems_come_last() -> None:
-    assert plain(status.page(found(1, ["something"]), 80))[-2:] == ["problems", "  something"]
+    assert plain(status_page.page(found(0, 0), 80))[-1].startswith("No workload yet: meltemi run --mesh shop")

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from meltemi.ctl import agent, status_page, status_summary
 from meltemi.ctl.client import Client
 from meltemi.ctl.init_link import InitLink
 from meltemi.ctl.invocation import FINDINGS, GOOD, CtlError, Invocation, common_but, invocation
-from meltemi.ctl.output import WIDTH, age, colour, render, show, since, terminal_width
-from meltemi.ctl.proxy_status import TYPES, refusals, state
+from meltemi.ctl.kinds import discover
+from meltemi.ctl.output import WIDTH, show, terminal_width
+from meltemi.ctl.status_summary import Inputs, summary, word
 from meltemi.init.core import Layout
-from meltemi.init.wire import Process, Status, Table
+from meltemi.init.wire import Status, Table
 
-ROWS = 12
-"""Workloads that are shown before the rest is counted: the page fits 24 lines."""
-
-_TITLES = ("NAMESPACE", "WORKLOAD", "READY", "RESTARTS", "PROXY", "AGE")
+_LOOKS = 4
+_BETWEEN = 0.4
+"""Seconds between two looks: what is only on its way is not told as a problem."""
 
 
 @click.command("status")
@@ -30,177 +34,98 @@ _TITLES = ("NAMESPACE", "WORKLOAD", "READY", "RESTARTS", "PROXY", "AGE")
 @invocation
 def command(call: Invocation, *, output: str | None) -> int:
     """Show the mesh, its workloads, its gateways' URLs, and what is wrong; exit code 1 if something is."""
-    found = gather(call)
+    found = summary(settled(call))
     if output:
         show(found, output)
     else:
-        for line in page(found, terminal_width() or WIDTH):
+        for line in status_page.page(found, terminal_width() or WIDTH, _height()):
             click.echo(line)
     return FINDINGS if found["problems"] else GOOD
 
 
-def gather(call: Invocation) -> dict[str, Any]:
-    """Collect everything; what cannot be asked becomes a problem, not an error."""
-    layout, now = call.layout, time.time()
+def _height() -> int:
+    """Give the lines of the terminal, at least those of the smallest one."""
+    least = status_page.HEIGHT
+    return max(least, shutil.get_terminal_size((WIDTH, least)).lines) if sys.stdout.isatty() else least
+
+
+def settled(call: Invocation) -> Inputs:
+    """Gather what there is to tell; where a change is only on its way to the proxies, a moment later."""
+    told = gather(call)
+    for _ in range(_LOOKS - 1):
+        if not any(word(row) == "behind" for row in told.syncz) and not any(map(_pending, told.objects)):
+            break
+        time.sleep(_BETWEEN)
+        told = gather(call)
+    return told
+
+
+def _pending(row: Mapping[str, Any]) -> bool:
+    conditions = (row.get("status") or {}).get("conditions") or ()
+    return any(one.get("type") == "Reconciled" and one.get("reason") == "Pending" for one in conditions)
+
+
+def gather(call: Invocation) -> Inputs:
+    """Ask everyone; who cannot be asked is noted, and is no error."""
+    layout = call.layout
     with InitLink(layout, call.mesh) as init:
         table = init.ask(Status(last_lines=0))
-    processes = table.processes if isinstance(table, Table) else ()
-    system = [row for row in processes if row.group == "system"]
-    problems = [problem for row in system for problem in process_problems(row, layout)]
-    pods: list[Any] = []
-    proxies: list[Any] = []
-    services: list[Any] = []
+    told = Inputs(
+        mesh=call.mesh,
+        now=time.time(),
+        kubeconfig=layout.kubeconfig,
+        logs=layout.log_folder,
+        processes=tuple(asdict(row) for row in table.processes) if isinstance(table, Table) else (),
+        ports=_ports(layout),
+    )
+    unasked: dict[str, str] = {}
     try:
         client = call.client()
         client.patience = 1.0
-        pods = client.json("GET", "/api/v1/pods").get("items") or []
-        services = client.json("GET", "/api/v1/services").get("items") or []
-        proxies = _optional(client, "/debug/syncz")
+        told = replace(
+            told,
+            pods=_items(client, "/api/v1/pods"),
+            services=_items(client, "/api/v1/services"),
+            objects=_istio(client),
+        )
     except CtlError as error:
-        problems.append(f"the API does not answer: {error.message}")
-    workloads = [workload(pod, proxies, now) for pod in sorted(pods, key=_key) if not _is_component(pod)]
-    problems.extend(problem for pod in sorted(pods, key=_key) for problem in pod_problems(pod))
-    for row in proxies:
-        problems.extend(f"{row.get('proxy')} refused {name}: {words}" for name, words in refusals(row))
-    began = min((row.started for row in system if row.started), default=now)
-    return {
-        "mesh": call.mesh,
-        "up": age(now - began),
-        "components": [{"name": row.name, "state": row.state, "restarts": row.restarts} for row in system],
-        "proxies": {"total": len(proxies), "inStep": sum(in_step(row) for row in proxies)},
-        "gateways": gateways(layout),
-        "services": sum(1 for row in services if row["metadata"]["namespace"] != "istio-system"),
-        "kubeconfig": layout.kubeconfig,
-        "workloads": workloads,
-        "problems": problems,
-    }
-
-
-def _optional(client: Client, where: str) -> list[Any]:
+        unasked["api"] = error.message
+    else:
+        try:
+            told = replace(told, syncz=client.json("GET", "/debug/syncz"))
+        except CtlError as error:
+            unasked["pilot"] = error.message
     try:
-        found = client.json("GET", where)
-    except CtlError:
-        return []
-    return found if isinstance(found, list) else []
+        told = replace(told, agent=agent.connect(call, timeout=5.0).pods())
+    except CtlError as error:
+        unasked["agent"] = error.message
+    return replace(told, unasked=unasked)
 
 
-def _key(pod: Mapping[str, Any]) -> tuple[str, str]:
-    return pod["metadata"].get("namespace", ""), pod["metadata"]["name"]
+def _items(client: Client, where: str) -> tuple[Any, ...]:
+    return tuple(client.json("GET", where).get("items") or ())
 
 
-def _is_component(pod: Mapping[str, Any]) -> bool:
-    """The control plane's own processes stand in the head of the page."""
-    metadata = pod["metadata"]
-    return metadata.get("namespace") == "istio-system" and "gateway" not in metadata["name"]
-
-
-def in_step(row: Mapping[str, Any]) -> bool:
-    """Say whether a proxy has what was last made for it."""
-    return bool(row.get("connected", True)) and all(
-        state(dict(row), kind) in ("SYNCED", "NOT SENT") for kind in TYPES
+def _istio(client: Client) -> tuple[Any, ...]:
+    """List the objects of Istio's kinds: their status says how far they have come."""
+    # The preferred version of each kind comes first, and one is enough.
+    kinds = {kind.full: kind for kind in reversed(tuple(discover(client))) if kind.group.endswith("istio.io")}
+    return tuple(
+        {"kind": kind.kind, **row}
+        for _, kind in sorted(kinds.items())
+        if "list" in kind.verbs
+        for row in _items(client, kind.where())
     )
 
 
-def workload(pod: Mapping[str, Any], proxies: Iterable[Mapping[str, Any]], now: float) -> dict[str, Any]:
-    """Describe one pod."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
-    held = status.get("containerStatuses") or ()
-    total = len(pod["spec"].get("containers") or ())
-    name = f"{metadata['name']}.{metadata.get('namespace')}"
-    row = next((row for row in proxies if row.get("proxy") == name), None)
-    has_proxy = any(one.get("name") == "istio-proxy" for one in pod["spec"].get("containers") or ())
-    return {
-        "namespace": metadata.get("namespace"),
-        "name": metadata["name"],
-        "ready": f"{sum(bool(one.get('ready')) for one in held)}/{total}",
-        "restarts": sum(int(one.get("restartCount") or 0) for one in held),
-        "proxy": proxy_word(row) if has_proxy else "none",
-        "age": since(str(metadata.get("creationTimestamp") or ""), now),
-    }
-
-
-def proxy_word(row: Mapping[str, Any] | None) -> str:
-    """Sum one proxy up in a word."""
-    if row is None:
-        return "away"
-    states = {state(row, kind) for kind in TYPES}
-    return "refused" if "ERROR" in states else "in step" if in_step(row) else "behind"
-
-
-def process_problems(row: Process, layout: Layout) -> list[str]:
-    """Say what is wrong with one of the mesh's own processes, and where to look."""
-    if row.state == "running" and row.restarts < 3:
-        return []
-    word = f"was restarted {row.restarts} times" if row.state == "running" else f"is {row.state}"
-    return [f"{row.name} {word}; see {layout.log_folder}/{row.name}.log"]
-
-
-def pod_problems(pod: Mapping[str, Any]) -> list[str]:
-    """Say what keeps a pod from running, and the command to look closer."""
-    namespace, name = _key(pod)
-    space = "" if namespace == "default" else f" -n {namespace}"
-    found = []
-    status = pod.get("status") or {}
-    for row in status.get("containerStatuses") or ():
-        waiting = (row.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing"):
-            words = str(waiting.get("message") or waiting["reason"]).splitlines()
-            # What an app printed last stands behind it; the page has one line a problem.
-            reason = " | ".join((words[0], words[-1])) if len(words) > 1 else words[0]
-            found.append(
-                f"{namespace}/{name}: {row['name']}: {reason}; meltemi logs{space} {name} -c {row['name']}"
-            )
-    if status.get("phase") == "Failed":
-        found.append(f"{namespace}/{name} failed; meltemi logs{space} {name}")
-    found.extend(
-        f"{namespace}/{name} is not scheduled: {row.get('message')}"
-        for row in status.get("conditions") or ()
-        if row.get("type") == "PodScheduled" and row.get("status") == "False"
-    )
-    return found
+def _ports(layout: Layout) -> dict[str, Any]:
+    try:
+        found = json.loads(Path(layout.ports).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def gateways(layout: Layout) -> list[dict[str, str]]:
     """List the gateways' URLs on this machine, from the ports that `edge-host` holds."""
-    try:
-        ports = json.loads(Path(layout.ports).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    held = ports.get("ingress") or {}
-    schemes = {"80": "http", "443": "https"}
-    return [
-        {"name": f"ingress {port}", "url": f"{schemes[port]}://127.0.0.1:{held[port]}"}
-        for port in schemes
-        if held.get(port)
-    ]
-
-
-def page(found: Mapping[str, Any], width: int) -> list[str]:
-    """Lay the page out: 24 lines where there are no more problems than fit."""
-    running = [row["name"] for row in found["components"] if row["state"] == "running"]
-    proxies = found["proxies"]
-    step = f"{proxies['inStep']} of {proxies['total']} in step"
-    head = [
-        f"mesh {found['mesh']}, up {found['up']}",
-        f"  components  {', '.join(running) or colour('none', 'red')}",
-        f"  proxies     {step if proxies['inStep'] == proxies['total'] else colour(step, 'yellow')}",
-        *(f"  {row['name']:<11} {row['url']}" for row in found["gateways"]),
-        f"  kubectl     --kubeconfig {found['kubeconfig']}",
-        "",
-    ]
-    shown = found["workloads"][:ROWS]
-    rows = [
-        [str(row[field]) for field in ("namespace", "name", "ready", "restarts", "proxy", "age")]
-        for row in shown
-    ]
-    body = (
-        render(_TITLES, rows, width)
-        if rows
-        else ["No workload yet: meltemi run --name api --port 8080 -- CMD"]
-    )
-    more = len(found["workloads"]) - len(shown)
-    if more > 0:
-        body.append(f"and {more} more: meltemi get pods -A")
-    if not found["problems"]:
-        return [*head, *body]
-    return [*head, *body, "", colour("problems", "red"), *(f"  {line}" for line in found["problems"])]
+    return status_summary.gateways(_ports(layout))
