@@ -114,6 +114,7 @@ class Api:
         self.document = document
         self.told: list[dict[str, Any]] = []
         self.deleted: list[dict[str, Any]] = []
+        self.created: list[dict[str, Any]] = []
         self.away = False
 
     async def patch(
@@ -130,6 +131,10 @@ class Api:
             raise UnreachableError("away")
         self.deleted.append(options)
         return {}
+
+    async def create(self, _kind: object, document: dict[str, Any], **_: object) -> dict[str, Any]:
+        self.created.append(document)
+        return document
 
     async def find(self, *_: object) -> None:
         return None
@@ -425,3 +430,34 @@ async def test_an_image_alone_is_told_with_what_helps(tmp_path: Path, gauge: Gau
     async with stage.living():
         await until(lambda: "`command`" in said())
         assert stage.api.document["status"]["phase"] == "Pending"
+
+
+async def test_volumes_that_are_not_mounted_are_told_once_and_the_pod_runs(
+    tmp_path: Path, gauge: Gauge
+) -> None:
+    raw = document()
+    app, proxy = raw["spec"]["containers"]
+    app["volumeMounts"] = [{"name": "config", "mountPath": "/etc/config"}]
+    proxy["volumeMounts"] = [{"name": "istio-envoy", "mountPath": "/etc/istio/proxy"}]
+    stage = Stage(tmp_path, raw)
+    for _ in ("new", "taken up"):
+        async with stage.living():
+            await until(lambda: stage.api.ready)
+            await until(lambda: bool(stage.api.created))
+    conditions = {row["type"]: row for row in stage.api.document["status"]["conditions"]}
+    told = conditions["meltemi.internal/VolumesMounted"]
+    assert (told["status"], told["reason"]) == ("False", "FailedMount")
+    assert "app: config at /etc/config" in told["message"]
+    assert "istio-envoy" not in told["message"]
+    (event,) = stage.api.created
+    assert (event["type"], event["reason"], event["message"]) == ("Warning", "FailedMount", told["message"])
+    assert event["involvedObject"]["uid"] == raw["metadata"]["uid"]
+
+
+async def test_a_pod_without_volumes_has_no_word_of_them(tmp_path: Path, gauge: Gauge) -> None:
+    stage = Stage(tmp_path, document())
+    async with stage.living():
+        await until(lambda: stage.api.ready)
+    types = {row["type"] for row in stage.api.document["status"]["conditions"]}
+    assert types == {"PodScheduled", "Initialized", "ContainersReady", "Ready"}
+    assert stage.api.created == []

@@ -17,8 +17,8 @@ DEFAULT_GRACE = 30
 class Container:
     """A container: `command` is empty where only an image is named, and then it cannot run here.
 
-    `ports` are the TCP ports that it declares. `env` and `env_from` are Kubernetes' own documents, frozen as JSON:
-    `core/environment` reads them.
+    `ports` are the TCP ports that it declares, `mounts` its volume mounts in words. `env` and `env_from` are
+    Kubernetes' own documents, frozen as JSON: `core/environment` reads them.
     """
 
     name: str
@@ -84,6 +84,17 @@ class Pod:
         return tuple(sorted({port for container in self.apps for port in container.ports}))
 
     @property
+    def not_mounted(self) -> str:
+        """In words, what its apps want mounted: an app here sees the host's own files, and nothing is put over them.
+
+        The proxy's mounts are left out: what Istio mounts there, the agent serves over its socket.
+        """
+        wanted = [f"{container.name}: {mount}" for container in self.apps for mount in container.mounts]
+        if not wanted:
+            return ""
+        return f"volumes are not mounted on a local node, its apps see the host's own files ({'; '.join(wanted)})"
+
+    @property
     def attach(self) -> str:
         """The id of the descriptors that the app's stdio shall be, or nothing."""
         return self.annotations.get(ATTACH, "")
@@ -136,7 +147,10 @@ def _container(document: Mapping[str, Any]) -> Container:
             if "containerPort" in port and (port.get("protocol") or "TCP") == "TCP"
         ),
         tty=bool(document.get("tty")),
-        mounts=tuple(str(m.get("mountPath", "")) for m in document.get("volumeMounts") or ()),
+        mounts=tuple(
+            f"{mount.get('name', '')} at {mount.get('mountPath', '')}"
+            for mount in document.get("volumeMounts") or ()
+        ),
         readiness=read_probe(document.get("readinessProbe"), document.get("ports") or ()),
         liveness=read_probe(document.get("livenessProbe"), document.get("ports") or ()),
         startup=read_probe(document.get("startupProbe"), document.get("ports") or ()),

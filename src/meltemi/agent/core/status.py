@@ -9,6 +9,12 @@ from typing import Any
 from meltemi.agent.core.pod import Pod
 from meltemi.agent.core.settings import PROXY_CONTAINER
 
+VOLUMES_MOUNTED = "meltemi.internal/VolumesMounted"
+"""A condition that Pods with volume mounts have: it is False on a local node, and says which."""
+
+NOT_MOUNTED = "FailedMount"
+"""Kubernetes' word for it, here and in the event."""
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -103,12 +109,14 @@ def status(
         else ("ContainersNotReady", f"containers with unready status: {list(unready)}")
     )
     ready = not unready and bool(rows) and not done
-    wanted = (
+    wanted = [
         _condition("PodScheduled", True),
         _condition("Initialized", True),
         _condition("ContainersReady", ready, *reason),
         _condition("Ready", ready, *reason),
-    )
+    ]
+    if pod.not_mounted:
+        wanted.append(_condition(VOLUMES_MOUNTED, False, NOT_MOUNTED, pod.not_mounted))
     made: dict[str, Any] = {
         "phase": which,
         "conditions": _with_times(wanted, previous.get("conditions") or (), now),

@@ -19,10 +19,11 @@ from meltemi.agent.core import environment
 from meltemi.agent.core.net import PodNetwork
 from meltemi.agent.core.plan import Place, Plan, Refused, group, log_path, plan
 from meltemi.agent.core.pod import Pod, read
-from meltemi.agent.core.status import ContainerState, Waiting, status
+from meltemi.agent.core.status import NOT_MOUNTED, ContainerState, Waiting, status
 from meltemi.agent.shell import keep
 from meltemi.agent.shell.admin import Admin
 from meltemi.agent.shell.container import ContainerLife
+from meltemi.agent.shell.events import warn
 from meltemi.agent.shell.isolation import heed_cancellation, words
 from meltemi.agent.shell.sidecar import Sidecar
 from meltemi.agent.shell.site import Site
@@ -155,14 +156,16 @@ class PodLife:
 
     async def _work(self, folder: str, place: Place, tasks: asyncio.TaskGroup) -> None:
         """Start everything (or find it started), and follow it until it shall end or has ended."""
-        processes = self._site.processes
+        site, processes = self._site, self._site.processes
         made = await self._planned(folder, place)
         self.containers = self._container_lives(made, place)
         self._failure = ""
         present = processes.group(self.group)
-        known_good = False
         # A gateway is nothing but its proxy; of others a proxy alone was left by an agent that waited for it.
         begun = any(spec.name in present for spec in made.apps or made.specs)
+        known_good = False
+        if not begun and self.pod.not_mounted:
+            tasks.create_task(warn(site.kube, self.pod, NOT_MOUNTED, self.pod.not_mounted, site.seconds()))
         if made.proxy is not None and not begun:
             if self.sidecar is not None:
                 self.sidecar.write_bootstrap()
