@@ -203,7 +203,7 @@ def stream(mesh: Mesh, token: str) -> str:
         try:
             first = next(call(said(), metadata=(("authorization", f"Bearer {token}"),), timeout=10))
         except grpc.RpcError as error:
-            return str(error.code().name)  # type: ignore[attr-defined]
+            return str(error.code().name)
         finally:
             waiting.set()
         names = [resource.name for resource in first.resources]

@@ -155,6 +155,16 @@ async def test_a_pod_whose_view_changes_moves(stage: Stage) -> None:
         await until(lambda: set(proxy.has(CDS)) == {"one", "two", "three"})
 
 
+async def test_a_stream_of_an_older_pod_of_the_name_does_not_become_this_pods(stage: Stage) -> None:
+    await stage.put(pod("a", uid="old", app="x"), written("cds", "one", cluster("one", eds=False)))
+    async with Proxy(stage.socket, "a.default.old").connected(*EVERYTHING) as proxy:
+        await until(lambda: bool(proxy.has(CDS)))
+        await stage.put(pod("a", uid="new", app="y"))
+        async with Proxy(stage.socket, "a.default.new").connected(*EVERYTHING) as other:
+            await until(lambda: bool(other.has(CDS)))
+            assert [each.held.view.workload for each in stage.pilot.connections] == ["x", "y"]
+
+
 async def test_a_view_without_streams_is_let_go_after_a_while(stage: Stage) -> None:
     await stage.put(pod("a"), written("cds", "one", cluster("one", eds=False)))
     async with Proxy(stage.socket, "a.default").connected(*EVERYTHING) as proxy:

@@ -329,7 +329,8 @@ class PilotServer:
         streams.view = view
         streams.known.set()
         for connection in streams.connections:
-            if connection.held.view != view:
+            # Who proved to be an earlier Pod of that name is not told of this one.
+            if connection.held.view != view and self._is_this_pod(connection.peer.identity):
                 self._unuse(connection.held)
                 connection.move(self._held(view), transaction)
 
