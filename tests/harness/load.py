@@ -2,8 +2,9 @@
 
 Requests go by the clock, never waiting for answers. For each flow every other request has a connection of its own.
 `NAME=dns:HOST` asks the resolver for names that nobody asked for before (`x<n>.HOST`), any answer counts.
-OUT gets JSON: flow -> {"sent", "errors": [[seconds since start, what], ...], "p50", "p99"} when done, and one line a
-second goes to standard output, so that a test can see that it runs.
+OUT (`-`: a line of standard output) gets JSON when done: flow -> {"began" (seconds since the epoch), "sent",
+"errors": [[seconds since start, what], ...], "p50", "p99"}; one line a second goes to standard output, so that a test
+can see that it runs.
 """
 
 import asyncio
@@ -83,7 +84,7 @@ class Flow:
 
 
 async def run(rate: float, seconds: float, flows: list[Flow]) -> dict[str, object]:
-    start = time.monotonic()
+    start, began = time.monotonic(), time.time()
     pending: set[asyncio.Task[None]] = set()
     told = 0
     for number in range(int(rate * seconds)):
@@ -98,7 +99,7 @@ async def run(rate: float, seconds: float, flows: list[Flow]) -> dict[str, objec
             pending.add(task)
             task.add_done_callback(pending.discard)
     await asyncio.gather(*pending)
-    return {flow.name: summary(flow) for flow in flows}
+    return {flow.name: {"began": began, **summary(flow)} for flow in flows}
 
 
 def summary(flow: Flow) -> dict[str, object]:
