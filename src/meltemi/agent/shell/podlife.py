@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from meltemi.agent.core import environment
 from meltemi.agent.core.net import PodNetwork
-from meltemi.agent.core.plan import Place, Plan, Refused, group, log_path, plan
+from meltemi.agent.core.plan import Place, Plan, Refused, group, log_path
 from meltemi.agent.core.pod import Pod, read
 from meltemi.agent.core.status import NOT_MOUNTED, ContainerState, Waiting, status
 from meltemi.agent.shell import keep
@@ -25,12 +24,13 @@ from meltemi.agent.shell.admin import Admin
 from meltemi.agent.shell.container import ContainerLife
 from meltemi.agent.shell.events import warn
 from meltemi.agent.shell.isolation import heed_cancellation, words
+from meltemi.agent.shell.planning import planned
+from meltemi.agent.shell.reporting import Reporter
 from meltemi.agent.shell.sidecar import Sidecar
 from meltemi.agent.shell.site import Site
 from meltemi.api.core.pod import POD
-from meltemi.galley.shell.kube import ApiError, Document, KubeClient, Resource, UnreachableError
+from meltemi.galley.shell.kube import ApiError, Document, UnreachableError
 from meltemi.galley.shell.reflector import Backoff
-from meltemi.init.wire import Set, Spec, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,6 @@ POLL_SECONDS = 0.03
 REPLAN_SECONDS = 3.0
 DRAIN_SECONDS = 0.3
 """Between a pod's leaving the endpoints and its SIGTERM: the others hear of it meanwhile."""
-NAMED = {"configmaps": "ConfigMap", "secrets": "Secret"}
 
 
 class PodLife:
@@ -51,15 +50,20 @@ class PodLife:
         self.place: Place | None = None
         self.sidecar: Sidecar | None = None
         self.containers: tuple[ContainerLife, ...] = ()
-        self._status: Mapping[str, Any] = document.get("status") or {}
         self._wake = asyncio.Event()
-        self._report = asyncio.Event()
         self._restarts: list[tuple[str, str]] = []
         self._failure = ""
         self._vanished = False
         self._taken_up = False
         """Whether it is known what an earlier life left: before that a status would show a running pod as unready."""
         self._begun = site.seconds()
+        self._reporter = Reporter(
+            site.kube,
+            self.pod,
+            document.get("status") or {},
+            wanted=self._status,
+            written=self._remember,
+        )
 
     # --- what others tell
 
@@ -67,7 +71,7 @@ class PodLife:
         """Take the Pod's new document."""
         self.document = document
         self.pod = read(document)
-        self._status = document.get("status") or {}
+        self._reporter.told = document.get("status") or {}
         if self.sidecar is not None:
             self.sidecar.update(self.pod)
         self._stir()
@@ -103,14 +107,14 @@ class PodLife:
 
     def _stir(self) -> None:
         self._wake.set()
-        self._report.set()
+        self._reporter.stir()
 
     # --- its life
 
     async def run(self) -> None:
         """Live it to its end. A failure on the way is told in the status, and tried again."""
         async with asyncio.TaskGroup() as tasks:
-            reporter = tasks.create_task(self._keep_reporting())
+            reporter = tasks.create_task(self._reporter.run())
             backoff = Backoff(cap=10.0, first=0.2)
             while True:
                 try:
@@ -121,7 +125,7 @@ class PodLife:
                     self._failure = words(error)
                     self._taken_up = True
                     log.exception("pod %s: %s; trying again", self.pod.key, self._failure)
-                    self._report.set()
+                    self._reporter.stir()
                     await asyncio.sleep(backoff.next())
             reporter.cancel()
             await self._say_farewell()
@@ -157,7 +161,7 @@ class PodLife:
     async def _work(self, folder: str, place: Place, tasks: asyncio.TaskGroup) -> None:
         """Start everything (or find it started), and follow it until it shall end or has ended."""
         site, processes = self._site, self._site.processes
-        made = await self._planned(folder, place)
+        made = await planned(site, self.pod, place, folder)
         self.containers = self._container_lives(made, place)
         self._failure = ""
         present = processes.group(self.group)
@@ -171,16 +175,16 @@ class PodLife:
                 self.sidecar.write_bootstrap()
             await processes.set(self.group, (made.proxy,))
             self._taken_up = True
-            self._report.set()
+            self._reporter.stir()
             if not await self._proxy_ready(place):
                 return
             known_good = True
         await processes.set(self.group, made.specs)
         for container in self.containers:
-            container.trust(known_good and container.container is self.pod.proxy, self._status)
+            container.trust(known_good and container.container is self.pod.proxy, self._reporter.told)
         self._follow(tasks)
         self._taken_up = True
-        self._report.set()
+        self._reporter.stir()
         while not self.ending:
             await self._pause(REPLAN_SECONDS if made.refused else None)
             if made.refused:
@@ -233,37 +237,17 @@ class PodLife:
 
     # --- the plan
 
-    async def _planned(self, folder: str, place: Place) -> Plan:
-        """Give the plan that was made when the pod was new, or make it now and keep it."""
-        content = keep.read(f"{folder}/plan.json")
-        if content is not None and (kept := _decode_plan(content, self.pod, place)) is not None:
-            return kept
-        made = plan(self.pod, place, self._site.node, await self._documents())
-        if not made.refused:
-            # What is refused for want of a ConfigMap may be there next time.
-            keep.write(f"{folder}/plan.json", encode(Set(f"{self.pod.uid} {place.address}", made.specs)))
-        return made
-
     async def _replanned(self, made: Plan, folder: str, place: Place) -> Plan:
         """Try again what was refused: the ConfigMap or Secret that it needs may be there by now."""
-        again = await self._planned(folder, place)
+        again = await planned(self._site, self.pod, place, folder)
         if again.refused == made.refused:
             return made
         for container in self.containers:
             container.unfollow()
         self.containers = self._container_lives(again, place)
         await self._site.processes.set(self.group, again.specs)
-        self._report.set()
+        self._reporter.stir()
         return again
-
-    async def _documents(self) -> dict[tuple[str, str], Document]:
-        found: dict[tuple[str, str], Document] = {}
-        for container in self.pod.apps:
-            for plural, name in environment.sources(container):
-                document = await _find(self._site.kube, plural, self.pod.namespace, name)
-                if document is not None:
-                    found[plural, name] = document
-        return found
 
     def _container_lives(self, made: Plan, place: Place) -> tuple[ContainerLife, ...]:
         specs = {spec.name.rpartition("/")[2]: spec for spec in made.specs}
@@ -278,7 +262,7 @@ class PodLife:
                 network=site.network,
                 processes=site.processes,
                 executor=site.executor,
-                changed=self._report.set,
+                changed=self._reporter.stir,
                 restart=self._restart,
             )
             for container in self.pod.containers
@@ -337,40 +321,6 @@ class PodLife:
 
     # --- status
 
-    async def _keep_reporting(self) -> None:
-        """Write the status whenever it is another one; only the newest counts."""
-        backoff = Backoff(cap=3.0)
-        while True:
-            await self._report.wait()
-            self._report.clear()
-            if self._vanished or not self._taken_up or (self.pod.finished and not self.containers):
-                continue
-            wanted = self._wanted_status()
-            if not _differs(self._status, wanted):
-                continue
-            try:
-                answer = await self._site.kube.patch(
-                    POD,
-                    self.pod.namespace,
-                    self.pod.name,
-                    {"metadata": {"uid": self.pod.uid}, "status": wanted},
-                    subresource="status",
-                    field_manager="meltemi-agent",
-                )
-            except ApiError as error:
-                if error.not_found or error.code == 409:
-                    continue
-                log.warning("pod %s: the status was refused: %s", self.pod.key, error)
-                await asyncio.sleep(backoff.next())
-                self._report.set()
-            except UnreachableError:
-                await asyncio.sleep(backoff.next())
-                self._report.set()
-            else:
-                backoff.reset()
-                self._status = answer.get("status") or {}
-                self._remember(answer)
-
     def _remember(self, document: Document) -> None:
         """Keep the Pod as it is now: after a restart of the agent it is taken up again from there."""
         if self.place is None:
@@ -378,11 +328,13 @@ class PodLife:
         folder = self._site.node.layout.pod_folder(self.pod.namespace, self.pod.name)
         keep.write(f"{folder}/pod.json", json.dumps(document).encode())
 
-    def _wanted_status(self) -> dict[str, Any]:
+    def _status(self, told: Mapping[str, Any]) -> dict[str, Any] | None:
+        if self._vanished or not self._taken_up or (self.pod.finished and not self.containers):
+            return None
         address = self.place.address if self.place is not None else ""
         host = self._site.node.settings.host_address
         times = {"now": self._site.seconds(), "started": self._begun}
-        return status(self.pod, address, self.states(), self._status, host=host, **times)
+        return status(self.pod, address, self.states(), told, host=host, **times)
 
 
 def _network(pod: Pod, place: Place) -> PodNetwork:
@@ -404,28 +356,3 @@ def _claim(folder: str, uid: str) -> None:
     if keep.read(mark) != uid.encode():
         keep.forget(folder)
         keep.write(mark, uid.encode())
-
-
-def _decode_plan(content: bytes, pod: Pod, place: Place) -> Plan | None:
-    try:
-        _, message = decode(content)
-    except ValueError:
-        return None
-    if not isinstance(message, Set) or message.group != f"{pod.uid} {place.address}":
-        return None
-    proxy: Spec | None = None
-    apps: list[Spec] = []
-    for spec in message.specs:
-        if pod.proxy is not None and spec.name.endswith(f"/{pod.proxy.name}"):
-            proxy = spec
-        else:
-            apps.append(spec)
-    return Plan(proxy, tuple(apps))
-
-
-def _differs(old: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return any(old.get(key) != value for key, value in wanted.items())
-
-
-async def _find(kube: KubeClient, plural: str, namespace: str, name: str) -> Document | None:
-    return await kube.find(Resource("", "v1", plural, NAMED[plural]), namespace, name)
