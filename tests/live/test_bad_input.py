@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -312,7 +313,9 @@ def _kill_init(mesh: Mesh) -> None:
     ]
     assert found
     for pid in found:
-        os.kill(pid, signal.SIGKILL)
+        # The first one takes its children along.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     until(lambda: not processes_of(f"envoy -c {mesh.layout.run}"), 10, "all its processes are gone")
 
 

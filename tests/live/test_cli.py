@@ -266,9 +266,24 @@ def test_completion_in_a_real_bash(world: Mesh) -> None:
     }
     tab meltemi proxy-
     tab meltemi get -o ""
+    tab meltemi get virtuals
+    tab meltemi get pods sl
+    tab meltemi wait virtualservice/hello
+    tab meltemi logs istio-ingress.
+    tab meltemi exec sle
+    tab meltemi open hello
     """
-    done = run(["bash", "-c", ask], {**world.env, "MELTEMI": str(beside)})
-    assert done.good().splitlines() == ["proxy-status proxy-config", "wide yaml json name"]
+    done = run(["bash", "-c", ask], {**world.env, "MELTEMI": str(beside), "MELTEMI_MESH": world.name})
+    assert done.good().splitlines() == [
+        "proxy-status proxy-config",
+        "wide yaml json name",
+        "virtualservices",
+        "sleep",
+        "virtualservice/helloworld",
+        "",
+        "sleep",
+        "helloworld",
+    ]
 
 
 def processes(mesh: Mesh) -> list[str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
+from meltemi.ctl import suggest
 from meltemi.ctl.client import ApiError, Client
 from meltemi.ctl.invocation import CtlError, Invocation, common, invocation
 from meltemi.ctl.kinds import Resource, discover
 
 
 @click.command("delete")
-@click.argument("kind", metavar="[KIND[/NAME]]", required=False)
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("kind", metavar="[KIND[/NAME]]", required=False, shell_complete=suggest.objects)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=suggest.names)
 @click.option(
     "-f",
     "--filename",

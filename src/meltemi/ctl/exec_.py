@@ -7,6 +7,7 @@ import uuid
 
 import click
 
+from meltemi.ctl import suggest
 from meltemi.ctl.agent import connect, pod_key
 from meltemi.ctl.init_link import InitLink
 from meltemi.ctl.invocation import Invocation, common_but, invocation
@@ -18,7 +19,7 @@ _NOT_STARTED = 127
 
 
 @click.command("exec")
-@click.argument("pod", metavar="POD[.NS]")
+@click.argument("pod", metavar="POD[.NS]", shell_complete=suggest.pods)
 @click.argument("argv", metavar="-- CMD [ARG]...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("-c", "--container", default="", metavar="NAME", help="Next to which container.  [the app]")
 @click.option(

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from meltemi.ctl import suggest
 from meltemi.ctl.client import TABLE, ApiError, Client
 from meltemi.ctl.invocation import FINDINGS, GOOD, CtlError, Invocation, common, invocation
 from meltemi.ctl.kinds import Kinds, Resource, discover
@@ -15,8 +16,8 @@ from meltemi.ctl.output import show, show_table
 
 
 @click.command("get")
-@click.argument("kind", metavar="KIND[/NAME]")
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("kind", metavar="KIND[/NAME]", shell_complete=suggest.objects)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=suggest.names)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
 @click.option(
     "-o", "--output", type=click.Choice(["wide", "yaml", "json", "name"]), help="Another form than a table."

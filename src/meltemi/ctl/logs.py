@@ -6,12 +6,13 @@ import sys
 
 import click
 
+from meltemi.ctl import suggest
 from meltemi.ctl.agent import connect, pod_key
 from meltemi.ctl.invocation import Invocation, common_but, invocation
 
 
 @click.command("logs")
-@click.argument("pod", metavar="POD[.NS]")
+@click.argument("pod", metavar="POD[.NS]", shell_complete=suggest.pods)
 @click.option(
     "-c",
     "--container",

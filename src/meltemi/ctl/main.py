@@ -127,11 +127,20 @@ def main(args: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         code = 130
     except BrokenPipeError:
-        # The reader went away (`| head`): no message, and no second one from the interpreter's own flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader went away (`| head`): no message.
+        _drop_output()
         code = 0
     except OSError as error:
         # A disk that is full, a folder that is not ours: the machine's word is the user's message.
         CtlError(f"{error.filename}: {error.strerror}." if error.filename else f"{error}").show()
         code = FINDINGS
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere: the interpreter's own flush would fail and say so once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from meltemi.ctl import suggest
 from meltemi.ctl.client import ApiError, Client, UnixTransport, path
 from meltemi.ctl.invocation import CtlError, Invocation, common_but, invocation
 from meltemi.ctl.status import gateways
@@ -25,7 +26,7 @@ class Way:
 
 
 @click.command("open")
-@click.argument("service", metavar="SERVICE[.NS]")
+@click.argument("service", metavar="SERVICE[.NS]", shell_complete=suggest.services)
 @click.option("--port", type=click.IntRange(1, 65535), help="Which of its ports.  [the first]")
 @click.option(
     "--local-port", type=click.IntRange(0, 65535), default=0, metavar="P", help="Port on this machine.  [any]"

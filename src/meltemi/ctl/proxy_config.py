@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from meltemi.ctl import envoy_config as envoy
+from meltemi.ctl import suggest
 from meltemi.ctl.agent import connect, pod_key
 from meltemi.ctl.invocation import USAGE, CtlError, F, Invocation, common, invocation
 from meltemi.ctl.output import show, show_table
@@ -101,7 +102,7 @@ def table(name: str) -> Callable[[F], click.Command]:
         made = click.option(
             "-f", "--file", "file", metavar="FILE", help="Read a config dump instead of asking a pod."
         )(made)
-        made = click.argument("pod", metavar="[POD[.NS]]", required=False)(made)
+        made = click.argument("pod", metavar="[POD[.NS]]", required=False, shell_complete=suggest.pods)(made)
         return command.command(name)(made)
 
     return declare

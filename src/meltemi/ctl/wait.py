@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from meltemi.ctl import suggest
 from meltemi.ctl.client import ApiError, Client, LostError, path
 from meltemi.ctl.durations import Duration
 from meltemi.ctl.invocation import CtlError, Invocation, common, invocation
@@ -20,7 +21,7 @@ RECONCILED = "Reconciled"
 
 
 @click.command("wait")
-@click.argument("objects", metavar="KIND/NAME...", nargs=-1, required=True)
+@click.argument("objects", metavar="KIND/NAME...", nargs=-1, required=True, shell_complete=suggest.objects)
 @click.option(
     "--for",
     "goal",
