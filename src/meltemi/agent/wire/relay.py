@@ -22,163 +22,52 @@ No I/O, no clock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from meltemi.agent.wire.relay_events import (
+    Command,
+    EndEnvoy,
+    EnvoyAsked,
+    EnvoyConnected,
+    EnvoyDisconnected,
+    EnvoyOverdue,
+    EnvoySteady,
+    Event,
+    Keep,
+    Refused,
+    Tick,
+    ToEnvoy,
+    ToUpstream,
+    UpstreamAnswered,
+    UpstreamConnected,
+    UpstreamDisconnected,
+)
+from meltemi.agent.wire.relay_state import Open, Type
 from meltemi.pilot.wire import ads, ads_client
 from meltemi.pilot.wire.blame import accused
 from meltemi.pilot.wire.messages import Entry, Request, Response
 from meltemi.pilot.wire.types import ORDER, WILDCARD
 
+__all__ = [
+    "Command",
+    "EndEnvoy",
+    "EnvoyAsked",
+    "EnvoyConnected",
+    "EnvoyDisconnected",
+    "EnvoyOverdue",
+    "EnvoySteady",
+    "Event",
+    "Keep",
+    "Refused",
+    "Relay",
+    "Tick",
+    "ToEnvoy",
+    "ToUpstream",
+    "UpstreamAnswered",
+    "UpstreamConnected",
+    "UpstreamDisconnected",
+]
+
 ALL = "*"
-
-
-@dataclass(frozen=True, slots=True)
-class EnvoyConnected:
-    """Envoy opened a stream; an older one of the same pod is dead."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnvoyDisconnected:
-    """Envoy's stream ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnvoyAsked:
-    """Envoy sent a request, an ACK or a NACK."""
-
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class EnvoyOverdue:
-    """Envoy has not answered this response for long: what waits for it goes on without."""
-
-    type: str
-    nonce: str
-
-
-@dataclass(frozen=True, slots=True)
-class EnvoySteady:
-    """Envoy's stream has been open for long enough that it has asked for all that it uses."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamConnected:
-    """The stream to the control plane is open."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamDisconnected:
-    """The stream to the control plane ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamAnswered:
-    """The control plane sent a response."""
-
-    response: Response
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Some time has passed (the shell says it every half minute)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToEnvoy:
-    """Send this response to Envoy."""
-
-    type: str
-    nonce: str
-    resources: tuple[Entry, ...]
-    removed: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ToUpstream:
-    """Send this request to the control plane."""
-
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """What is kept of a type changed: write `Relay.kept(type)` down."""
-
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Envoy refused versions of these names; for the log."""
-
-    type: str
-    names: tuple[str, ...]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndEnvoy:
-    """End Envoy's stream with these words."""
-
-    reason: str
-
-
-Event = (
-    EnvoyConnected
-    | EnvoyDisconnected
-    | EnvoyAsked
-    | EnvoyOverdue
-    | EnvoySteady
-    | UpstreamConnected
-    | UpstreamDisconnected
-    | UpstreamAnswered
-    | Tick
-)
-Command = ToEnvoy | ToUpstream | Keep | Refused | EndEnvoy
-
-
-@dataclass
-class _Open:
-    """A response of upstream's that is not answered yet: what Envoy has still to say, and what it refused."""
-
-    nonce: str
-    left: dict[str, str]
-    leaving: set[str]
-    bad: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class _Type:
-    world: dict[str, Entry] = field(default_factory=dict)
-    kept: dict[str, Entry] = field(default_factory=dict)
-    absent: set[str] = field(default_factory=set)
-    known: bool = False
-    noted: bool = False
-    wanted: set[str] = field(default_factory=set)
-    opens: dict[str, _Open] = field(default_factory=dict)
-    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
-    # Of Envoy's present stream:
-    requested: bool = False
-    wildcard: bool = False
-    asked: set[str] = field(default_factory=set)
-    held_back: set[str] = field(default_factory=set)
-    has: dict[str, str] = field(default_factory=dict)
-    sent: dict[str, Entry] = field(default_factory=dict)
-    idle: set[str] = field(default_factory=set)
-
-    def forget_stream(self) -> None:
-        """Envoy is another one, or away."""
-        self.requested = self.wildcard = False
-        for names in (self.asked, self.held_back, self.idle):
-            names.clear()
-        self.has.clear()
-        self.sent.clear()
-        self.refused.clear()
-
-    def answered(self, name: str) -> bool:
-        """Whether upstream (or the disk) has told what this name is."""
-        return name in self.world or name in self.absent
 
 
 class Relay:
@@ -188,9 +77,9 @@ class Relay:
         held = {type_url: tuple(entries) for type_url, entries in (kept or {}).items()}
         self._client = ads_client.AdsClient(held)
         self._stream: ads.AdsStream[Entry] | None = None
-        self._types: dict[str, _Type] = {type_url: _Type() for type_url in ORDER}
+        self._types: dict[str, Type] = {type_url: Type() for type_url in ORDER}
         for type_url, entries in held.items():
-            state = self._types.setdefault(type_url, _Type())
+            state = self._types.setdefault(type_url, Type())
             state.known = state.noted = True
             state.kept = {entry.name: entry for entry in entries}
             state.world = dict(state.kept)
@@ -252,7 +141,7 @@ class Relay:
     def _envoy_asked(self, request: Request) -> Iterator[Command]:
         if self._stream is None:
             return
-        state = self._types.setdefault(request.type, _Type())
+        state = self._types.setdefault(request.type, Type())
         first = not state.requested
         state.requested = True
         names = [name for name in request.subscribe if name != ALL]
@@ -277,7 +166,7 @@ class Relay:
             yield from self._to_envoy(passed)
         yield from self._settle(request.type, state)
 
-    def _ask_upstream(self, type_url: str, state: _Type, names: Iterable[str]) -> Iterator[Command]:
+    def _ask_upstream(self, type_url: str, state: Type, names: Iterable[str]) -> Iterator[Command]:
         new = [name for name in dict.fromkeys(names) if name not in state.wanted]
         if state.wildcard and ALL not in state.wanted:
             new.insert(0, ALL)
@@ -285,7 +174,7 @@ class Relay:
             state.wanted.update(new)
             yield from self._to_client(ads_client.Subscribe(type_url, tuple(new)))
 
-    def _held_back(self, state: _Type, request: Request, *, first: bool) -> Request | None:
+    def _held_back(self, state: Type, request: Request, *, first: bool) -> Request | None:
         """The request as Envoy's machine shall see it now: without the names whose answer is still to come."""
         unknown = {name for name in request.subscribe if name != ALL and not state.answered(name)}
         # A wildcard's world is whole once it is known: what is not in it does not exist.
@@ -311,7 +200,7 @@ class Relay:
         for command in self._stream.receive(event):
             match command:
                 case ads.Respond():
-                    state = self._types.setdefault(command.type, _Type())
+                    state = self._types.setdefault(command.type, Type())
                     state.sent = dict(command.resources)
                     entries = tuple(entry for _, entry in command.resources)
                     yield ToEnvoy(command.type, command.nonce, entries, command.removed)
@@ -367,9 +256,9 @@ class Relay:
                 yield ToUpstream(command.request)
 
     def _upstream_answered(self, response: Response) -> Iterator[Command]:
-        state = self._types.setdefault(response.type, _Type())
+        state = self._types.setdefault(response.type, Type())
         yield from self._to_client(response)
-        opened = _Open(response.nonce, {}, set())
+        opened = Open(response.nonce, {}, set())
         state.opens[response.nonce] = opened
         changed: list[str] = []
         for entry in response.resources:
@@ -393,24 +282,24 @@ class Relay:
         yield from self._let_through(response.type, state)
         yield from self._settle(response.type, state)
 
-    def _world_moved(self, type_url: str, state: _Type, names: list[str]) -> Iterator[Command]:
+    def _world_moved(self, type_url: str, state: Type, names: list[str]) -> Iterator[Command]:
         yield from self._to_envoy(ads.Changed((ads.Update(type_url, state.world, tuple(names)),)))
 
-    def _let_through(self, type_url: str, state: _Type) -> Iterator[Command]:
+    def _let_through(self, type_url: str, state: Type) -> Iterator[Command]:
         """Let Envoy's machine see the names whose answer has come."""
         ready = tuple(sorted(name for name in state.held_back if state.answered(name) or state.wildcard))
         if ready:
             state.held_back.difference_update(ready)
             yield from self._to_envoy(Request(type_url, subscribe=ready))
 
-    def _settle(self, type_url: str, state: _Type) -> Iterator[Command]:
+    def _settle(self, type_url: str, state: Type) -> Iterator[Command]:
         """Answer upstream's responses of which Envoy has said all there is to say."""
         for opened in tuple(state.opens.values()):
             for name, version in tuple(opened.left.items()):
                 if (refusal := state.refused.get(name)) is not None and refusal[0] == version:
                     opened.bad[name] = refusal[1]
                     del opened.left[name]
-                elif self._done(state, name, version):
+                elif state.settled(name, version):
                     del opened.left[name]
             gone = {name for name in opened.leaving if name not in state.has}
             opened.leaving -= gone
@@ -423,14 +312,6 @@ class Relay:
                 yield from self._to_client(ads_client.Refuse(type_url, opened.nonce, _words(opened.bad)))
             else:
                 yield from self._to_client(ads_client.Accept(type_url, opened.nonce))
-
-    def _done(self, state: _Type, name: str, version: str) -> bool:
-        if state.has.get(name) == version:
-            return True
-        if (current := state.world.get(name)) is None or current.version != version:
-            return True  # overtaken by a newer response
-        # Envoy speaks of this type by now, and does not want this name.
-        return state.requested and not state.wildcard and name not in state.asked
 
     def _tick(self) -> Iterator[Command]:
         if self._stream is None:
