@@ -26,6 +26,8 @@ QUESTION = (
 )
 STREAMS = 1_000
 REPEAT = 200
+SLICE = 0.005
+"""Seconds after which Pilot lets others have their turn."""
 COLUMNS: Row = (
     "what",
     "p50",
@@ -69,7 +71,12 @@ class Control:
         if hold is not None:
             self.engine.hold(roots, hold)
         shared, longest, messages, sent = Shared(), 0.0, 0, 0
+        steps = time.monotonic()
         for change in self.engine.slices():
+            if change is not None or time.monotonic() - steps > SLICE:
+                # As Pilot does: others have their turn after so long, and around the push of a View.
+                now, steps = time.process_time(), time.monotonic()
+                longest, last = max(longest, now - last), now
             if change is not None:
                 if isinstance(change.new, Failure):
                     self.failures.append(change.new)
@@ -82,11 +89,9 @@ class Control:
                         for _ in range(self.each):
                             sent += len(encode(part, version=revision, nonce=revision, shared=shared))
                             messages += 1
-            now = time.process_time()
-            longest, last = max(longest, now - last), now
-        return Done(
-            time.process_time() - began, longest, sum(self.engine.take_runs().values()), messages, sent
-        )
+        now = time.process_time()
+        longest = max(longest, now - last)
+        return Done(now - began, longest, sum(self.engine.take_runs().values()), messages, sent)
 
 
 def run(mesh: Mesh | None = None) -> Table:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from meltemi.query import BusyError, Change, Db, Engine, FactKind, RootChange, query
+from meltemi.query.machine import Frame
+from meltemi.query.nodes import MAYBE, Memo
 
 TEXT: FactKind[str] = FactKind("text")
 
@@ -363,3 +366,66 @@ def test_a_projection_that_begins_to_read_queries_takes_its_turn() -> None:
     assert engine.audit() == ()
     engine.apply([put("b", "y")])
     assert [change.new for change in engine.refresh()] == ["y", "y", "y"]
+
+
+@query
+def own_length(q: Db, name: str) -> int:
+    return initial_order(q).index(initial(q, name)) + length(q, name)
+
+
+@query
+def initial_order(q: Db) -> tuple[str, ...]:
+    return tuple(sorted(set(initials(q))))
+
+
+def test_a_refresh_runs_by_height_what_has_changed_and_looks_at_nothing_else() -> None:
+    engine = Engine()
+    engine.apply([put(str(i), f"{i}x") for i in range(10)])
+    for i in range(10):
+        engine.hold(own_length, str(i))
+    engine.refresh()
+    engine.take_runs()
+    looks = _count_looks(engine)
+    # One more, which is the last: the lists grow, and every root sees them, but only one that is held has new ones.
+    engine.apply([put("a", "axx")])
+    engine.hold(own_length, "a")
+    assert [change.args for change in engine.refresh()] == [("a",)]
+    assert engine.take_runs() == {
+        "initial": 1,
+        "initial_order": 1,
+        "initials": 1,
+        "length": 1,
+        "own_length": 11,
+    }
+    engine.apply([put("3", "3xyz")])
+    assert [change.args for change in engine.refresh()] == [("3",)]
+    assert engine.take_runs() == {"initial": 1, "length": 1, "own_length": 1}
+    assert looks() == 0
+    assert engine.audit() == ()
+
+
+def _count_looks(engine: Engine) -> Callable[[], int]:
+    """Count the memos that a refresh looked at without running them."""
+    found: list[Frame] = []
+    machine = engine._machine
+    look = machine.look
+
+    def counted(frame: Frame) -> Memo | None:
+        if frame.memo.state == MAYBE:
+            found.append(frame)
+        return look(frame)
+
+    machine.look = counted  # type: ignore[method-assign]
+    return lambda: len(found)
+
+
+def test_what_is_no_longer_needed_is_not_run_on_the_way() -> None:
+    engine = Engine()
+    engine.apply([put("a", "xx"), put("b", "x")])
+    engine.hold(total, "n")
+    engine.refresh()
+    engine.take_runs()
+    engine.apply([put("a", None)])
+    assert len(engine.refresh()) == 1
+    assert engine.take_runs().get("length", 0) == 0
+    assert engine.audit() == ()

@@ -8,8 +8,8 @@ It knows nothing of meshes. Five words:
 *Root*: a memo that is held: it stays alive and is refreshed.
 *Transaction*: changes of facts that are seen together or not at all.
 
-A change marks what is above it; `refresh` pulls the marked roots, looks before it runs, and stops where a value
-comes out equal. What no root needs any more is freed. A query that raises has a `Failure` for a value: readers
+A change makes its readers stale; `refresh` runs what is stale from the lowest up, and stops where a value comes out
+equal. What no root needs any more is freed. A query that raises has a `Failure` for a value: readers
 raise on unless they read by `q.try_`. A circle of queries is a `CycleError` that names the path.
 
     SERVICES: FactKind[Service] = FactKind("services")

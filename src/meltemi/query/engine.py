@@ -95,7 +95,7 @@ class Engine:
             raise BusyError("a refresh is already under way")
         self._refreshing = True
         try:
-            for _ in machine.drain():
+            for _ in machine.drain(fuel):
                 yield None
             while machine.pending:
                 for memo in sorted(machine.pending, key=_order):
@@ -277,7 +277,7 @@ class Engine:
                 if memo.table.get(memo.args) is memo:
                     del memo.table[memo.args]
             else:
-                memo.value, _, memo.reports, memo.state = was
+                memo.value, _, memo.reports, memo.state, memo.height = was
                 machine.set_reads(memo, was[1])
         for kind, namespace, name, value in reversed(trial.facts):
             machine.facts.write(kind, namespace, name, value)
@@ -304,8 +304,7 @@ class Engine:
             self._clean()
 
     def _settle(self) -> None:
-        for _ in self._machine.drain():
-            pass
+        self._machine.settle()
 
     def _clean(self) -> None:
         # During a refresh what lost its reader may find another; during a dry run nothing may go.

@@ -6,9 +6,11 @@ STALE and it runs; if none did, it is CLEAN again and nothing above runs. A memo
 old one tells its readers nothing. So a node that is not CLEAN has no CLEAN reader, which is all the
 book-keeping there is: no revisions in nodes.
 
-Projections are run first: a memo that has read nothing but facts cannot depend on any other, so it is run as soon
-as anyone asks, and only if its value differs is anything above it marked. That is what keeps the weights of one
-route from waking all that reads which hosts have routes at all.
+A refresh goes up by height instead, and marks nothing: a memo is higher than all that it reads, so when the lowest
+stale memo is run, all that it may read is settled; if its value differs, its readers are stale, and wait for
+their turn. That is what keeps a service more from making anyone look at the hundred others of its namespace. A memo
+that comes to read something as high as itself is broken off, and the way above it is marked and looked along.
+Whoever asks in between only has the projections run (memos of facts alone), and the rest marked.
 
 A cycle is found when a running memo is read. Every memo on the way gets the same `Failure`, whatever it does
 with the error, and reads what they all read, so that no edge of the graph ever closes a circle and any change
@@ -19,6 +21,7 @@ found does not depend on where it was entered.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
 from meltemi.query.errors import BusyError, Failure, QueryError, captured, circle, raised
@@ -70,21 +73,27 @@ class UnfinishedError(BaseException):
     """A run is broken off and will be made again from its start; queries are pure. No query may catch this."""
 
 
-class NotGroundError(UnfinishedError):
-    """A projection has begun to read other queries: it must wait for its turn."""
+class NotSettledError(UnfinishedError):
+    """A memo run by its height has come to read what may not be settled yet: it must be looked for from above."""
 
 
 class PauseError(UnfinishedError):
     """The slice is used up. What was finished stays; whoever was waiting for it runs again in the next one."""
 
 
-class Ground(dict[Node, None]):
-    """The reads of a projection."""
+class Settled(dict[Node, None]):
+    """The reads of a memo that is run by its height: settled is what is lower, and what was made for it just now."""
+
+    __slots__ = ("fresh", "height")
+
+    def __init__(self, height: int, fresh: set[Memo]) -> None:
+        self.height = height
+        self.fresh = fresh
 
     def __setitem__(self, node: Node, value: None) -> None:
-        if type(node) is Memo:
-            raise NotGroundError
         super().__setitem__(node, value)
+        if node.height >= self.height and node not in self.fresh:
+            raise NotSettledError
 
 
 class Tables(dict[Callable[..., Any], Table]):
@@ -112,18 +121,24 @@ class Machine:
         # Nodes that lost their last reader, and roots that are no longer CLEAN; dicts, for their order is seen.
         self.orphans: dict[Node, None] = {}
         self.pending: dict[Memo, None] = {}
-        # Projections to be run before anything else; while one runs, `grounded` is set.
-        self.projections: dict[Memo, None] = {}
-        self.grounded = False
+        # Stale memos above which nothing is marked yet, lowest first; while one runs, `level` is its height.
+        self.queue: list[tuple[int, int, Memo]] = []
+        self.queued = 0
+        self.level: int | None = None
+        self.fresh: set[Memo] = set()
         # How many more runs this slice may finish before the next one must wait; None is without limit.
         self.fuel: int | None = None
         self.trial: Trial | None = None
 
     def pull(self, table: Table, args: tuple[Any, ...], memo: Memo | None) -> Memo:
         """Bring a memo up to date, making it if need be."""
-        if self.grounded:
-            raise NotGroundError
-        if memo is None:
+        if self.level is not None:
+            if memo is not None and memo.state != STALE:
+                raise NotSettledError
+            memo = memo or self.make(table, args)
+            self.run(memo, Settled(self.level, self.fresh))
+            self.fresh.add(memo)
+        elif memo is None:
             memo = self.make(table, args)
             self.run(memo, {})
         elif memo.state == RUNNING:
@@ -195,20 +210,41 @@ class Machine:
         memo.state = CLEAN
         return None
 
-    def drain(self) -> Iterator[None]:
-        """Run the projections whose facts have changed, one a step, and mark what is above those that differ."""
-        while self.projections:
-            memo, _ = self.projections.popitem()
+    def drain(self, fuel: int | None = None, top: int | None = None) -> Iterator[None]:
+        """Run what is stale, from the lowest to height `top`; one memo a step, with what it needs up to `fuel`."""
+        queue = self.queue
+        while queue and (top is None or queue[0][0] <= top):
+            height, _, memo = heappop(queue)
             if memo.state != STALE or memo.table.get(memo.args) is not memo:
                 continue
-            self.grounded = True
+            if memo.root is None and all(reader.state == STALE for reader in readers_of(memo)):
+                # Whoever reads it is run anyway, and knows whether it is still needed.
+                continue
+            if any(read.state == MAYBE for read in memo.reads):
+                self.wave([memo])
+                continue
+            self.level, self.fuel, self.fresh = height, fuel, set()
             try:
-                self.run(memo, Ground())
-            except NotGroundError:
+                self.run(memo, Settled(height, self.fresh))
+            except PauseError:
+                self.enqueue(memo)
+            except (NotSettledError, RecursionError):
                 self.wave([memo])
             finally:
-                self.grounded = False
+                self.level = self.fuel = None
             yield
+
+    def enqueue(self, memo: Memo) -> None:
+        """Let a stale memo, above which nothing is marked, wait for its turn."""
+        self.queued += 1
+        heappush(self.queue, (memo.height, self.queued, memo))
+
+    def settle(self) -> None:
+        """Run the projections, and mark what is above all else that is stale, so that anything may be asked."""
+        for _ in self.drain(top=0):
+            pass
+        self.wave([memo for _, _, memo in self.queue if memo.state == STALE])
+        self.queue.clear()
 
     def run(self, memo: Memo, reads: dict[Node, None]) -> None:
         """Run a memo's function and take in what came of it; `reads` is filled with what it reads."""
@@ -247,7 +283,10 @@ class Machine:
             frame.reports = None
             self.unread(frame)
         memo.reports = () if frame.reports is None else tuple(frame.reports)
-        self.set_reads(memo, tuple(reads if frame.union is None else frame.union))
+        read = tuple(reads if frame.union is None else frame.union)
+        if read != memo.reads:
+            self.set_reads(memo, read)
+            self.rise(memo)
         if memo.value is UNSET:
             memo.value = value
         else:
@@ -283,15 +322,16 @@ class Machine:
                     self.save(reader)
                     reader.state = STALE
                 elif reader.state == CLEAN:
-                    # Above a projection nothing is marked before it has run.
+                    # Above what is run by its height nothing is marked.
                     self.mark(reader, STALE)
-                    self.wave([reader])
+                    if self.level is None:
+                        self.wave([reader])
+                    else:
+                        self.enqueue(reader)
 
     def set_reads(self, memo: Memo, reads: tuple[Node, ...]) -> None:
         """Replace the edges down from a memo."""
         old = memo.reads
-        if old == reads:
-            return
         memo.reads = reads
         if not old:
             for node in reads:
@@ -310,6 +350,21 @@ class Machine:
             for node in old:
                 if node in before and drop_reader(node, memo):
                     self.orphans[node] = None
+
+    def rise(self, memo: Memo) -> None:
+        """Set the height of a memo that has other reads, and lift what is above it over it."""
+        old = memo.height
+        memo.height = height = 1 + max([read.height for read in memo.reads], default=-1)
+        if height <= old or memo.readers is None:
+            return
+        lifted = [memo]
+        while lifted:
+            below = lifted.pop()
+            for reader in readers_of(below):
+                if reader.height <= below.height:
+                    self.save(reader)
+                    reader.height = below.height + 1
+                    lifted.append(reader)
 
     def failed(self, memo: Memo) -> QueryError:
         """Make what the reader of a failed memo gets; a reader that is a member of the cycle cannot escape it."""
@@ -342,18 +397,13 @@ class Machine:
         return raised(failure)
 
     def changed(self, node: Node) -> None:
-        """Mark what read a fact: STALE the readers, MAYBE all above."""
-        above: list[Memo] = []
+        """Mark what read a fact STALE, and let it wait for its turn."""
         for reader in readers_of(node):
             if reader.state == CLEAN:
                 self.mark(reader, STALE)
-                if any(type(read) is Memo for read in reader.reads):
-                    above.append(reader)
-                else:
-                    self.projections[reader] = None
+                self.enqueue(reader)
             elif reader.state == MAYBE:
                 self.mark(reader, STALE)
-        self.wave(above)
 
     def wave(self, above: list[Memo]) -> None:
         """Mark everything above some memos MAYBE."""

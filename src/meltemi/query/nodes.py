@@ -42,6 +42,8 @@ class Node:
 
     state: int
     reads: tuple[Node, ...]
+    height: int
+    """Above that of all it reads; a fact's is -1."""
 
     def __init__(self, value: object) -> None:
         self.value: Any = value
@@ -55,6 +57,7 @@ class Fact(Node):
 
     state = CLEAN
     reads = ()
+    height = -1
 
     def __init__(self, kind: str, namespace: str, name: str) -> None:
         super().__init__(None)
@@ -70,6 +73,7 @@ class Members(Node):
 
     state = CLEAN
     reads = ()
+    height = -1
 
     def __init__(self, kind: str, namespace: str | None) -> None:
         super().__init__(None)
@@ -111,7 +115,7 @@ class Root:
 class Memo(Node):
     """One call of a query: its value, what it read and in which order, and what it reported."""
 
-    __slots__ = ("args", "reads", "reports", "root", "state", "table")
+    __slots__ = ("args", "height", "reads", "reports", "root", "state", "table")
 
     def __init__(self, table: Table, args: tuple[Hashable, ...]) -> None:
         self.value = UNSET
@@ -121,6 +125,7 @@ class Memo(Node):
         self.reads: tuple[Node, ...] = ()
         self.reports: tuple[Any, ...] = ()
         self.state: int = STALE
+        self.height = 0
         self.root: Root | None = None
 
     @property

@@ -11,7 +11,7 @@ class Trial:
     """The undo log of one dry run."""
 
     def __init__(self) -> None:
-        self.saved: dict[Memo, tuple[Any, tuple[Node, ...], tuple[Any, ...], int] | None] = {}
+        self.saved: dict[Memo, tuple[Any, tuple[Node, ...], tuple[Any, ...], int, int] | None] = {}
         self.facts: list[tuple[str, str, str, Any]] = []
 
     def made(self, memo: Memo) -> None:
@@ -21,4 +21,4 @@ class Trial:
     def save(self, memo: Memo) -> None:
         """Note a memo's state, the first time only."""
         if memo not in self.saved:
-            self.saved[memo] = (memo.value, memo.reads, memo.reports, memo.state)
+            self.saved[memo] = (memo.value, memo.reads, memo.reports, memo.state, memo.height)

@@ -94,6 +94,8 @@ def audit(machine: Machine) -> tuple[str, ...]:
         for read in memo.reads:
             if memo not in readers_of(read):
                 wrong.append(f"{memo.call} is not known as a reader of {_name(read)}")
+            if memo.height <= read.height:
+                wrong.append(f"{memo.call} is not higher than {_name(read)}")
             if memo.state == CLEAN and read.state != CLEAN:
                 wrong.append(f"{memo.call} is clean above {_name(read)}")
             if isinstance(read, Memo) and read.table.get(read.args) is not read:
