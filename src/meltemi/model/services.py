@@ -161,9 +161,13 @@ def service_namespaces(q: Db) -> tuple[str, ...]:
     return tuple(sorted({*q.namespaces(facts.SERVICES), *q.namespaces(facts.SERVICE_ENTRIES)}))
 
 
-@query
 def kubernetes_service(q: Db, namespace: str, name: str) -> Service | None:
-    """Resolve a Kubernetes Service."""
+    """Return a Kubernetes Service, resolved."""
+    found = service(q, namespace, kubernetes_host(name, namespace, settings.CLUSTER_DOMAIN.read(q)))
+    return found if found is not None and found.name else None
+
+
+def _resolved(q: Db, namespace: str, name: str) -> Service | None:
     made = q.fact(facts.SERVICES, namespace, name)
     if made is None:
         return None
@@ -304,7 +308,7 @@ def service(q: Db, namespace: str, host: str) -> Service | None:
     """Return the service of a host in a namespace: Kubernetes' own before an entry of the same name."""
     parts = kubernetes_name(host, settings.CLUSTER_DOMAIN.read(q))
     if parts is not None and parts[1] == namespace:
-        found = kubernetes_service(q, namespace, parts[0])
+        found = _resolved(q, namespace, parts[0])
         if found is not None:
             return found
     return entry_service(q, namespace, host)

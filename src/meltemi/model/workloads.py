@@ -59,9 +59,8 @@ def workload_name(pod: str, labels: Map[str]) -> str:
     return pod
 
 
-@query
 def workload(q: Db, namespace: str, pod: str) -> Workload | None:
-    """Resolve a Pod."""
+    """Resolve a Pod. No memo: Pods hardly ever change, and there would be more of these than of all else."""
     made = q.fact(facts.PODS, namespace, pod)
     if made is None:
         return None
