@@ -37,6 +37,7 @@ bench: setup
 
 docs: setup
 	@$(BIN)/python tools/docs.py && $(BIN)/python tools/fields.py
+	@$(BIN)/python -m tools.tour_svg && $(BIN)/python -m tools.page_png
 
 lock: setup
 	@$(BIN)/uv lock -q && $(BIN)/uv export -q --frozen --all-extras --no-emit-project --format requirements-txt --no-header -o requirements/dev.txt
