@@ -10,9 +10,17 @@ from meltemi.init.shell import kernel
 from meltemi.init.wire import Bind
 
 
-def furnish(binds: Sequence[Bind], hide: Sequence[str], shelf: str, *, new_proc: bool) -> None:
-    """Inside a fresh mount namespace. `shelf`: a folder that may be covered for a moment. Raises OSError."""
+def furnish(
+    binds: Sequence[Bind], hide: Sequence[str], shelf: str, *, new_proc: bool, against: int | None = None
+) -> None:
+    """Inside a fresh mount namespace. `shelf`: a folder that may be covered for a moment. Raises OSError.
+
+    against: the user who must neither see nor move what is hidden.
+    """
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    if against is not None:
+        for folder in _movable(hide, against):
+            kernel.mount(folder, folder, flags=kernel.MS_BIND | kernel.MS_REC)
     if new_proc:
         calm = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
         kernel.mount("proc", "/proc", "proc", calm)
@@ -51,6 +59,25 @@ def furnish(binds: Sequence[Bind], hide: Sequence[str], shelf: str, *, new_proc:
         if is_folder:
             flags = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
             kernel.mount("tmpfs", path, "tmpfs", flags, "mode=0555,size=4k")
+
+
+def _movable(paths: Sequence[str], user: int) -> list[str]:
+    """Folders above these that a user could rename, outer ones first.
+
+    Whoever moves one of them away and puts another in its place gets what is hidden, and what others say to the
+    sockets in it. What is a mount point cannot be renamed by who sees it as one.
+    """
+    found: set[str] = set()
+    for path, _ in _existing(paths):
+        while (path := os.path.dirname(path)) != "/":
+            try:
+                above, own = os.stat(os.path.dirname(path)), os.stat(path)
+            except OSError:
+                continue
+            shared = above.st_mode & 0o022 and (not above.st_mode & stat.S_ISVTX or own.st_uid == user)
+            if above.st_uid == user or shared:
+                found.add(path)
+    return sorted(found)
 
 
 def _existing(paths: Sequence[str]) -> list[tuple[str, bool]]:

@@ -82,7 +82,9 @@ def _child(spec: Spec, house: House, stdio: tuple[int, int, int], tell: int) -> 
         if boxed or spec.binds or spec.hide:
             kernel.unshare(kernel.CLONE_NEWNS)
             hide = (*spec.hide, *house.hidden) if boxed else spec.hide
-            boxes.furnish(spec.binds, hide, house.run, new_proc=boxed)
+            # Without privilege the caller's uid is 0 in the mesh's user namespace.
+            user = 0 if house.rootless else house.user[0]
+            boxes.furnish(spec.binds, hide, house.run, new_proc=boxed, against=user if boxed else None)
         if boxed:
             app = os.fork()
             if app:
