@@ -581,3 +581,9 @@ async def test_who_speaks_no_http_is_answered_and_fills_no_log(
                 assert (await reader.readline()).split()[1] == b"400"
             writer.close()
     assert not caplog.records
+
+
+async def test_open_api_2_is_there_and_empty(api: Api) -> None:
+    """kubectl reads it before it says that there is no such kind, and asks with an @ that no media type may have."""
+    code, found = await api.call("GET", "/openapi/v2")
+    assert (code, found["swagger"], found["definitions"]) == (200, "2.0", {})
