@@ -113,3 +113,57 @@ def test_the_usual_retry() -> None:
     other = routes._retry(routes.RetryPolicy(3, routes.USUAL_RETRY.on))
     assert other is not None
     assert other.num_retries.value == 3
+
+
+forwards = st.builds(
+    routes.Forward,
+    targets=st.lists(
+        st.builds(
+            routes.WeightedTarget,
+            words,
+            st.integers(0, 100),
+            st.just(routes.NO_CHANGES) | st.just(routes.HeaderChanges(remove=("x",))),
+            authority=st.sampled_from(["", "", "b"]),
+        ),
+        min_size=1,
+        max_size=2,
+    ).map(tuple),
+    timeout=st.sampled_from([routes.NO_TIMEOUT, routes.NO_TIMEOUT, Duration(10**9)]),
+    retry=st.sampled_from([routes.USUAL_RETRY, routes.USUAL_RETRY, None]),
+    prefix_rewrite=st.sampled_from(["", "", "/x"]),
+    authority=st.sampled_from(["", "", "a"]),
+    hash_keys=st.sampled_from([(), (), (routes.HashKey(routes.HashBy.SOURCE_IP),)]),
+)
+listed_routes = st.lists(
+    st.builds(
+        routes.Route,
+        forwards | st.just(routes.Direct(502)),
+        match=st.sampled_from([routes.Match(), routes.Match(routes.Text(routes.How.EXACT, "/a"))]),
+        name=words,
+        operation=words,
+        config=st.sampled_from(["", "", "a"]),
+    ),
+    max_size=3,
+).map(tuple)
+
+
+@given(words, st.lists(words, max_size=2).map(tuple), listed_routes, st.booleans(), st.booleans())
+def test_virtual_hosts(
+    name: str, domains: tuple[str, ...], listed: tuple[routes.Route, ...], counted: bool, tls: bool
+) -> None:
+    built = routes.VirtualHostMessage(
+        name=name,
+        domains=domains,
+        routes=[routes._route(route) for route in listed],
+        include_request_attempt_count=counted,
+        require_tls=routes.VirtualHostMessage.ALL if tls else routes.VirtualHostMessage.NONE,
+    )
+    host = routes.VirtualHost(name, domains, listed, attempt_count=counted, require_tls=tls)
+    assert routes.encode_virtual_host(host) == encode(built)
+
+
+def test_the_usual_route_does_come_from_a_template() -> None:
+    forward = routes.Forward((routes.WeightedTarget("a", 1),), retry=routes.USUAL_RETRY)
+    assert routes._usual(routes.Route(forward, name="default", operation="a:80/*"))
+    assert not routes._usual(routes.Route(forward, name="default"))
+    assert not routes._usual(routes.Route(routes.Direct(502), operation="a"))

@@ -262,13 +262,54 @@ VIRTUAL_HOSTS = RouteConfiguration.DESCRIPTOR.fields_by_name["virtual_hosts"].nu
 
 def virtual_host_message(host: VirtualHost) -> VirtualHostMessage:
     """Make the message, for encoding or nesting."""
-    return VirtualHostMessage(
+    message = VirtualHostMessage(
         name=host.name,
         domains=host.domains,
-        routes=[_route(route) for route in host.routes],
         include_request_attempt_count=host.attempt_count,
         require_tls=VirtualHostMessage.ALL if host.require_tls else VirtualHostMessage.NONE,
     )
+    for route in host.routes:
+        made = message.routes.add()
+        if _usual(route):
+            made.CopyFrom(_USUAL_ROUTE)
+            _fill(made, route)
+        else:
+            made.CopyFrom(_route(route))
+    return message
+
+
+def _usual(route: Route) -> bool:
+    """Say whether a route is as nearly all are, straight to its service: a template filled in is the same, sooner."""
+    action = route.action
+    if route.config or not route.operation or not isinstance(action, Forward) or len(action.targets) != 1:
+        return False
+    target = action.targets[0]
+    parts = (
+        action.timeout,
+        action.retry,
+        action.prefix_rewrite,
+        action.regex_rewrite,
+        action.authority,
+        action.mirrors,
+        action.hash_keys,
+        route.match,
+        route.request,
+        route.response,
+        route.fault,
+        route.cors,
+        route.stat_prefix,
+        target.request,
+        target.response,
+        target.authority,
+    )
+    return parts == _USUAL_PARTS
+
+
+def _fill(message: RouteMessage, route: Route) -> None:
+    message.name = route.name
+    message.decorator.operation = route.operation
+    if isinstance(route.action, Forward):
+        message.route.cluster = route.action.targets[0].cluster
 
 
 def route_configuration(name: str, hosts: tuple[VirtualHost, ...]) -> RouteConfiguration:
@@ -525,3 +566,11 @@ def _cors(cors: Cors) -> CorsPolicy:
         filter_enabled=RuntimeFractionalPercent(default_value=_percent(100.0)),
         forward_not_matching_preflights=boolean(cors.forward_unmatched),
     )
+
+
+_USUAL_PARTS = (
+    *(NO_TIMEOUT, USUAL_RETRY, "", None, "", (), ()),
+    *(Match(), NO_CHANGES, NO_CHANGES, None, None, ""),
+    *(NO_CHANGES, NO_CHANGES, ""),
+)
+_USUAL_ROUTE = _route(Route(Forward((WeightedTarget("-", 1),), retry=USUAL_RETRY), operation="-"))

@@ -115,7 +115,8 @@ def chosen_pattern(q: Db, namespace: str, host: str, client: str | None) -> str 
     index = _by_host(q, namespace)
     if host in index and _seen(index[host], namespace, client):
         return host
-    return closest((wild for wild in _wild(q, namespace) if _seen(index[wild], namespace, client)), host)
+    wild = _wild(q, namespace)
+    return closest((one for one in wild if _seen(index[one], namespace, client)), host) if wild else None
 
 
 def _seen(found: tuple[Head, ...], namespace: str, client: str | None) -> bool:

@@ -64,35 +64,41 @@ def workload(q: Db, namespace: str, pod: str) -> Workload | None:
     made = q.fact(facts.PODS, namespace, pod)
     if made is None:
         return None
-    gateway = is_gateway(made)
+    sidecar = has_sidecar(made)
+    gateway = is_gateway(made) if sidecar or made.annotations else False
     return Workload(
         namespace=namespace,
         name=pod,
         labels=made.labels,
         account=made.spec.service_account_name or "default",
-        mtls=has_sidecar(made) and not gateway,
+        mtls=sidecar and not gateway,
         gateway=gateway,
         node=made.spec.node_name,
         named_ports=tuple(
-            (port.name, port.container_port)
-            for container in made.spec.containers
-            for port in container.ports
-            if port.name
+            [
+                (port.name, port.container_port)
+                for container in made.spec.containers
+                for port in container.ports
+                if port.name
+            ]
         ),
     )
 
 
 def has_sidecar(pod: Object[Pod]) -> bool:
     """Say whether a proxy stands before a pod: if and only if its spec has the container."""
-    return any(container.name == SIDECAR for container in (*pod.spec.containers, *pod.spec.init_containers))
+    return SIDECAR in [container.name for container in (*pod.spec.containers, *pod.spec.init_containers)]
 
 
 def is_gateway(pod: Object[Pod]) -> bool:
     """Tell a gateway: a proxy alone in its pod, or one whose arguments or template say so."""
-    wanted = [part.strip() for part in pod.annotations.get(TEMPLATES, "").split(",")]
     proxies = [one for one in (*pod.spec.containers, *pod.spec.init_containers) if one.name == SIDECAR]
-    alone = bool(proxies) and all(one.name == SIDECAR for one in pod.spec.containers)
-    return alone or GATEWAY_TEMPLATE in wanted or any(ROUTER in one.args for one in proxies)
+    if proxies and [one for one in pod.spec.containers if one.name != SIDECAR] == []:
+        return True
+    if any(ROUTER in one.args for one in proxies):
+        return True
+    wanted = pod.annotations.get(TEMPLATES, "")
+    return GATEWAY_TEMPLATE in [part.strip() for part in wanted.split(",")]
 
 
 @query

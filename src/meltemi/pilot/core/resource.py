@@ -31,12 +31,20 @@ LENGTH_DELIMITED: Final = 2
 
 def varint(number: int) -> bytes:
     """Encode a non-negative integer as protobuf's varint."""
+    return _VARINTS[number] if number < len(_VARINTS) else _varint(number)
+
+
+def _varint(number: int) -> bytes:
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+_VARINTS: Final = tuple(_varint(number) for number in range(4096))
+"""Nearly all lengths there are."""
 
 
 def tag(message: type[Message], name: str) -> bytes:

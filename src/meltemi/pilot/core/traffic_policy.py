@@ -17,6 +17,7 @@ from meltemi.api.networking.destination_rule import (
 )
 from meltemi.envoy.clusters import (
     UNLIMITED,
+    UNLIMITED_ALL,
     Balancing,
     Http,
     Keepalive,
@@ -30,6 +31,8 @@ from meltemi.model.destinations import Rule
 
 RING_SIZE = 1024
 TABLE_SIZE = 65537
+NO_POLICY = TrafficPolicy()
+_NO_POOL = ConnectionPoolSettings()
 
 
 def effective(rule: Rule | None, port: int, subset: str) -> TrafficPolicy:
@@ -38,8 +41,8 @@ def effective(rule: Rule | None, port: int, subset: str) -> TrafficPolicy:
     A port's settings replace the host's whole, and are not merged: what they leave out is the default.
     """
     if rule is None:
-        return TrafficPolicy()
-    policy = _over(TrafficPolicy(), rule.policy, port)
+        return NO_POLICY
+    policy = _over(NO_POLICY, rule.policy, port)
     chosen = rule.subset(subset) if subset else None
     return policy if chosen is None else _over(policy, chosen.traffic_policy, port)
 
@@ -76,6 +79,7 @@ class Balance:
     as_addressed: bool = False
 
 
+_DEFAULT_BALANCE = Balance()
 _SIMPLE = {
     SimpleLB.RANDOM: Balancing.RANDOM,
     SimpleLB.ROUND_ROBIN: Balancing.ROUND_ROBIN,
@@ -85,7 +89,7 @@ _SIMPLE = {
 def balance(wanted: LoadBalancerSettings | None) -> Balance:
     """Resolve the load balancer; Istio's default is least requests."""
     if wanted is None:
-        return Balance()
+        return _DEFAULT_BALANCE
     hashed = wanted.consistent_hash
     if hashed is None:
         simple = wanted.simple or SimpleLB.UNSPECIFIED
@@ -120,8 +124,10 @@ def hash_keys(wanted: LoadBalancerSettings | None) -> tuple[HashKey, ...]:
 
 def thresholds(policy: TrafficPolicy) -> Thresholds:
     """Resolve the circuit breakers; 0 is no limit."""
-    pool = policy.connection_pool or ConnectionPoolSettings()
+    pool = policy.connection_pool or _NO_POOL
     budget = policy.retry_budget
+    if pool is _NO_POOL and budget is None:
+        return UNLIMITED_ALL
     limits = Thresholds(
         connections=(pool.tcp.max_connections if pool.tcp is not None else 0) or UNLIMITED,
         retry_budget=None
@@ -154,9 +160,12 @@ def outlier(wanted: OutlierDetection | None) -> Outlier | None:
     )
 
 
+_HTTP = {protocol: Http(protocol) for protocol in UpstreamProtocol}
+
+
 def http_options(pool: ConnectionPoolSettings | None, protocol: UpstreamProtocol) -> Http:
     """Resolve the options of HTTP connections."""
-    found = Http(protocol)
+    found = _HTTP[protocol]
     if pool is None:
         return found
     if pool.tcp is not None:
