@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
 LOAD = str(Path(__file__).parent.parent / "harness" / "load.py")
 RPS = 25
-FIRST, STEP = 3.0, 5.0
+FIRST, STEP = 3.0, 4.5
 FLOWS = ("mesh", "other", "out", "dns", "in")
 """In the mesh to the app whose processes are killed, to another app, to the host, uncached names, by the ingress."""
 
