@@ -213,6 +213,14 @@ def test_problems_of_pods_name_the_next_command() -> None:
     assert of_pod(pod("a", containerStatuses=waiting)) == [
         ("app: no command", "meltemi logs a -c app -n shop")
     ]
+    for told, shown in (
+        ("it ended with 4. last", "it ended with 4. last"),
+        ("it ended with 4. first\nlast", "it ended with 4. first | last"),
+        ("it ended with 4. last\nlast", "it ended with 4. last"),
+    ):
+        loop = [{"name": "app", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": told}}}]
+        ((message, _),) = of_pod(pod("a", containerStatuses=loop))
+        assert message == f"app: {shown}"
     assert of_pod(pod("a", phase="Failed")) == [("failed", "meltemi logs a -n shop")]
     unscheduled = [{"type": "PodScheduled", "status": "False", "message": "no node has registered."}]
     assert of_pod(pod("a", conditions=unscheduled)) == [

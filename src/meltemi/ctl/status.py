@@ -78,28 +78,45 @@ def gather(call: Invocation) -> Inputs:
         processes=tuple(asdict(row) for row in table.processes) if isinstance(table, Table) else (),
         ports=_ports(layout),
     )
+    running = {row["name"] for row in told.processes if row["state"] == "running"}
     unasked: dict[str, str] = {}
-    try:
-        client = call.client()
-        client.patience = 1.0
-        told = replace(
-            told,
-            pods=_items(client, "/api/v1/pods"),
-            services=_items(client, "/api/v1/services"),
-            objects=_istio(client),
-        )
-    except CtlError as error:
-        unasked["api"] = error.message
-    else:
-        try:
-            told = replace(told, syncz=client.json("GET", "/debug/syncz"))
-        except CtlError as error:
-            unasked["pilot"] = error.message
-    try:
-        told = replace(told, agent=agent.connect(call, timeout=5.0).pods())
-    except CtlError as error:
-        unasked["agent"] = error.message
+    for what, process, ask in _WHOM:
+        # Who is known to be down is not waited for.
+        if process not in running:
+            unasked[what] = "it does not run"
+        elif what != "pilot" or "api" not in unasked:
+            try:
+                told = replace(told, **ask(call))
+            except CtlError as error:
+                unasked[what] = error.message
     return replace(told, unasked=unasked)
+
+
+def _ask_api(call: Invocation) -> dict[str, Any]:
+    client = _patient(call)
+    return {
+        "pods": _items(client, "/api/v1/pods"),
+        "services": _items(client, "/api/v1/services"),
+        "objects": _istio(client),
+    }
+
+
+def _ask_pilot(call: Invocation) -> dict[str, Any]:
+    return {"syncz": _patient(call).json("GET", "/debug/syncz")}
+
+
+def _ask_agent(call: Invocation) -> dict[str, Any]:
+    return {"agent": agent.connect(call, timeout=5.0).pods()}
+
+
+_WHOM = (("api", "daemon", _ask_api), ("pilot", "daemon", _ask_pilot), ("agent", "agent", _ask_agent))
+"""What is asked for, the process that answers, and how it is asked."""
+
+
+def _patient(call: Invocation) -> Client:
+    client = call.client()
+    client.patience = 1.0
+    return client
 
 
 def _items(client: Client, where: str) -> tuple[Any, ...]:

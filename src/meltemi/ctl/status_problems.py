@@ -123,7 +123,7 @@ def pod_problems(mesh: Mesh, pod: Row) -> Iterator[Problem]:
         if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing"):
             words = str(waiting.get("message") or waiting["reason"]).splitlines()
             # What an app printed last stands behind the reason; the page has room for one sentence.
-            reason = " | ".join((words[0], words[-1])) if len(words) > 1 else words[0]
+            reason = words[0] if words[-1] in words[0] else f"{words[0]} | {words[-1]}"
             look = mesh.command(f"logs {name} -c {row['name']}", namespace)
             yield Problem(where, f"{row['name']}: {reason}", look)
             before += 1
