@@ -131,3 +131,12 @@ async def test_a_socket_answers_many_questions_at_once(resolver: Names, tmp_path
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving
+
+
+async def test_an_answer_is_not_answered_and_ends_nothing() -> None:
+    names = Names()
+    try:
+        answer = dns.message.make_response(dns.message.make_query("a.example", "A"))
+        assert await names.answer(answer.to_wire()) == b""
+    finally:
+        names.close()

@@ -53,7 +53,9 @@ class Names:
             query = dns.message.from_wire(wire)
         except dns.exception.DNSException:
             return b""
-        if len(query.question) != 1 or query.flags & dns.flags.QR:
+        if query.flags & dns.flags.QR:
+            return b""  # An answer is not answered.
+        if len(query.question) != 1:
             return self._failure(query, dns.rcode.FORMERR)
         question = query.question[0]
         try:
