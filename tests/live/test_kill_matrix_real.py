@@ -27,7 +27,7 @@ from meltemi.agent.shell.net_init import InitError
 from meltemi.ctl import helloworld
 from meltemi.init.wire import Detach, Hold, Process, Signal, Status, Table
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.alone, pytest.mark.timeout(240)]
 
 LOAD = str(Path(__file__).parent.parent / "harness" / "load.py")
 RPS = 25

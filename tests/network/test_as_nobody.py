@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.live
+@pytest.mark.long
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("name", ["test_two_pods.py", "test_bypass.py", "test_kill_matrix.py"])
 def test_without_root(name: str) -> None:

@@ -24,7 +24,7 @@ from meltemi.agent.shell import net_init
 from meltemi.agent.shell.net_init import Client, InitError
 from meltemi.init.wire import Detach, Exited, Set, Spec, Stdio, Subscribe
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 RPS = 60.0
 SECONDS = 7.0
