@@ -9,7 +9,8 @@ book-keeping there is: no revisions in nodes.
 A refresh goes up by height instead, and marks nothing: a memo is higher than all that it reads, so when the lowest
 stale memo is run, all that it may read is settled; if its value differs, its readers are stale, and wait for
 their turn. That is what keeps a service more from making anyone look at the hundred others of its namespace. A memo
-that comes to read something as high as itself is broken off, and the way above it is marked and looked along.
+that comes to read something as high as itself is broken off and lifted above it. Where that does not help (it may be
+a circle), the way above it is marked and looked along.
 Whoever asks in between only has the projections run (memos of facts alone), and the rest marked.
 
 A cycle is found when a running memo is read. Every memo on the way gets the same `Failure`, whatever it does
@@ -44,6 +45,8 @@ from meltemi.query.trial import Trial
 if TYPE_CHECKING:
     from meltemi.query.db import Db
 
+LIFTS: Final = 4
+"""How often a memo may come to read something as high as itself in one refresh: in a circle it would for ever."""
 MUTABLE: Final = frozenset({list, dict, set, bytearray})
 
 
@@ -74,7 +77,11 @@ class UnfinishedError(BaseException):
 
 
 class NotSettledError(UnfinishedError):
-    """A memo run by its height has come to read what may not be settled yet: it must be looked for from above."""
+    """A memo run by its height has come to read what may not be settled yet: something `height` high."""
+
+    def __init__(self, height: int | None = None) -> None:
+        super().__init__()
+        self.height = height
 
 
 class PauseError(UnfinishedError):
@@ -93,7 +100,7 @@ class Settled(dict[Node, None]):
     def __setitem__(self, node: Node, value: None) -> None:
         super().__setitem__(node, value)
         if node.height >= self.height and node not in self.fresh:
-            raise NotSettledError
+            raise NotSettledError(node.height)
 
 
 class Tables(dict[Callable[..., Any], Table]):
@@ -213,6 +220,7 @@ class Machine:
     def drain(self, fuel: int | None = None, top: int | None = None) -> Iterator[None]:
         """Run what is stale, from the lowest to height `top`; one memo a step, with what it needs up to `fuel`."""
         queue = self.queue
+        lifted: dict[Memo, int] = {}
         while queue and (top is None or queue[0][0] <= top):
             height, _, memo = heappop(queue)
             if memo.state != STALE or memo.table.get(memo.args) is not memo:
@@ -228,7 +236,15 @@ class Machine:
                 self.run(memo, Settled(height, self.fresh))
             except PauseError:
                 self.enqueue(memo)
-            except (NotSettledError, RecursionError):
+            except NotSettledError as error:
+                lifted[memo] = times = lifted.get(memo, 0) + 1
+                if error.height is None or times > LIFTS:
+                    self.wave([memo])
+                else:
+                    memo.height = error.height + 1
+                    self.lift(memo)
+                    self.enqueue(memo)
+            except RecursionError:
                 self.wave([memo])
             finally:
                 self.level = self.fuel = None
@@ -284,7 +300,9 @@ class Machine:
             self.unread(frame)
         memo.reports = () if frame.reports is None else tuple(frame.reports)
         read = tuple(reads if frame.union is None else frame.union)
-        if read != memo.reads:
+        if memo.value is UNSET and not memo.reads:
+            self.set_first(memo, read)
+        elif read != memo.reads:
             self.set_reads(memo, read)
             self.rise(memo)
         if memo.value is UNSET:
@@ -329,6 +347,21 @@ class Machine:
                     else:
                         self.enqueue(reader)
 
+    def set_first(self, memo: Memo, reads: tuple[Node, ...]) -> None:
+        """Set the edges and the height of a memo that had none: all of them, in a cold start."""
+        memo.reads = reads
+        height = -1
+        for node in reads:
+            if node.readers is None:
+                node.readers = memo
+            else:
+                add_reader(node, memo)
+            if node.height > height:  # noqa: PLR1730 - a call of max for every edge there is
+                height = node.height
+        memo.height = height + 1
+        if memo.readers is not None:
+            self.lift(memo)
+
     def set_reads(self, memo: Memo, reads: tuple[Node, ...]) -> None:
         """Replace the edges down from a memo."""
         old = memo.reads
@@ -355,8 +388,11 @@ class Machine:
         """Set the height of a memo that has other reads, and lift what is above it over it."""
         old = memo.height
         memo.height = height = 1 + max([read.height for read in memo.reads], default=-1)
-        if height <= old or memo.readers is None:
-            return
+        if height > old and memo.readers is not None:
+            self.lift(memo)
+
+    def lift(self, memo: Memo) -> None:
+        """Lift what is above a memo over it."""
         lifted = [memo]
         while lifted:
             below = lifted.pop()

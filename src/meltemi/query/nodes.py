@@ -1,7 +1,8 @@
 """The nodes of the graph: memos, facts and memberships. Edges are references between them.
 
 A node knows its readers, a memo also its reads. Readers are kept as lazily as they come (most nodes
-have one): None, then the memo itself, then a list, then a set. Nodes compare and hash by identity.
+have one): None, then the memo itself, then a list, then a dict; in the order in which they came, for that is the order
+in which they are run. Nodes compare and hash by identity.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ UNSET: Final = Unset()
 
 
 class Node:
-    """What can be read. `readers` is None, one Memo, a list of up to eight, or a set."""
+    """What can be read. `readers` is None, one Memo, a list of up to eight, or a dict."""
 
     __slots__ = ("readers", "value")
 
@@ -47,7 +48,7 @@ class Node:
 
     def __init__(self, value: object) -> None:
         self.value: Any = value
-        self.readers: Memo | list[Memo] | set[Memo] | None = None
+        self.readers: Memo | list[Memo] | dict[Memo, None] | None = None
 
 
 class Fact(Node):
@@ -135,7 +136,7 @@ class Memo(Node):
 
 
 def readers_of(node: Node) -> Iterable[Memo]:
-    """List who read a node, in no order that may be shown."""
+    """List who read a node, in the order in which they came."""
     readers = node.readers
     if readers is None:
         return ()
@@ -149,13 +150,13 @@ def add_reader(node: Node, memo: Memo) -> None:
     readers = node.readers
     if readers is None:
         node.readers = memo
-    elif type(readers) is set:
-        readers.add(memo)
+    elif type(readers) is dict:
+        readers[memo] = None
     elif type(readers) is list:
         if len(readers) < LIST_LIMIT:
             readers.append(memo)
         else:
-            node.readers = {*readers, memo}
+            node.readers = dict.fromkeys((*readers, memo))
     else:
         node.readers = [readers, memo]  # type: ignore[list-item]
 
@@ -166,7 +167,10 @@ def drop_reader(node: Node, memo: Memo) -> bool:
     if readers is memo:
         node.readers = None
         return True
-    readers.remove(memo)  # type: ignore[union-attr]
+    if type(readers) is dict:
+        del readers[memo]
+    else:
+        readers.remove(memo)  # type: ignore[union-attr]
     if readers:
         return False
     node.readers = None
