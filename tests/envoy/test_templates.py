@@ -6,6 +6,7 @@ from envoy.config.core.v3.base_pb2 import Metadata
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.config.route.v3.route_components_pb2 import VirtualHost as VirtualHostMessage
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from meltemi.envoy.clusters import (
 )
 from meltemi.envoy.encoding import encode, struct, uint32
 from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint, encode_assignment
+from meltemi.envoy.matching import How, Text
 from meltemi.envoy.sockets import MutualClient
 
 words = st.text("abc.|_", max_size=8)
@@ -138,7 +140,7 @@ listed_routes = st.lists(
     st.builds(
         routes.Route,
         forwards | st.just(routes.Direct(502)),
-        match=st.sampled_from([routes.Match(), routes.Match(routes.Text(routes.How.EXACT, "/a"))]),
+        match=st.sampled_from([routes.Match(), routes.Match(Text(How.EXACT, "/a"))]),
         name=words,
         operation=words,
         config=st.sampled_from(["", "", "a"]),
@@ -151,12 +153,12 @@ listed_routes = st.lists(
 def test_virtual_hosts(
     name: str, domains: tuple[str, ...], listed: tuple[routes.Route, ...], counted: bool, tls: bool
 ) -> None:
-    built = routes.VirtualHostMessage(
+    built = VirtualHostMessage(
         name=name,
         domains=domains,
         routes=[routes._route(route) for route in listed],
         include_request_attempt_count=counted,
-        require_tls=routes.VirtualHostMessage.ALL if tls else routes.VirtualHostMessage.NONE,
+        require_tls=VirtualHostMessage.ALL if tls else VirtualHostMessage.NONE,
     )
     host = routes.VirtualHost(name, domains, listed, attempt_count=counted, require_tls=tls)
     assert routes.encode_virtual_host(host) == encode(built)

@@ -7,6 +7,7 @@ and go, and cuts clusters off from that churn.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import intern
 
 from meltemi.api.core.endpoint_slice import SERVICE_NAME_LABEL, Endpoint, EndpointSlice
 from meltemi.api.networking.workload_entry import WorkloadEntry
@@ -114,7 +115,10 @@ def _of_pod(q: Db, pod: Workload, address: str, number: int) -> Backend:
         address=address,
         port=number,
         labels=pod.labels,
-        account=names.spiffe(settings.TRUST_DOMAIN.read(q), pod.namespace, pod.account) if pod.mtls else "",
+        # One string for all pods of an account: there are few accounts, and many pods.
+        account=intern(names.spiffe(settings.TRUST_DOMAIN.read(q), pod.namespace, pod.account))
+        if pod.mtls
+        else "",
         mtls=pod.mtls,
         metadata=pod.metadata,
         place=place(q, pod),

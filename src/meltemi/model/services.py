@@ -100,7 +100,10 @@ class Service:
 
     def port(self, number: int) -> Port | None:
         """Return the port of that number."""
-        return next((port for port in self.ports if port.number == number), None)
+        for port in self.ports:
+            if port.number == number:
+                return port
+        return None
 
 
 # Servers on these ports speak first: waiting for a client's bytes would hang them.
@@ -325,13 +328,28 @@ def entry_namespaces(q: Db) -> Map[tuple[str, ...]]:
 
 
 @query
+def _entries_like_services(q: Db) -> Map[tuple[str, ...]]:
+    """Keep of `entry_namespaces` what is named as Kubernetes Services are: nearly always nothing, whatever comes."""
+    domain = settings.CLUSTER_DOMAIN.read(q)
+    return Map(
+        {
+            host: found
+            for host, found in entry_namespaces(q).items()
+            if kubernetes_name(host, domain) is not None
+        }
+    )
+
+
 def homes(q: Db, host: str) -> tuple[str, ...]:
     """List the namespaces that have a service of that host: Kubernetes' own first, then the oldest."""
     parts = kubernetes_name(host, settings.CLUSTER_DOMAIN.read(q))
     first: tuple[str, ...] = ()
     if parts is not None and kubernetes_service(q, parts[1], parts[0]) is not None:
         first = (parts[1],)
-    rest = [namespace for namespace in entry_namespaces(q).get(host, ()) if namespace not in first]
+    declared = entry_namespaces(q) if parts is None else _entries_like_services(q)
+    rest = [namespace for namespace in declared.get(host, ()) if namespace not in first]
+    if not rest:
+        return first
     rest.sort(key=lambda namespace: (_created(q, namespace, host), namespace))
     return (*first, *rest)
 

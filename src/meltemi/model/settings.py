@@ -28,9 +28,7 @@ class Setting(Generic[T]):
     def read(self, q: Db) -> T:
         """Return the setting's value, or its default."""
         value = q.fact(SETTING, "", self.name)
-        if value is None or not isinstance(value, type(self.default)):
-            return self.default
-        return value
+        return value if value is not None and isinstance(value, type(self.default)) else self.default
 
 
 ROOT_NAMESPACE = Setting("rootNamespace", "istio-system")

@@ -17,6 +17,12 @@ DEFAULT_CONDITIONS = ("connect-failure", "refused-stream", "unavailable", "cance
 def retry_policy(q: Db, wanted: HTTPRetry | None, *, hashed: bool) -> RetryPolicy | None:
     """Resolve the retries of a route; `hashed` where the destination is chosen by a consistent hash."""
     retry = wanted if wanted is not None else settings.DEFAULT_RETRY.read(q)
+    if retry is settings.DEFAULT_RETRY.default and not hashed:
+        return _USUAL
+    return _resolved(retry, hashed=hashed)
+
+
+def _resolved(retry: HTTPRetry, *, hashed: bool) -> RetryPolicy | None:
     if retry.attempts <= 0:
         return None
     names, codes = split_conditions(retry.retry_on) if retry.retry_on else (DEFAULT_CONDITIONS, ())
@@ -41,3 +47,6 @@ def split_conditions(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     words = tuple(word.strip() for word in text.split(",") if word.strip())
     codes = tuple(int(word) for word in words if word.isdecimal())
     return tuple(word for word in words if not word.isdecimal()), codes
+
+
+_USUAL = _resolved(settings.DEFAULT_RETRY.default, hashed=False)
