@@ -17,6 +17,7 @@ from meltemi.agent.shell import owners
 from meltemi.ctl.client import ApiError, Client, path
 from meltemi.ctl.init_link import InitLink
 from meltemi.ctl.invocation import CtlError
+from meltemi.ctl.local import option
 from meltemi.ctl.progress import spinner
 from meltemi.ctl.run_documents import ATTACH, App, account_of, pod_of, service_of
 from meltemi.ctl.terminal import Terminal
@@ -92,7 +93,7 @@ class Running:
         click.echo(f"pod/{app.pod} runs in namespace {app.namespace}.")
         if app.port:
             click.echo(f"  called as  {app.name}.{app.namespace}:{app.port}")
-        space = "" if app.namespace == "default" else f" -n {app.namespace}"
+        space = option(self._client.mesh) + ("" if app.namespace == "default" else f" -n {app.namespace}")
         click.echo(f"  its output meltemi logs{space} {app.pod}")
         click.echo(f"  its end    meltemi delete{space} pod/{app.pod}")
         return 0
