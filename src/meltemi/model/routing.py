@@ -114,6 +114,18 @@ def private_hosts(q: Db) -> tuple[str, ...]:
 
 
 @query
+def private_set(q: Db) -> frozenset[str]:
+    """Return `private_hosts`, to look one up."""
+    return frozenset(private_hosts(q))
+
+
+@query
+def private_patterns(q: Db) -> tuple[str, ...]:
+    """List the patterns among `private_hosts`."""
+    return tuple(host for host in private_hosts(q) if is_pattern(host))
+
+
+@query
 def mesh_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
     """List every host that a VirtualService seen from `client` is for, with the one that wins."""
     found = ((host, _first(listed, client)) for host, listed in _mesh_index(q).items())

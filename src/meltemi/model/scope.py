@@ -158,7 +158,8 @@ def _rules(q: Db, client: str, namespace: str) -> tuple[tuple[str, str], ...]:
 @query
 def _private_within(q: Db, namespace: str) -> tuple[str, ...]:
     """List the hosts of a namespace's services for which there is a VirtualService that not everyone sees."""
-    return tuple(_within(q, routing.private_hosts(q), namespace))
+    found = host_set(q, namespace) & routing.private_set(q)
+    return tuple(sorted(found.union(_within(q, routing.private_patterns(q), namespace))))
 
 
 def _routed(q: Db, client: str, namespace: str) -> tuple[tuple[str, routing.Key | None], ...]:

@@ -88,21 +88,6 @@ class PauseError(UnfinishedError):
     """The slice is used up. What was finished stays; whoever was waiting for it runs again in the next one."""
 
 
-class Settled(dict[Node, None]):
-    """The reads of a memo that is run by its height: settled is what is lower, and what was made for it just now."""
-
-    __slots__ = ("fresh", "height")
-
-    def __init__(self, height: int, fresh: set[Memo]) -> None:
-        self.height = height
-        self.fresh = fresh
-
-    def __setitem__(self, node: Node, value: None) -> None:
-        super().__setitem__(node, value)
-        if node.height >= self.height and node not in self.fresh:
-            raise NotSettledError(node.height)
-
-
 class Tables(dict[Callable[..., Any], Table]):
     """One table per query, made on its first call."""
 
@@ -143,11 +128,11 @@ class Machine:
             if memo is not None and memo.state != STALE:
                 raise NotSettledError
             memo = memo or self.make(table, args)
-            self.run(memo, Settled(self.level, self.fresh))
+            self.run(memo)
             self.fresh.add(memo)
         elif memo is None:
             memo = self.make(table, args)
-            self.run(memo, {})
+            self.run(memo)
         elif memo.state == RUNNING:
             raise self.cycle(memo)
         else:
@@ -184,7 +169,7 @@ class Machine:
                 frames.pop()
                 if memo.state == STALE:
                     if fuel is None:
-                        self.run(memo, {})
+                        self.run(memo)
                     else:
                         self.slice(memo, fuel)
                     yield
@@ -195,7 +180,7 @@ class Machine:
         """Run a memo, or as much of what it needs as the fuel is enough for: then it is still to be run."""
         self.fuel = fuel
         try:
-            self.run(memo, {})
+            self.run(memo)
         except PauseError:
             self.frames.append(Look(memo))
         finally:
@@ -228,12 +213,16 @@ class Machine:
             if memo.root is None and all(reader.state == STALE for reader in readers_of(memo)):
                 # Whoever reads it is run anyway, and knows whether it is still needed.
                 continue
+            if memo.height > height:
+                # It was lifted since it came here.
+                self.enqueue(memo)
+                continue
             if any(read.state == MAYBE for read in memo.reads):
                 self.wave([memo])
                 continue
             self.level, self.fuel, self.fresh = height, fuel, set()
             try:
-                self.run(memo, Settled(height, self.fresh))
+                self.run(memo)
             except PauseError:
                 self.enqueue(memo)
             except NotSettledError as error:
@@ -241,7 +230,7 @@ class Machine:
                 if error.height is None or times > LIFTS:
                     self.wave([memo])
                 else:
-                    memo.height = error.height + 1
+                    memo.height = max(memo.height, error.height + 1)
                     self.lift(memo)
                     self.enqueue(memo)
             except RecursionError:
@@ -262,18 +251,18 @@ class Machine:
         self.wave([memo for _, _, memo in self.queue if memo.state == STALE])
         self.queue.clear()
 
-    def run(self, memo: Memo, reads: dict[Node, None]) -> None:
-        """Run a memo's function and take in what came of it; `reads` is filled with what it reads."""
+    def run(self, memo: Memo) -> None:
+        """Run a memo's function and take in what came of it."""
         if self.fuel is not None and self.fuel <= 0 and self.frames:
             self.orphans[memo] = None
             raise PauseError
         if self.trial is not None:
             self.trial.save(memo)
-        frame = Frame(memo, reads)
+        reads: dict[Node, None] = {}
+        frame, table = Frame(memo, reads), memo.table
         outer, self.reads = self.reads, reads
         self.frames.append(frame)
         memo.state = RUNNING
-        table = memo.table
         table.runs += 1
         try:
             value = table.function(self.db, *memo.args)
@@ -293,6 +282,8 @@ class Machine:
         finally:
             self.frames.pop()
             self.reads = outer
+        if self.level is not None:
+            self.check(frame, self.level)
         if frame.poison is not None:
             value = frame.poison
             # How far a member got depends on where the cycle was entered: it reports nothing.
@@ -300,18 +291,25 @@ class Machine:
             self.unread(frame)
         memo.reports = () if frame.reports is None else tuple(frame.reports)
         read = tuple(reads if frame.union is None else frame.union)
-        if memo.value is UNSET and not memo.reads:
-            self.set_first(memo, read)
-        elif read != memo.reads:
-            self.set_reads(memo, read)
-            self.rise(memo)
         if memo.value is UNSET:
+            self.set_first(memo, read)
             memo.value = value
         else:
+            if read != memo.reads:
+                self.set_reads(memo, read)
+                self.rise(memo)
             self.set_value(memo, value)
         memo.state = CLEAN
         if self.fuel is not None:
             self.fuel -= 1
+
+    def check(self, frame: Frame, level: int) -> None:
+        """Take back a run by height that has read what may not be settled, as what is lower or just made is."""
+        high = [node.height for node in frame.reads if node.height >= level and node not in self.fresh]
+        if high:
+            frame.memo.table.runs -= 1
+            self.abort(frame)
+            raise NotSettledError(max(high))
 
     def abort(self, frame: Frame) -> None:
         """Leave a memo as if it had not been run."""
