@@ -1,7 +1,8 @@
 """Run the tests: `make test` the quick and live ones, `--all` the long ones and the other user besides.
 
 Usage: python tools/test.py [--all] [pytest arguments]
-Pure tests and most live ones run on both cores, a file on one; what counts failures while something dies runs alone.
+Pure tests and most live ones run side by side (live ones mostly wait: three files at once on two cores); what counts
+failures while something dies runs alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ NOTHING_SELECTED = 5
 
 PHASES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("pure", "not live and not long", ("-n", "2")),
-    ("live", "live and not long and not alone", ("-n", "2", "--dist", "loadfile")),
+    ("live", "live and not long and not alone", ("-n", "3", "--dist", "loadfile")),
     ("alone", "live and not long and alone", ()),
 )
 LONG: tuple[tuple[str, str, tuple[str, ...]], ...] = (("long", "long", ()),)

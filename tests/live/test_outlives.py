@@ -97,7 +97,8 @@ def test_a_killed_process_is_back_and_no_request_failed(world: Mesh, who: str) -
     assert [report["errors"] for report in reports] == [{}, {}]
     assert sum(report["sent"] for report in reports) == 8 * RATE
     after = table(world)
-    untouched = [name for name in before if name != who]
+    # A load of an earlier row may still stand in the table for a moment.
+    untouched = [name for name in before if name != who and "/load/" not in name]
     assert {name: after[name].pid for name in untouched} == {name: before[name].pid for name in untouched}
 
 
