@@ -110,7 +110,7 @@ def test_a_minute_with_the_daemon_away_and_a_second_client_killed(world: Mesh) -
     world.put({**second, "metadata": {**second["metadata"], "name": "second"}})
     world.ready("second")
     assert calls(world, "second")
-    own = [name for name in table(world) if name.startswith("default/second/")]
+    own = [name for name in table(world) if name.startswith("pod/default/second/")]
     assert len(own) >= 2, own
     with helloworld.outside_server() as port:
         load = Load(world, port, 60)
