@@ -20,7 +20,7 @@ def check(
     obj, found = decode(kind, document, version)
     if obj is None:
         return None, found
-    found += validate(obj)
+    found += validate(kind, obj)
     if any(one.level is Level.ERROR for one in found):
         return None, found
     return obj, found

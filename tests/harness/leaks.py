@@ -19,6 +19,8 @@ class Footprint:
     run: str
     processes: dict[int, str] = field(default_factory=dict)
     namespaces: set[str] = field(default_factory=set)
+    pinned: dict[str, int] = field(default_factory=dict)
+    watched: float = 0.0
     mounts: str = ""
     links: tuple[str, ...] = ()
 
@@ -27,12 +29,30 @@ class Footprint:
 
     def watch(self) -> None:
         """Remember all descendants of init, with their start times, and their namespaces where those may be read."""
+        self.watched = time.clock_gettime(time.CLOCK_BOOTTIME)
         for pid in descendants(self.init):
             with contextlib.suppress(OSError):
                 self.processes[pid] = _started(pid)
         own = set(_namespaces("self"))
-        for pid in self.processes:
-            self.namespaces |= set(_namespaces(str(pid))) - own
+        for pid, start in self.processes.items():
+            if _alive(pid, start):
+                self.namespaces |= set(_namespaces(str(pid))) - own
+                self._pin(pid, own)
+
+    def _pin(self, pid: int, own: set[str]) -> None:
+        """Hold a process's pid namespace open: as long as it is, no other can bear its number."""
+        with contextlib.suppress(OSError):
+            held = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            name = str(Path(f"/proc/self/fd/{held}").readlink())
+            if name in own or name in self.pinned:
+                os.close(held)
+            else:
+                self.pinned[name] = held
+
+    def close(self) -> None:
+        """Let the namespaces go."""
+        while self.pinned:
+            os.close(self.pinned.popitem()[1])
 
     def left(self, ports: Iterable[int] = ()) -> list[str]:
         """What is still there, in words; nothing if all is gone."""
@@ -40,7 +60,7 @@ class Footprint:
             f"process {pid} {_command(pid)}" for pid, start in self.processes.items() if _alive(pid, start)
         ]
         found += [f"process {pid} {_command(pid)}" for pid in _pids() if self.run in _command(pid)]
-        held = {name: pid for pid in _pids() if not _zombie(pid) for name in _namespaces(str(pid))}
+        held = {name: pid for pid in _pids() if not _zombie(pid) for name in self._namespaces_of(pid)}
         found += [f"namespace {name} of {held[name]}" for name in sorted(self.namespaces) if name in held]
         if _mounts() != self.mounts and self.run in _mounts():
             found.append("mounts on the host")
@@ -48,14 +68,29 @@ class Footprint:
         found += [f"port {port}" for port in ports if _listens(port)]
         return found
 
+    def _namespaces_of(self, pid: int) -> list[str]:
+        """Name a process's namespaces that can be this mesh's.
+
+        The kernel gives a namespace's number anew once it is gone: what a later process bears under a number that
+        is not pinned may be another mesh's.
+        """
+        names = _namespaces(str(pid))
+        with contextlib.suppress(OSError):
+            if int(_started(pid)) / os.sysconf("SC_CLK_TCK") > self.watched:
+                return [name for name in names if name in self.pinned]
+        return names
+
     def assert_gone(self, within: float, ports: Iterable[int] = ()) -> float:
         """Wait until nothing is left; return how long that took. Fails with what is left."""
         begun = time.monotonic()
         ports = tuple(ports)
-        while left := self.left(ports):
-            if time.monotonic() - begun > within:
-                raise AssertionError(f"left after {within} s: {left}")
-            time.sleep(0.01)
+        try:
+            while left := self.left(ports):
+                if time.monotonic() - begun > within:
+                    raise AssertionError(f"left after {within} s: {left}")
+                time.sleep(0.01)
+        finally:
+            self.close()
         return time.monotonic() - begun
 
 

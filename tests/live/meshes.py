@@ -82,9 +82,19 @@ class Mesh:
         self.meltemi("wait", "gateway/helloworld-gateway", "virtualservice/helloworld").good()
 
     def ready(self, *pods: str) -> None:
-        """Wait until pods of the namespace default are ready."""
+        """Wait until pods of the namespace default are ready, and every proxy knows them by their services."""
         for pod in pods:
             self.meltemi("wait", f"pod/{pod}", "--for=Ready", "--timeout", "60s").good()
+        core = "/api/v1/namespaces/default"
+        labels = [self.client.json("GET", f"{core}/pods/{pod}")["metadata"].get("labels", {}) for pod in pods]
+        services = [
+            f"service/{one['metadata']['name']}"
+            for one in self.client.json("GET", f"{core}/services")["items"]
+            if (wanted := one["spec"].get("selector"))
+            and any(wanted.items() <= has.items() for has in labels)
+        ]
+        if services:
+            self.meltemi("wait", *services).good()
 
     def object(self, kind: str, name: str) -> Any:
         """Read an object with kubectl."""

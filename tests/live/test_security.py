@@ -106,7 +106,7 @@ def echo(world: Mesh) -> Iterator[Mesh]:
         ),
     )
     world.ready("echo")
-    world.meltemi("wait", "virtualservice/echo").good()
+    world.meltemi("wait", "virtualservice/echo", "service/echo").good()
     yield world
     world.kubectl("delete", "pod/echo", "service/echo", "virtualservice/echo").good()
 

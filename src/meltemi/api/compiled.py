@@ -14,7 +14,7 @@ import typing
 from typing import Any, Final, TypeVar
 
 from meltemi.api import scalars
-from meltemi.api.declare import MODERN, Meta, json_name, meta_of
+from meltemi.api.declare import MODERN, RULES, Meta, Rule, json_name, meta_of
 from meltemi.api.problems import DEPRECATED, UNKNOWN_FIELD, Problem, Problems, below, nearest, shown
 from meltemi.api.scalars import Decoder
 from meltemi.api.values import Map
@@ -115,7 +115,7 @@ class Compiler:
             table.setdefault(field.name.rstrip("_"), entry)
         names = tuple(field.json for field in fields)
         required = tuple((field.name, field.json) for field in fields if field.meta.required)
-        after = _after(fields)
+        after = _after(fields, tuple(getattr(model, RULES, ())))
         modern = getattr(model, MODERN, None)
         strict = self._strict
 
@@ -157,7 +157,7 @@ class Compiler:
         return decode
 
 
-def _after(fields: tuple[Field, ...]) -> Any:
+def _after(fields: tuple[Field, ...], rules: tuple[Rule, ...]) -> Any:
     """Give the check of what fields are to each other; None where there is nothing to check."""
     oneofs: dict[str, list[Field]] = {}
     for field in fields:
@@ -167,7 +167,7 @@ def _after(fields: tuple[Field, ...]) -> Any:
     deprecated = {
         field.name: (field.json, field.meta.deprecated) for field in fields if field.meta.deprecated
     }
-    if not groups and not deprecated:
+    if not groups and not deprecated and not rules:
         return None
 
     def check(given: dict[str, Any], problems: Problems) -> None:
@@ -175,6 +175,9 @@ def _after(fields: tuple[Field, ...]) -> Any:
             found = [json for name, json in group if name in given]
             if len(found) > 1:
                 problems.append(Problem(f"only one of {' and '.join(found)} may be given", found[1]))
+        for rule in rules:
+            if not rule.holds(given):
+                problems.append(Problem(rule.message, *((rule.at,) if rule.at else ())))
         if deprecated and not deprecated.keys().isdisjoint(given):
             for name in given:
                 if name in deprecated:

@@ -8,12 +8,13 @@ Everything else derives from these declarations: strict decoding, encoding, Open
 Every field has a Python default (the zero value), so that values are easily built; `required` speaks of documents.
 
 Types that may be declared: `str`, `int`, `float`, `bool`, `bytes`, an Enum, `Duration`, `T | None`, `int | str`,
-`tuple[T, ...]`, `Map[T]`, and another declared dataclass.
+`tuple[T, ...]`, `Map[T]`, another declared dataclass, and `Json`, which is any JSON value, kept as it is.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,25 @@ class Meta:
     versions: tuple[str, ...] = ()
     list_type: str = ""
     list_keys: tuple[str, ...] = ()
+
+
+RULES = "RULES"
+"""A declared class may bear a tuple of `Rule` of this name: what its fields must be to each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the fields of a value must be to each other, as a CRD's CEL rule and for our own decoding.
+
+    `cel` is `x-kubernetes-validations[].rule` with `self` for the value; `message` is told when it does not hold.
+    `holds` gets the fields that the document gives (by Python name, decoded), so that a field that is given with its
+    zero value differs from one that is not, as `has(self.x)` does. `at` is the JSON name of the field to point at.
+    """
+
+    cel: str
+    message: str
+    holds: Callable[[Mapping[str, Any]], bool]
+    at: str = ""
 
 
 def field(doc: str, default: Any, **more: Any) -> Any:

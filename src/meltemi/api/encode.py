@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from meltemi.api.compiled import fields_of
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Kind, Object
+from meltemi.api.values import Json
 
 T = TypeVar("T")
 
@@ -49,6 +50,8 @@ def encode_value(value: Any) -> Any:
         return value.name
     if isinstance(value, Duration):
         return str(value)
+    if isinstance(value, Json):
+        return value.value
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, tuple):

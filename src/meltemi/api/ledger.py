@@ -15,7 +15,7 @@ from typing import Any, Final
 from meltemi.api.compiled import Field, fields_of, unwrapped
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Kind
-from meltemi.api.values import Map
+from meltemi.api.values import Json, Map
 
 
 class State(Enum):
@@ -115,7 +115,7 @@ def _entries(kind: Kind[Any], model: type[Any], above: str) -> Iterator[Entry]:
         hint = unwrapped(field.type)
         yield Entry(path, field, type_name(hint), state(kind, path))
         member, mark = _member(hint)
-        if dataclasses.is_dataclass(member) and member is not Duration and isinstance(member, type):
+        if dataclasses.is_dataclass(member) and member not in (Duration, Json) and isinstance(member, type):
             yield from _entries(kind, member, path + mark)
 
 
@@ -141,5 +141,6 @@ def type_name(hint: Any) -> str:
         bool: "boolean",
         bytes: "base64",
         Duration: "duration",
+        Json: "any JSON",
     }
     return plain.get(hint) or str(getattr(hint, "__name__", "integer or string"))

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from meltemi.api import registry
 from meltemi.api.compiled import Field, fields_of, is_int_or_string, unwrapped
-from meltemi.api.declare import Meta
+from meltemi.api.declare import RULES, Meta
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Kind
 from meltemi.api.kubernetes.schemas import PREFIX, SCHEMAS, by_kind
 from meltemi.api.scalars import INTEGERS
-from meltemi.api.values import Map
+from meltemi.api.values import Json, Map
 
 Schema = dict[str, Any]
 
@@ -128,7 +128,10 @@ def _model(model: type[Any], version: str) -> Schema:
     required = [field.json for field in fields if field.meta.required]
     if required:
         made["required"] = required
-    rules = _oneofs(fields)
+    rules = [
+        *_oneofs(fields),
+        *({"rule": rule.cel, "message": rule.message} for rule in getattr(model, RULES, ())),
+    ]
     if rules:
         made["x-kubernetes-validations"] = rules
     return made
@@ -181,6 +184,9 @@ def _scalar(hint: Any, meta: Meta) -> Schema:
                 {"rule": rule, "message": f"must be a duration of at least {least}"}
             ]
         return made
+    if hint is Json:
+        anything: Schema = {"x-kubernetes-preserve-unknown-fields": True}
+        return {"type": "object", **anything} if meta.format == "object" else anything
     if hint is bool:
         return {"type": "boolean"}
     if hint is bytes:

@@ -1,53 +1,90 @@
-"""All kinds, in the order in which manifests are applied: what others need comes first."""
+"""All kinds. A package of the API is imported when a kind of one of its groups is first asked for.
+
+A command that reads one VirtualService loads the networking kinds and no others; each package lists its own in
+`KINDS`, in the order in which manifests are applied: what others need comes first.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-from meltemi.api.core.config import CONFIG_MAP, SECRET, SERVICE_ACCOUNT
-from meltemi.api.core.endpoint_slice import ENDPOINT_SLICE
-from meltemi.api.core.event import EVENT, LEASE
-from meltemi.api.core.namespace import NAMESPACE
-from meltemi.api.core.node import NODE
-from meltemi.api.core.pod import POD
-from meltemi.api.core.service import SERVICE
 from meltemi.api.kind import Kind
-from meltemi.api.networking.destination_rule import DESTINATION_RULE
-from meltemi.api.networking.gateway import GATEWAY
-from meltemi.api.networking.service_entry import SERVICE_ENTRY
-from meltemi.api.networking.virtual_service import VIRTUAL_SERVICE
-from meltemi.api.security.peer_authentication import PEER_AUTHENTICATION
 
-KINDS: Final[tuple[Kind[Any], ...]] = (
-    NAMESPACE,
-    NODE,
-    SERVICE_ACCOUNT,
-    SECRET,
-    CONFIG_MAP,
-    SERVICE,
-    ENDPOINT_SLICE,
-    POD,
-    EVENT,
-    LEASE,
-    GATEWAY,
-    VIRTUAL_SERVICE,
-    DESTINATION_RULE,
-    SERVICE_ENTRY,
-    PEER_AUTHENTICATION,
-)
+PACKAGES: Final[dict[str, str]] = {
+    "": "core",
+    "discovery.k8s.io": "core",
+    "events.k8s.io": "core",
+    "coordination.k8s.io": "core",
+    "networking.istio.io": "networking",
+    "security.istio.io": "security",
+}
+"""The package below `meltemi.api` that declares a group's kinds; packages stand in the order of application."""
 
-_BY_NAME: Final = {(kind.group, version, kind.name): kind for kind in KINDS for version in kind.versions}
-_BY_RESOURCE: Final = {(kind.group, kind.plural): kind for kind in KINDS}
+if TYPE_CHECKING:
+    KINDS: tuple[Kind[Any], ...]
+    """Every kind, in the order of application. Reading it imports all packages."""
+
+
+class _Index:
+    """The kinds of one package by what they are asked for."""
+
+    __slots__ = ("by_name", "by_plural", "kinds")
+
+    def __init__(self, kinds: tuple[Kind[Any], ...]) -> None:
+        self.kinds = kinds
+        self.by_name = {(kind.group, version, kind.name): kind for kind in kinds for version in kind.versions}
+        self.by_plural = {(kind.group, kind.plural): kind for kind in kinds}
+
+
+class _Indexes(dict[str, _Index]):
+    """The index of each package, made when it is first asked for; a constant of its declarations."""
+
+    def __missing__(self, package: str) -> _Index:
+        made = self[package] = _Index(import_module(f"meltemi.api.{package}").KINDS)
+        return made
+
+
+_INDEXES: Final = _Indexes()
+
+
+def __getattr__(name: str) -> Any:
+    if name != "KINDS":
+        raise AttributeError(name)
+    return tuple(kind for package in dict.fromkeys(PACKAGES.values()) for kind in _INDEXES[package].kinds)
 
 
 def find(group: str, version: str, kind: str) -> Kind[Any] | None:
     """Give the kind of that group, served version and name; None where there is none."""
-    return _BY_NAME.get((group, version, kind))
+    package = PACKAGES.get(group)
+    return _INDEXES[package].by_name.get((group, version, kind)) if package is not None else None
 
 
 def by_resource(group: str, plural: str) -> Kind[Any] | None:
     """Give the kind of that group and plural; None where there is none."""
-    return _BY_RESOURCE.get((group, plural))
+    package = PACKAGES.get(group)
+    return _INDEXES[package].by_plural.get((group, plural)) if package is not None else None
+
+
+def of_resource(resource: str) -> Kind[Any] | None:
+    """Give the kind whose `resource` is this, such as `pods` or `gateways.networking.istio.io`."""
+    plural, _, group = resource.partition(".")
+    return by_resource(group, plural)
+
+
+def in_group(group: str) -> tuple[Kind[Any], ...]:
+    """Give the kinds of a group, in the order of application; none for an unknown one."""
+    package = PACKAGES.get(group)
+    found = _INDEXES[package].kinds if package is not None else ()
+    return tuple(kind for kind in found if kind.group == group)
+
+
+def rank(kind: Kind[Any] | None) -> tuple[int, int]:
+    """Give a kind's place in the order of application; what is not known comes last."""
+    if kind is None or kind.group not in PACKAGES:
+        return len(PACKAGES), 0
+    package = PACKAGES[kind.group]
+    return tuple(dict.fromkeys(PACKAGES.values())).index(package), _INDEXES[package].kinds.index(kind)
 
 
 def split(api_version: str) -> tuple[str, str]:

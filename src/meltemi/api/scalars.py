@@ -14,6 +14,7 @@ from meltemi.api import duration
 from meltemi.api.declare import Meta
 from meltemi.api.duration import Duration
 from meltemi.api.problems import Problem, Problems, nearest, shown
+from meltemi.api.values import Json
 
 Decoder = Callable[[Any, Problems], Any]
 
@@ -37,6 +38,8 @@ def decoder(wanted: Any, meta: Meta) -> Decoder | None:
         return _number(meta)
     if wanted is bytes:
         return _bytes
+    if wanted is Json:
+        return _json(meta)
     if wanted is Duration:
         return _duration(meta)
     if isinstance(wanted, type) and issubclass(wanted, Enum):
@@ -125,6 +128,22 @@ def _bytes(value: Any, problems: Problems) -> bytes:
             pass
     problems.append(Problem(f"must be base64, not {shown(value)}"))
     return b""
+
+
+def _json(meta: Meta) -> Decoder:
+    objects_only = meta.format == "object"
+
+    def decode(value: Any, problems: Problems) -> Json:
+        if objects_only and not isinstance(value, dict):
+            problems.append(Problem(f"must be an object, not {shown(value)}"))
+            return Json()
+        try:
+            return Json.of(value)
+        except (TypeError, ValueError):
+            problems.append(Problem("must be a value that JSON can hold"))
+            return Json()
+
+    return decode
 
 
 def _duration(meta: Meta) -> Decoder:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 V = TypeVar("V")
@@ -65,6 +67,25 @@ class Map(Mapping[str, V], Generic[V]):
     def contains_all(self, wanted: Mapping[str, V]) -> bool:
         """Say whether every pair of `wanted` is here: how Kubernetes matches equality selectors."""
         return all(key in self and self[key] == value for key, value in wanted.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A JSON value that the API does not look into, such as a `google.protobuf.Struct`: kept as canonical text."""
+
+    text: str = "null"
+
+    @classmethod
+    def of(cls, value: Any) -> Json:
+        """Freeze a JSON value; raises ValueError or TypeError for what JSON cannot hold."""
+        return cls(
+            json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        )
+
+    @property
+    def value(self) -> Any:
+        """The value, made anew each time it is asked for."""
+        return json.loads(self.text)
 
 
 EMPTY: Map[str] = Map()

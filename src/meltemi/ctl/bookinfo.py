@@ -17,6 +17,7 @@ NO_REVIEWS = "Sorry, product reviews are currently unavailable for this book."
 NO_RATINGS = "Ratings service is currently unavailable"
 CLIENTS = ("helloworld-v1", "sleep", "outsider")
 PODS = (*manifests.PODS, *CLIENTS)
+SERVICES = tuple(dict.fromkeys(app for app, _, _ in manifests.VERSIONS))
 SHIFTED = 200
 MIRRORED = 20
 PAGE = "/productpage"
@@ -107,6 +108,7 @@ class Tour:
         self._hands.apply_document(*(d for d in helloworld.documents() if d["metadata"]["name"] in wanted))
         pods = [f"pod/{pod}" for pod in PODS]
         self._hands.meltemi("wait", *pods, "--for=Ready", "--timeout", "90s")
+        self._hands.meltemi("wait", *(f"service/{name}" for name in SERVICES))
         return Observed(f"{len(PODS)} pods Ready", ok=True)
 
     def _ingress(self) -> Observed:

@@ -150,6 +150,7 @@ class Tour:
         self._hands.apply_document(*documents())
         for pod in PODS:
             self._hands.meltemi("wait", f"pod/{pod}", "--for=Ready", "--timeout", "60")
+        self._hands.meltemi("wait", "service/helloworld")
         return Observed(f"{len(PODS)} pods Ready", ok=True)
 
     def _apply(self, *names: str) -> None:

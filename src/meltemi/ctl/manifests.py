@@ -157,8 +157,7 @@ def placed(manifests: Iterable[Manifest], namespace: str) -> tuple[list[Manifest
             found.append(Diagnostic(TWICE, message, here.ref, position=here.parsed.position()))
         seen.setdefault(key, here)
         kept.append(here)
-    order = {kind.name: index for index, kind in enumerate(registry.KINDS)}
-    return sorted(kept, key=lambda one: order.get(one.kind, len(order))), found
+    return sorted(kept, key=lambda one: registry.rank(registry.of_document(one.document))), found
 
 
 def checked(manifests: Iterable[Manifest], unknown_allowed: bool = False) -> list[Diagnostic]:

@@ -41,7 +41,8 @@ RECONCILED = "Reconciled"
 def command(call: Invocation, *, objects: tuple[str, ...], goal: str, timeout: float) -> int:
     """Wait until an object is in force: meltemi wait vs/cart.
 
-    Reconciled means that every proxy that the object concerns has said yes to what was made from its newest version.
+    Reconciled means that every proxy that the object concerns has said yes to what was made from its newest version;
+    of a Service also that they know its ready pods.
     """
     client = call.client()
     # A control plane that restarts meanwhile is waited for as well.
@@ -100,19 +101,20 @@ class Target:
         """Wait for an object of Kubernetes' own kinds, whose status is not ours to write: the engine is asked."""
         while True:
             document = self.client.json("GET", self.resource.where(self.namespace, self.name))
-            generation = int(document["metadata"].get("generation") or 0)
-            found = self._progress()
+            found = self.progress()
             count = f"{found.get('reconciled', 0)}/{found.get('total', 0)} proxies"
-            known = bool(found) and int(found.get("generation") or 0) >= generation
-            if known and found["reconciled"] >= found["total"]:
-                return
+            if _has(found, document):
+                behind = endpoints_behind(self, document) if self.resource.full == "services" else ""
+                if not behind:
+                    return
+                count = behind
             say(f"waiting for {self.label}: {count}")
             if time.monotonic() >= deadline:
                 missing = self._missing(RECONCILED)
                 raise CtlError(f"{self.label} is not {RECONCILED} after {timeout:g} s: {count}", missing)
             time.sleep(0.1)
 
-    def _progress(self) -> dict[str, Any]:
+    def progress(self) -> dict[str, Any]:
         """Ask the engine how far the object is; nothing where it does not know it."""
         where = path("meltemi", "v1", "progress", self.resource.full, self.namespace or "-", self.name)
         try:
@@ -161,13 +163,51 @@ class Target:
         """Say which proxies lack it, from the engine itself."""
         if goal != RECONCILED:
             return ""
-        found = self._progress()
+        found = self.progress()
         refused = [
             f"{row.get('proxy')} refused it: {row.get('reason')}" for row in found.get("rejected") or ()
         ]
         lacking = [str(row) for row in found.get("missing") or ()]
         shown = ", ".join(lacking[:10]) + (f" and {len(lacking) - 10} more" if len(lacking) > 10 else "")
         return "; ".join([*refused, *([f"still without it: {shown}"] if shown else [])])
+
+
+def _has(progress: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
+    """Say whether every proxy has this version of an object."""
+    known = bool(progress) and int(progress.get("generation") or 0) >= int(
+        document["metadata"].get("generation") or 0
+    )
+    return known and progress["reconciled"] >= progress["total"]
+
+
+def endpoints_behind(service: Target, document: Mapping[str, Any]) -> str:
+    """Say which ready pods of a Service the proxies do not know yet, or which of its slices; nothing if all."""
+    client, namespace = service.client, service.namespace
+    selector = (document.get("spec") or {}).get("selector")
+    slices = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", "endpointslice")
+    query = {"labelSelector": f"kubernetes.io/service-name={service.name}"}
+    found = client.json("GET", slices.where(namespace), query)["items"]
+    if selector:
+        pods = Resource("", "v1", "pods", "Pod")
+        query = {"labelSelector": ",".join(f"{key}={value}" for key, value in selector.items())}
+        listed = {
+            address
+            for one in found
+            for endpoint in one.get("endpoints") or ()
+            if (endpoint.get("conditions") or {}).get("ready") is not False
+            for address in endpoint.get("addresses") or ()
+        }
+        for pod in client.json("GET", pods.where(namespace), query)["items"]:
+            ready = condition(pod, "Ready")
+            address = (pod.get("status") or {}).get("podIP")
+            leaving = pod["metadata"].get("deletionTimestamp")
+            if ready and ready.get("status") == "True" and address not in listed and not leaving:
+                return f"pod/{pod['metadata']['name']} is no endpoint yet"
+    for one in found:
+        target = Target(client, slices, namespace, one["metadata"]["name"])
+        if not _has(target.progress(), one):
+            return f"{target.label} is not everywhere yet"
+    return ""
 
 
 def _goal(goal: str) -> Callable[[Mapping[str, Any] | None], bool]:

@@ -137,8 +137,11 @@ async def daemon(layout: Layout) -> None:
 
 
 def _kinds(resources: tuple[str, ...]) -> tuple[Kind[Any], ...]:
-    by_name = {kind.resource: kind for kind in registry.KINDS}
-    return tuple(by_name[resource] for resource in resources)
+    found = {resource: registry.of_resource(resource) for resource in resources}
+    missing = [resource for resource, kind in found.items() if kind is None]
+    if missing:
+        raise LookupError(f"no kinds {missing}")
+    return tuple(kind for kind in found.values() if kind is not None)
 
 
 def _token(layout: Layout, name: str) -> str:

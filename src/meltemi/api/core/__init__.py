@@ -1,14 +1,31 @@
 """Kubernetes' own kinds, typed for what the mesh reads of them: the spec of each, or its body."""
 
-from meltemi.api.core.config import ConfigMap, Secret, ServiceAccount
-from meltemi.api.core.endpoint_slice import Endpoint, EndpointSlice
-from meltemi.api.core.event import Event, Lease
-from meltemi.api.core.namespace import Namespace
-from meltemi.api.core.node import Node, NodeStatus
-from meltemi.api.core.pod import Container, Pod, PodStatus
-from meltemi.api.core.service import Service, ServicePort, ServiceStatus
+from typing import Any, Final
+
+from meltemi.api.core.config import CONFIG_MAP, SECRET, SERVICE_ACCOUNT, ConfigMap, Secret, ServiceAccount
+from meltemi.api.core.endpoint_slice import ENDPOINT_SLICE, Endpoint, EndpointSlice
+from meltemi.api.core.event import EVENT, LEASE, Event, Lease
+from meltemi.api.core.namespace import NAMESPACE, Namespace
+from meltemi.api.core.node import NODE, Node, NodeStatus
+from meltemi.api.core.pod import POD, Container, Pod, PodStatus
+from meltemi.api.core.service import SERVICE, Service, ServicePort, ServiceStatus
+from meltemi.api.kind import Kind
+
+KINDS: Final[tuple[Kind[Any], ...]] = (
+    NAMESPACE,
+    NODE,
+    SERVICE_ACCOUNT,
+    SECRET,
+    CONFIG_MAP,
+    SERVICE,
+    ENDPOINT_SLICE,
+    POD,
+    EVENT,
+    LEASE,
+)
 
 __all__ = [
+    "KINDS",
     "ConfigMap",
     "Container",
     "Endpoint",

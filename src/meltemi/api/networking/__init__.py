@@ -1,9 +1,13 @@
 """Kinds of networking.istio.io: the spec of each, and the names most used."""
 
-from meltemi.api.networking.destination_rule import DestinationRule, Subset, TrafficPolicy
-from meltemi.api.networking.gateway import Gateway, Server
-from meltemi.api.networking.service_entry import ServiceEntry
+from typing import Any, Final
+
+from meltemi.api.kind import Kind
+from meltemi.api.networking.destination_rule import DESTINATION_RULE, DestinationRule, Subset, TrafficPolicy
+from meltemi.api.networking.gateway import GATEWAY, Gateway, Server
+from meltemi.api.networking.service_entry import SERVICE_ENTRY, ServiceEntry
 from meltemi.api.networking.virtual_service import (
+    VIRTUAL_SERVICE,
     Destination,
     HTTPRetry,
     HTTPRoute,
@@ -12,7 +16,10 @@ from meltemi.api.networking.virtual_service import (
 )
 from meltemi.api.networking.workload_entry import WorkloadEntry
 
+KINDS: Final[tuple[Kind[Any], ...]] = (GATEWAY, VIRTUAL_SERVICE, DESTINATION_RULE, SERVICE_ENTRY)
+
 __all__ = [
+    "KINDS",
     "Destination",
     "DestinationRule",
     "Gateway",

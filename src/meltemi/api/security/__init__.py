@@ -1,5 +1,15 @@
 """Kinds of security.istio.io: the spec of each."""
 
-from meltemi.api.security.peer_authentication import MutualTLS, MutualTLSMode, PeerAuthentication
+from typing import Any, Final
 
-__all__ = ["MutualTLS", "MutualTLSMode", "PeerAuthentication"]
+from meltemi.api.kind import Kind
+from meltemi.api.security.peer_authentication import (
+    PEER_AUTHENTICATION,
+    MutualTLS,
+    MutualTLSMode,
+    PeerAuthentication,
+)
+
+KINDS: Final[tuple[Kind[Any], ...]] = (PEER_AUTHENTICATION,)
+
+__all__ = ["KINDS", "MutualTLS", "MutualTLSMode", "PeerAuthentication"]

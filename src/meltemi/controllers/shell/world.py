@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from meltemi.api import registry
 from meltemi.api.core.config import CONFIG_MAP, SERVICE_ACCOUNT
 from meltemi.api.core.endpoint_slice import ENDPOINT_SLICE
 from meltemi.api.core.namespace import NAMESPACE
@@ -14,7 +15,6 @@ from meltemi.api.core.node import NODE
 from meltemi.api.core.pod import POD
 from meltemi.api.core.service import SERVICE
 from meltemi.api.kind import Kind
-from meltemi.api.registry import KINDS
 from meltemi.controllers.core.system import ROOT_CONFIG_MAP
 from meltemi.controllers.shell.work import isolated
 from meltemi.galley.shell.kube import KubeClient
@@ -29,8 +29,9 @@ _WHOLE = (NAMESPACE, NODE, SERVICE, POD, ENDPOINT_SLICE)
 class World:
     """Live copies of every kind. `run` follows them; `synced` waits until all are whole."""
 
-    def __init__(self, client: KubeClient, kinds: Iterable[Kind[Any]] = KINDS) -> None:
+    def __init__(self, client: KubeClient, kinds: Iterable[Kind[Any]] | None = None) -> None:
         self.client = client
+        kinds = registry.KINDS if kinds is None else tuple(kinds)
         self.copies: dict[str, Reflector] = {
             kind.resource: Reflector(client, kind, keep=kind in _WHOLE) for kind in kinds
         }

@@ -96,7 +96,7 @@ def read(kind: Kind[Any], document: Document) -> tuple[Object[Any] | None, tuple
     obj, found = decode(kind, document)
     errors = [one for one in found if one.level is Level.ERROR]
     if obj is not None:
-        errors += [one for one in validate(obj) if one.level is Level.ERROR]
+        errors += [one for one in validate(kind, obj) if one.level is Level.ERROR]
     return (None, tuple(errors)) if errors else (obj, ())
 
 

@@ -70,7 +70,7 @@ def checked(
 ) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
     """Decode and check by the rules that Galley itself has."""
     obj, found = decode(kind, document, version)
-    return (obj, found + validate(obj)) if obj is not None else (None, found)
+    return (obj, found + validate(kind, obj)) if obj is not None else (None, found)
 
 
 def ingest(data: bytes | str, file: str, *, namespace: str = "", check: Check = checked) -> Ingested:

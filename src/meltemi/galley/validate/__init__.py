@@ -10,25 +10,26 @@ from importlib import import_module
 from typing import Any
 
 from meltemi.api.diagnostics import Diagnostic
-from meltemi.api.kind import Object
+from meltemi.api.kind import Kind, Object
 
 Validator = Callable[[Object[Any]], tuple[Diagnostic, ...]]
 
 # Imported on first use: a command that reads one VirtualService need not load the rules of all kinds.
+# By the resource of the kind: `Gateway` is a kind of two groups.
 VALIDATORS: dict[str, str] = {
-    "VirtualService": "meltemi.galley.validate.virtual_service",
-    "DestinationRule": "meltemi.galley.validate.destination_rule",
-    "Gateway": "meltemi.galley.validate.gateway",
-    "ServiceEntry": "meltemi.galley.validate.service_entry",
-    "PeerAuthentication": "meltemi.galley.validate.peer_authentication",
-    "Service": "meltemi.galley.validate.service",
-    "Pod": "meltemi.galley.validate.pod",
+    "virtualservices.networking.istio.io": "meltemi.galley.validate.virtual_service",
+    "destinationrules.networking.istio.io": "meltemi.galley.validate.destination_rule",
+    "gateways.networking.istio.io": "meltemi.galley.validate.gateway",
+    "serviceentries.networking.istio.io": "meltemi.galley.validate.service_entry",
+    "peerauthentications.security.istio.io": "meltemi.galley.validate.peer_authentication",
+    "services": "meltemi.galley.validate.service",
+    "pods": "meltemi.galley.validate.pod",
 }
 
 
-def validate(obj: Object[Any]) -> tuple[Diagnostic, ...]:
+def validate(kind: Kind[Any], obj: Object[Any]) -> tuple[Diagnostic, ...]:
     """Check a decoded object by the rules of its kind; a kind without rules has no findings."""
-    module = VALIDATORS.get(obj.kind)
+    module = VALIDATORS.get(kind.resource)
     if module is None:
         return ()
     validator: Validator = import_module(module).validate
