@@ -9,6 +9,8 @@ import click
 
 from meltemi.api.diagnostics import Diagnostic, Level
 
+MOST_SHOWN = 500
+"""Findings that anybody would read; more of them mostly come of one mistake."""
 _COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.INFO: "cyan"}
 
 
@@ -46,10 +48,13 @@ def document(found: Diagnostic) -> dict[str, Any]:
 
 
 def show(found: Iterable[Diagnostic], err: bool = True) -> None:
-    """Print diagnostics in the order of their places."""
-    for one in in_order(found):
+    """Print diagnostics in the order of their places; of very many the first, and how many more there are."""
+    ordered = in_order(found)
+    for one in ordered[:MOST_SHOWN]:
         for line in lines(one):
             click.echo(line, err=err)
+    if len(ordered) > MOST_SHOWN:
+        click.echo(f"... and {len(ordered) - MOST_SHOWN} more findings; -o json has them all.", err=err)
 
 
 def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -207,3 +207,25 @@ def test_the_corpus_reads_as_yaml_reads_it(corpus: Any) -> None:
         assert [document.value for document in documents] == wanted, file
         seen += len(wanted)
     assert seen > 200
+
+
+def test_a_document_may_be_as_large_as_an_api_server_takes_and_others_of_the_text_are_read() -> None:
+    large = f"---\na: {'x' * (3 * 1024 * 1024)}\n"
+    documents, found = parse(f"a: 1\n{large}---\nb: 2\n", "f.yaml")
+    assert [one.value for one in documents] == [{"a": 1}, {"b": 2}]
+    assert [(one.code.id, str(one.position)) for one in found] == [("MEL0012", "f.yaml:2:1")]
+
+
+def test_a_hundred_thousand_documents_are_read_to_a_bound_and_said_so() -> None:
+    small, found = parse("---\na: 1\n" * 100_000, "f.yaml")
+    assert len(small) == 100_000
+    assert found == ()
+    many, told = parse("---\na: {b: 1, c: 2, d: 3}\n" * 100_000, "f.yaml")
+    assert 0 < len(many) < 100_000
+    assert [one.code.id for one in told] == ["MEL0012"]
+
+
+def test_words_that_mean_something_else_are_no_plain_text_as_keys_either() -> None:
+    documents, found = parse("yes: on\nnull: no\nword: other\n'yes': 'on'\n", "f.yaml")
+    assert [one.code.id for one in found] == []
+    assert documents[0].value == {"true": True, "null": False, "word": "other", "yes": "on"}

@@ -8,6 +8,7 @@ diagnostics: size, depth and the growth by aliases are bounded.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,7 +30,7 @@ from yaml.events import (
 from meltemi.api import paths
 from meltemi.api.diagnostics import Diagnostic, Level, Position, code
 from meltemi.api.problems import shown
-from meltemi.galley.core.scalars import resolve
+from meltemi.galley.core.scalars import WORDS, resolve
 
 SYNTAX = code(
     "MEL0010",
@@ -51,8 +52,10 @@ TOO_LARGE = code(
 )
 
 LARGEST_TEXT: Final = 16 * 1024 * 1024
+LARGEST_DOCUMENT: Final = 3 * 1024 * 1024
 MOST_NODES: Final = 500_000
 DEEPEST: Final = 64
+_LETTERS: Final = frozenset(string.ascii_letters)
 
 Marks = dict[str, "Mark"] | list["Mark"] | None
 
@@ -114,6 +117,15 @@ def parse(data: bytes | str, file: str) -> tuple[tuple[Parsed, ...], tuple[Diagn
     if text is not None:
         _read_all(text, file, documents, found)
     return tuple(documents), tuple(found)
+
+
+def plain_word(event: Any) -> str | None:
+    """Give the text of a scalar that can be nothing but text: most keys and many values; None where it takes a look."""
+    if type(event) is ScalarEvent and event.tag is None and event.anchor is None:
+        text: str = event.value
+        if text[:1] in _LETTERS and text not in WORDS:
+            return text
+    return None
 
 
 def _read_all(text: str, file: str, documents: list[Parsed], found: list[Diagnostic]) -> None:
@@ -215,8 +227,13 @@ def _read(text: str, file: str, documents: list[Parsed], found: list[Diagnostic]
             return
         if isinstance(event, DocumentStartEvent):
             before = len(found)
-            value, mark = builder.document()
-            if value is not None and len(found) == before:
+            value, mark, end = builder.document()
+            start: Any = event.start_mark
+            if end - start.index > LARGEST_DOCUMENT:
+                limit = LARGEST_DOCUMENT // 1024 // 1024
+                message = f"the document is larger than {limit} MiB, which is all that an API server takes"
+                found.append(Diagnostic(TOO_LARGE, message, position=Position(file, start.line + 1, 1)))
+            elif value is not None and len(found) == before:
                 documents.append(Parsed(value, file, mark))
 
 
@@ -234,14 +251,15 @@ class _Builder:
         # The greatest depth since it was last set.
         self._reach = 0
 
-    def document(self) -> tuple[Any, Mark]:
-        """Read the document that has begun, to its end."""
+    def document(self) -> tuple[Any, Mark, int]:
+        """Read the document that has begun; its value, its mark, and where in the text it ends."""
         self._anchors.clear()
         made = self._node(self.next(), 0)
         end = self.next()
         if not isinstance(end, DocumentEndEvent):
             raise self._refused(SYNTAX, "the document does not end here", end)
-        return made
+        mark: Any = end.end_mark
+        return *made, mark.index
 
     def _refused(self, kind: Any, message: str, event: Any, hint: str = "") -> _RefusedError:
         return _RefusedError(Diagnostic(kind, message, position=self._place(event), hint=hint))
@@ -259,9 +277,13 @@ class _Builder:
 
     def _node(self, event: Any, depth: int) -> tuple[Any, Mark]:
         if type(event) is ScalarEvent:
-            self._count(1, event)
+            self._nodes += 1
+            if self._nodes > MOST_NODES:
+                self._count(0, event)
             start: Any = event.start_mark
-            made: tuple[Any, Mark] = self._scalar(event), Mark(start.line, start.column)
+            word = plain_word(event)
+            value = self._scalar(event) if word is None else word
+            made: tuple[Any, Mark] = value, Mark(start.line, start.column)
             if event.anchor:
                 self._anchors[event.anchor] = (*made, 1, 0)
             return made
@@ -326,10 +348,14 @@ class _Builder:
         merged: list[tuple[dict[str, Any], dict[str, Mark]]] = []
         start = event.start_mark
         while type(head := self.next()) is not MappingEndEvent:
-            if self._is_merge(head):
-                merged += self._merged(self.next(), depth + 1)
-                continue
-            key = self._key(head, depth + 1)
+            key = plain_word(head)
+            if key is None:
+                if self._is_merge(head):
+                    merged += self._merged(self.next(), depth + 1)
+                    continue
+                key = self._key(head, depth + 1)
+            else:
+                self._nodes += 1
             body = self.next()
             value, mark = self._node(body, depth + 1)
             if mark.parts is not None:
