@@ -1,4 +1,4 @@
-"""Every validator there is: decoding and the rules of a kind in one call.
+"""Every validator there is: decoding, the rules of a kind, and what has no effect yet, in one call.
 
 Admission, `meltemi validate` and the sources use it; entries import their module on first use.
 """
@@ -10,17 +10,21 @@ from typing import Any
 from meltemi.api.decode import decode
 from meltemi.api.diagnostics import Diagnostic, Level
 from meltemi.api.kind import Kind, Object
+from meltemi.api.warnings import unapplied
 from meltemi.galley.validate import validate
 
 
 def check(
     kind: Kind[Any], document: Any, version: str = ""
 ) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
-    """Decode a document and check it by the rules of its kind; no object where there is any error."""
+    """Decode a document and check it by the rules of its kind; no object where there is any error.
+
+    What has no effect yet is told of good documents only: of others the errors matter.
+    """
     obj, found = decode(kind, document, version)
     if obj is None:
         return None, found
     found += validate(kind, obj)
     if any(one.level is Level.ERROR for one in found):
         return None, found
-    return obj, found
+    return obj, found + unapplied(kind, document)

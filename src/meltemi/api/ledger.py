@@ -1,7 +1,7 @@
-"""The field ledger: every field of the mesh's kinds, and what is done with it. `docs/fields.md` is made of it.
+"""The field ledger: every field of every kind by its path, and what this release does with it.
 
-A field is *applied* unless it is listed here: *told* where setting it is answered with a finding that it has no
-effect yet (or with a refusal), *stored* where it is kept and nothing reads it. Tests hold the lists to the code.
+A field is *warned* or *stored only* where `api.unapplied` has a line for it. Every other field is *applied*, and live
+tests show it (`tests/live/fields`); `docs/fields.md` is made of both.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import dataclasses
 import typing
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
-from meltemi.api.compiled import Field, fields_of, unwrapped
+from meltemi.api.compiled import Field, fields_of, is_int_or_string, unwrapped
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Kind
+from meltemi.api.unapplied import GAPS, READ, STORED, Gap, Stored
 from meltemi.api.values import Json, Map
 
 
@@ -22,7 +23,7 @@ class State(Enum):
     """What is done with a field."""
 
     APPLIED = "applied"
-    TOLD = "told"
+    WARNED = "warned"
     STORED = "stored only"
 
 
@@ -36,67 +37,51 @@ class Entry:
     state: State
 
 
-# A path stands for everything below it. `*` is every place that the same settings may stand in.
-TOLD: Final[dict[str, tuple[str, ...]]] = {
-    "VirtualService": (
-        "spec.http[].delegate",
-        "spec.http[].fault.delay.exponentialDelay",
-        "spec.http[].fault.abort.http2Error",
-        "spec.tcp[].match[].sourceSubnet",
-        "spec.tls[].match[].sourceSubnet",
-    ),
-    "DestinationRule": (
-        "spec.workloadSelector",
-        "*loadBalancer.localityLbSetting",
-        "*loadBalancer.warmupDurationSecs",
-        "*loadBalancer.warmup",
-        "*outlierDetection.consecutiveErrors",
-        "*trafficPolicy.tunnel",
-        "*trafficPolicy.proxyProtocol",
-        "*tls.credentialName",
-        "*tls.caCrl",
-    ),
-    "Gateway": (
-        "spec.servers[].bind",
-        "spec.servers[].port.targetPort",
-        "spec.servers[].defaultEndpoint",
-        # A server whose TLS needs them is not opened.
-        "spec.servers[].tls.serverCertificate",
-        "spec.servers[].tls.privateKey",
-        "spec.servers[].tls.caCertificates",
-        "spec.servers[].tls.caCrl",
-        "spec.servers[].tls.credentialName",
-        "spec.servers[].tls.credentialNames",
-        "spec.servers[].tls.caCertCredentialName",
-        "spec.servers[].tls.tlsCertificates",
-        "spec.servers[].tls.subjectAltNames",
-        "spec.servers[].tls.verifyCertificateSpki",
-        "spec.servers[].tls.verifyCertificateHash",
-        "spec.servers[].tls.minProtocolVersion",
-        "spec.servers[].tls.maxProtocolVersion",
-        "spec.servers[].tls.cipherSuites",
-    ),
-    "ServiceEntry": ("spec.endpoints[].network",),
-}
-STORED: Final[dict[str, tuple[str, ...]]] = {}
-
-
 def entries(kind: Kind[Any]) -> tuple[Entry, ...]:
     """List every field of a kind, in the order of their declaration, what is below a field right behind it."""
-    start = "" if kind.body else "spec"
-    return tuple(_entries(kind, kind.model, start))
+    return tuple(
+        Entry(path, field, type_name(field.type), state(kind, path))
+        for path, field in _fields(kind.model, "" if kind.body else "spec", ())
+    )
 
 
 def state(kind: Kind[Any], path: str) -> State:
     """Say what is done with a field of a kind."""
-    for given, table in ((State.TOLD, TOLD), (State.STORED, STORED)):
-        if any(covers(pattern, path) for pattern in table.get(kind.name, ())):
-            return given
+    if any(covers(gap.path, path) and not gap.only for gap in GAPS.get(kind.resource, ())):
+        return State.WARNED
+    if any(covers(stored.path, path) for stored in STORED.get(kind.resource, ())):
+        return State.STORED
     return State.APPLIED
 
 
+def line(kind: Kind[Any], path: str = "") -> Gap | Stored | None:
+    """Give the line that says why a field is warned or stored only; by default the one of the whole kind."""
+    lines: tuple[Gap | Stored, ...] = (*GAPS.get(kind.resource, ()), *STORED.get(kind.resource, ()))
+    for one in lines:
+        if isinstance(one, Gap) and one.only:
+            continue
+        if covers(one.path, path) if path else not one.path:
+            return one
+    return None
+
+
+def partly(kind: Kind[Any], path: str) -> tuple[Gap, ...]:
+    """List the gaps of a field that are for some of its values only."""
+    return tuple(gap for gap in GAPS.get(kind.resource, ()) if gap.only and gap.path == path)
+
+
+def is_read(kind: Kind[Any]) -> str:
+    """Name the live tests that stand on a kind of Kubernetes' own; "" for all other kinds."""
+    return READ.get(kind.resource, "")
+
+
 def covers(pattern: str, path: str) -> bool:
-    """Say whether a pattern of the lists stands for a path, or for something around it."""
+    """Say whether the path of a line stands for a field: for itself and everything below; "" is the whole kind.
+
+    `*loadBalancer.warmup` is every place where these settings may stand.
+    """
+    if not pattern:
+        return True
     if not pattern.startswith("*"):
         return path == pattern or path.startswith((pattern + ".", pattern + "[", pattern + "{"))
     inner = pattern[1:]
@@ -109,31 +94,40 @@ def covers(pattern: str, path: str) -> bool:
     return False
 
 
-def _entries(kind: Kind[Any], model: type[Any], above: str) -> Iterator[Entry]:
-    for field in fields_of(model):
-        path = f"{above}.{field.json}" if above else field.json
-        hint = unwrapped(field.type)
-        yield Entry(path, field, type_name(hint), state(kind, path))
-        member, mark = _member(hint)
-        if dataclasses.is_dataclass(member) and member not in (Duration, Json) and isinstance(member, type):
-            yield from _entries(kind, member, path + mark)
-
-
-def _member(hint: Any) -> tuple[Any, str]:
+def member(hint: Any) -> tuple[Any, str]:
+    """Give the type of the members of a list or map, and how paths write them; other types as they are, and ""."""
+    hint = unwrapped(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
-        return args[0], "[]"
+        return unwrapped(args[0]), "[]"
     if origin is Map:
-        return args[0], "{}"
+        return unwrapped(args[0]), "{}"
     return hint, ""
+
+
+def is_model(hint: Any) -> bool:
+    """Say whether a type has declared fields."""
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint not in (Duration, Json)
+
+
+def _fields(model: type[Any], above: str, around: tuple[type[Any], ...]) -> Iterator[tuple[str, Field]]:
+    for field in fields_of(model):
+        path = f"{above}.{field.json}" if above else field.json
+        yield path, field
+        inner, mark = member(field.type)
+        # A type that holds itself is listed once.
+        if is_model(inner) and inner not in (*around, model):
+            yield from _fields(inner, path + mark, (*around, model))
 
 
 def type_name(hint: Any) -> str:
     """Name a declared type for people: `string`, `[]HTTPRoute`, `map of StringMatch`."""
+    if is_int_or_string(hint):
+        return "integer or string"
     hint = unwrapped(hint)
-    member, mark = _member(hint)
+    inner, mark = member(hint)
     if mark:
-        return f"[]{type_name(member)}" if mark == "[]" else f"map of {type_name(member)}"
+        return f"[]{type_name(inner)}" if mark == "[]" else f"map of {type_name(inner)}"
     plain = {
         str: "string",
         int: "integer",
@@ -143,4 +137,4 @@ def type_name(hint: Any) -> str:
         Duration: "duration",
         Json: "any JSON",
     }
-    return plain.get(hint) or str(getattr(hint, "__name__", "integer or string"))
+    return plain.get(hint) or str(hint.__name__)

@@ -20,7 +20,7 @@ from meltemi.model import destinations, settings
 from meltemi.model.endpoints import Backend, accounts, backends
 from meltemi.model.scope import Lens
 from meltemi.model.services import Port, Protocol, Resolution, Service, hosts_in, service
-from meltemi.pilot.core import ledger, traffic_policy
+from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.quarantine import isolated, settle
 from meltemi.pilot.core.resource import CDS, Resource, Segment, resource, segment
@@ -30,9 +30,6 @@ from meltemi.query import Db, query
 @query
 def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
     """List the clusters of a namespace's services, as clients with this lens see them."""
-    for head in destinations.heads(q, namespace):
-        if head.selective:
-            ledger.destination_rule(q, namespace, head.name)
     listed: list[Resource] = []
     choices = dict(lens.rules)
     for host in hosts_in(q, namespace):
@@ -71,11 +68,6 @@ def cluster(
     origins = [origin(ref) for ref in found.origins]
     if rule is not None:
         origins.extend(origin(ref) for ref in rule.origins)
-        for ref in rule.origins:
-            ledger.destination_rule(q, ref.namespace, ref.name)
-    for ref in found.origins:
-        if ref.kind == "ServiceEntry":
-            ledger.service_entry(q, ref.namespace, ref.name)
     name = names.outbound_cluster(host, port, subset)
     config = "" if rule is None else rule.config
     made = _cluster(q, found, wanted, subset, policy, config)

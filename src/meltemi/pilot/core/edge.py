@@ -23,7 +23,7 @@ from meltemi.model import settings
 from meltemi.model.gateways import Bound, servers
 from meltemi.model.hosts import closeness, complete, overlap
 from meltemi.model.routing import Head, gateway_routing
-from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, not_applied, origin
+from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, origin
 from meltemi.pilot.core.http_matches import Place, catches_all
 from meltemi.pilot.core.http_routes import routes_of
 from meltemi.pilot.core.l4 import Asked, distinct, tcp_chains, tls_chains
@@ -69,10 +69,6 @@ def _form(q: Db, one: Bound) -> str:
     server = one.server
     protocol = server.port.protocol.upper() if server.port is not None else ""
     at = f"spec.servers[{one.index}]"
-    if server.bind:
-        not_applied(q, one.origin, f"{at}.bind", "the server listens on all addresses")
-    if server.default_endpoint:
-        not_applied(q, one.origin, f"{at}.defaultEndpoint")
     if protocol in HTTP:
         return "http"
     mode = server.tls.mode if server.tls is not None else None

@@ -1,17 +1,10 @@
-"""What translation has to tell: codes MEL0501 to MEL0549, and how to say them."""
+"""What translation has to tell: codes MEL0502 to MEL0507. What is not applied is told by `api.warnings`."""
 
 from __future__ import annotations
 
-from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
+from meltemi.api.diagnostics import Level, Ref, code
 from meltemi.pilot.core.resource import Origin
-from meltemi.query import Db
 
-NOT_APPLIED = code(
-    "MEL0501",
-    "not-yet-applied",
-    Level.WARNING,
-    "The field is understood and kept, but this release does not apply it: traffic goes as if it were not there.",
-)
 DUPLICATE_DOMAIN = code(
     "MEL0502",
     "duplicate-domain",
@@ -55,8 +48,3 @@ TRANSLATION_FAILED = code(
 def origin(ref: Ref, path: str = "") -> Origin:
     """Say that a resource came of an object, or of a field of it."""
     return Origin(ref.kind, ref.namespace, ref.name, path)
-
-
-def not_applied(q: Db, ref: Ref, path: str, hint: str = "") -> None:
-    """Report a field that is not applied."""
-    q.report(Diagnostic(NOT_APPLIED, f"{path.rpartition('.')[2]} is not applied yet", ref, path, hint))

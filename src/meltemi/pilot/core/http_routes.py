@@ -37,7 +37,6 @@ from meltemi.envoy.routes import (
 )
 from meltemi.model import facts
 from meltemi.model.routing import MESH, Key, gateway_name
-from meltemi.pilot.core import ledger
 from meltemi.pilot.core.http_matches import Place, catches_all, conditions, holds, text
 from meltemi.pilot.core.retries import retry_policy
 from meltemi.pilot.core.targets import Target, resolve
@@ -75,7 +74,6 @@ def routes_of(q: Db, key: Key, place: Place) -> tuple[Route, ...]:
     made = q.fact(facts.VIRTUAL_SERVICES, *key)
     if made is None:
         return ()
-    ledger.virtual_service(q, *key)
     spec: VirtualService = made.spec
     gateways = tuple(gateway_name(name, key[0]) for name in spec.gateways) or (MESH,)
     found: list[Route] = []

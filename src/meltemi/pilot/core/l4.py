@@ -14,7 +14,7 @@ from meltemi.envoy.listeners import TLS, Chain, ChainMatch, TcpChain
 from meltemi.model import destinations, facts
 from meltemi.model.routing import MESH, Key, gateway_name
 from meltemi.model.services import home, homes
-from meltemi.pilot.core import ledger, traffic_policy
+from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.targets import resolve
 from meltemi.query import Db
@@ -25,7 +25,6 @@ def tcp_chains(q: Db, key: Key | None, place: Place, fallback: str, stat: str) -
     found: list[Chain] = []
     made = q.fact(facts.VIRTUAL_SERVICES, *key) if key is not None else None
     if key is not None and made is not None:
-        ledger.virtual_service(q, *key)
         gateways = tuple(gateway_name(name, key[0]) for name in made.spec.gateways) or (MESH,)
         for index, rule in enumerate(made.spec.tcp):
             matches = rule.match or (L4MatchAttributes(),)
@@ -53,7 +52,6 @@ def tls_chains(
     found: list[Chain] = []
     made = q.fact(facts.VIRTUAL_SERVICES, *key) if key is not None else None
     if key is not None and made is not None:
-        ledger.virtual_service(q, *key)
         gateways = tuple(gateway_name(name, key[0]) for name in made.spec.gateways) or (MESH,)
         for index, rule in enumerate(made.spec.tls):
             handler = _handler(q, rule.route, place, key, made.ref, f"spec.tls[{index}]", "")

@@ -1,0 +1,140 @@
+"""What the API takes and this release does not apply: the lines of the field ledger that are no live test's.
+
+Each `Gap` is told to whoever sets the field (`api.warnings`); what is `STORED` is kept, and nothing reads it.
+A kind that is declared and not translated yet needs one line: a `Gap` of the whole kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from meltemi.api.diagnostics import Code, Level, code
+
+NOT_APPLIED = code(
+    "MEL0501",
+    "not-yet-applied",
+    Level.WARNING,
+    "The field, or the whole kind, is understood and kept, but this release does not apply it: traffic goes as if "
+    "it were not there.",
+)
+NOT_ENFORCED = code(
+    "MEL0508",
+    "policy-not-enforced",
+    Level.WARNING,
+    "The policy is checked and kept, but this release does not enforce it: what it forbids is still allowed. Do not "
+    "rely on it; PeerAuthentication is enforced.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A field whose setting has no effect yet, by its path as in `api.ledger`; the path "" is the whole kind.
+
+    `hint` says what happens meanwhile. Where `only` is given, just those values (or, of a map, keys) have no effect
+    that begin with one of these texts.
+    """
+
+    path: str
+    hint: str = ""
+    only: tuple[str, ...] = ()
+    code: Code = NOT_APPLIED
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A field that is kept, and why nothing needs to read it; the path "" is the whole kind."""
+
+    path: str
+    reason: str
+
+
+_SHOWS_NOTHING = "the server that asks for it is not opened"
+_ANY_TLS_BUT_PASSTHROUGH = ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL", "AUTO_PASSTHROUGH")
+
+GAPS: Final[Mapping[str, tuple[Gap, ...]]] = {
+    "virtualservices.networking.istio.io": (
+        Gap("spec.http[].delegate", "the route is left out"),
+        Gap("spec.http[].fault.delay.exponentialDelay"),
+        Gap("spec.http[].fault.abort.http2Error"),
+        Gap(
+            "spec.http[].match[].headers",
+            "conditions on claims of tokens never hold",
+            ("@request.auth.claims",),
+        ),
+        Gap(
+            "spec.http[].match[].withoutHeaders",
+            "conditions on claims of tokens never hold",
+            ("@request.auth.claims",),
+        ),
+        Gap("spec.tcp[].match[].sourceSubnet", "callers from everywhere match"),
+        Gap("spec.tls[].match[].sourceSubnet", "callers from everywhere match"),
+    ),
+    "destinationrules.networking.istio.io": (
+        Gap("spec.workloadSelector", "the whole object is left out"),
+        Gap("*loadBalancer.localityLbSetting"),
+        Gap("*loadBalancer.warmupDurationSecs"),
+        Gap("*loadBalancer.warmup"),
+        Gap("*outlierDetection.consecutiveErrors", "use consecutive5xxErrors"),
+        Gap("*trafficPolicy.tunnel"),
+        Gap("*trafficPolicy.proxyProtocol"),
+        Gap(
+            "*tls.credentialName",
+            "name files: the server is verified by the system's authorities meanwhile",
+        ),
+        Gap("*tls.caCrl"),
+    ),
+    "gateways.networking.istio.io": (
+        Gap("spec.servers[].bind", "the server listens on all addresses"),
+        Gap("spec.servers[].port.targetPort"),
+        Gap("spec.servers[].defaultEndpoint"),
+        Gap(
+            "spec.servers[].tls.mode",
+            "the server is not opened: only PASSTHROUGH is served",
+            _ANY_TLS_BUT_PASSTHROUGH,
+        ),
+        *(
+            Gap(f"spec.servers[].tls.{name}", _SHOWS_NOTHING)
+            for name in (
+                "serverCertificate",
+                "privateKey",
+                "caCertificates",
+                "caCrl",
+                "credentialName",
+                "credentialNames",
+                "caCertCredentialName",
+                "tlsCertificates",
+                "subjectAltNames",
+                "verifyCertificateSpki",
+                "verifyCertificateHash",
+                "minProtocolVersion",
+                "maxProtocolVersion",
+                "cipherSuites",
+            )
+        ),
+    ),
+    "serviceentries.networking.istio.io": (
+        Gap("spec.resolution", "connections go where the client resolved them to", ("DYNAMIC_DNS",)),
+        Gap("spec.endpoints[].address", "unix sockets are left out", ("unix://",)),
+        Gap("spec.endpoints[].network", "the endpoint is taken to be on the caller's network"),
+    ),
+}
+"""By the resource of the kind, for `Gateway` is a kind of two groups."""
+
+STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
+    "configmaps": (Stored("", "settings of users' own apps; the mesh reads none yet"),),
+    "secrets": (Stored("", "credentials of users' own; the mesh reads none yet"),),
+    "events": (Stored("", "written for people, and read by them"),),
+    "leases.coordination.k8s.io": (Stored("", "for programs that elect a leader among themselves"),),
+}
+
+READ: Final[Mapping[str, str]] = {
+    "namespaces": "tests/live/test_cli.py",
+    "nodes": "tests/live/test_first_hour.py",
+    "serviceaccounts": "tests/live/test_security.py",
+    "services": "tests/live/test_bookinfo.py",
+    "endpointslices.discovery.k8s.io": "tests/live/test_outlives.py",
+    "pods": "tests/live/test_frameworks.py",
+}
+"""Kubernetes' own kinds, typed for what the mesh reads of them, with the live tests that stand on that."""
