@@ -177,7 +177,8 @@ def _after(fields: tuple[Field, ...], rules: tuple[Rule, ...]) -> Any:
                 problems.append(Problem(f"only one of {' and '.join(found)} may be given", found[1]))
         for rule in rules:
             if not rule.holds(given):
-                problems.append(Problem(rule.message, *((rule.at,) if rule.at else ())))
+                places = rule.culprits(given) if rule.culprits else [(rule.at,) if rule.at else ()]
+                problems.extend(Problem(rule.message, *reversed(place)) for place in places)
         if deprecated and not deprecated.keys().isdisjoint(given):
             for name in given:
                 if name in deprecated:

@@ -14,9 +14,12 @@ Types that may be declared: `str`, `int`, `float`, `bool`, `bytes`, an Enum, `Du
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from meltemi.api.paths import Part
+from meltemi.api.values import Json
 
 META = "meltemi"
 MODERN = "modern"
@@ -25,7 +28,11 @@ MODERN = "modern"
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What a field's declaration says besides its type; bounds of `items_*` hold for each member of a list or map."""
+    """What a field's declaration says besides its type; bounds of `items_*` hold for each member of a list or map.
+
+    `filled` is what the API server writes where a document does not give the field, as a CRD's `default` does;
+    a `fixed` field may not change once the object is there.
+    """
 
     doc: str = ""
     json: str = ""
@@ -45,6 +52,8 @@ class Meta:
     versions: tuple[str, ...] = ()
     list_type: str = ""
     list_keys: tuple[str, ...] = ()
+    filled: Json | None = None
+    fixed: bool = False
 
 
 RULES = "RULES"
@@ -57,13 +66,20 @@ class Rule:
 
     `cel` is `x-kubernetes-validations[].rule` with `self` for the value; `message` is told when it does not hold.
     `holds` gets the fields that the document gives (by Python name, decoded), so that a field that is given with its
-    zero value differs from one that is not, as `has(self.x)` does. `at` is the JSON name of the field to point at.
+    zero value differs from one that is not, as `has(self.x)` does. `at` is the JSON name of the field to point at;
+    where that depends on the value, `culprits` gives the path below it of each part that breaks the rule.
     """
 
     cel: str
     message: str
     holds: Callable[[Mapping[str, Any]], bool]
     at: str = ""
+    culprits: Callable[[Mapping[str, Any]], Iterable[tuple[Part, ...]]] | None = None
+
+
+def each(cel: str, message: str, culprits: Callable[[Mapping[str, Any]], Iterable[tuple[Part, ...]]]) -> Rule:
+    """Declare a rule that holds where no part of the value breaks it."""
+    return Rule(cel, message, lambda given: not any(True for _ in culprits(given)), culprits=culprits)
 
 
 def field(doc: str, default: Any, **more: Any) -> Any:
