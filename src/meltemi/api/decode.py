@@ -10,7 +10,7 @@ from meltemi.api.compiled import LENIENT, STRICT, Compiler, fields_of
 from meltemi.api.declare import Meta
 from meltemi.api.diagnostics import Diagnostic, Level, Ref
 from meltemi.api.encode import encode, encode_value
-from meltemi.api.kind import Kind, Object
+from meltemi.api.kind import Alias, Kind, Object
 from meltemi.api.kubernetes import check as kubernetes
 from meltemi.api.problems import UNKNOWN_FIELD, UNKNOWN_KIND, Problem, Problems, below, nearest, shown
 from meltemi.api.status import decode_status
@@ -35,9 +35,11 @@ def decode(
     """
     problems: Problems = []
     made: Object[T] | None = None
-    if isinstance(document, dict):
+    if isinstance(kind, Alias):
+        kind, document, version = _today(kind, document, version, problems)
+    if not problems and isinstance(document, dict):
         made = _decode(kind, document, version or _version_of(kind, document), problems)
-    else:
+    elif not problems:
         problems.append(Problem(f"an object must be a mapping of fields, not {shown(document)}"))
     if not problems:
         return made, ()
@@ -60,6 +62,22 @@ def ref_of(kind: Kind[Any], document: Any) -> Ref:
         return Ref(kind.name, "", "")
     name = metadata.get("name") or metadata.get("generateName") or ""
     return Ref(kind.name, str(metadata.get("namespace") or ""), str(name))
+
+
+def _today(alias: Alias[T], document: Any, version: str, problems: Problems) -> tuple[Kind[T], Any, str]:
+    """Give the kind that an alias is of, and the document in its form, unless it is in that form already.
+
+    An older form with a spec of its own is checked in its own words first; a document with mistakes in it stays.
+    """
+    if not isinstance(document, dict):
+        return alias.of, document, ""
+    written = _version_of(alias, document) if not version else version
+    if document.get("apiVersion") == alias.of.api_version or written not in alias.versions:
+        return alias.of, document, ""
+    if alias.model is not alias.of.model:
+        _decode_body(alias, document, STRICT[written], problems)
+    found: dict[str, Any] = document if problems else alias.ahead(document)
+    return alias.of, {**found, "apiVersion": alias.of.api_version}, ""
 
 
 def _version_of(kind: Kind[Any], document: Document) -> str:

@@ -6,8 +6,9 @@ discovery, the CRD schema, strict decoding, kubectl's columns, docs and the fiel
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from meltemi.api.diagnostics import Ref
 from meltemi.api.values import EMPTY, Map
@@ -33,6 +34,7 @@ class Kind(Generic[T]):
     `model` is the frozen dataclass that an object decodes to: of the field `spec` where `body` is False,
     of the whole object (Secret, ConfigMap, EndpointSlice...) where `body` is True.
     `versions` are all served versions, newest first; `storage` is the one kept in the store.
+    `status` is the declared dataclass of the status, where it is not the one that all Istio kinds share.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Kind(Generic[T]):
     namespaced: bool = True
     body: bool = False
     has_status: bool = True
+    status: type[Any] | None = None
     columns: tuple[Column, ...] = ()
     doc: str = ""
 
@@ -64,6 +67,32 @@ class Kind(Generic[T]):
     def resource(self) -> str:
         """`plural.group`, or `plural` for the core group: unique over all kinds."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Alias(Kind[T]):
+    """An older or second name of a kind, with its own group, versions and form.
+
+    Its objects are kept, selected, allowed and read as those of the kind `of`. `ahead` gives a document of the
+    alias in `of`'s storage version, `back` the other way; `model` is the older spec where its form differs.
+    """
+
+    of: Kind[T] = field(kw_only=True)
+    ahead: Callable[[Document], dict[str, Any]] = field(kw_only=True)
+    back: Callable[[Document], dict[str, Any]] = field(kw_only=True)
+
+    @property
+    def api_version(self) -> str:
+        """The version that objects are kept in: `of`'s."""
+        return self.of.api_version
+
+    @property
+    def resource(self) -> str:
+        """The resource that objects are kept, selected and allowed as: `of`'s."""
+        return self.of.resource
 
 
 @dataclass(frozen=True, slots=True)

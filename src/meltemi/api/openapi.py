@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from meltemi.api import registry
 from meltemi.api.compiled import Field, fields_of, is_int_or_string, unwrapped
 from meltemi.api.declare import RULES, Meta
 from meltemi.api.duration import Duration
-from meltemi.api.kind import Kind
+from meltemi.api.kind import Alias, Kind
 from meltemi.api.kubernetes.schemas import PREFIX, SCHEMAS, by_kind
 from meltemi.api.scalars import INTEGERS
 from meltemi.api.values import Json, Map
@@ -74,8 +75,8 @@ def definition_name(kind: Kind[Any], version: str) -> str:
     return f"{reverse}.{version}.{kind.name}"
 
 
-def definitions() -> dict[str, Schema]:
-    """Give every definition by name; `$ref` is `#/components/schemas/NAME`.
+def definitions() -> Mapping[str, Schema]:
+    """Give every definition by name, each made when it is first asked for; `$ref` is `#/components/schemas/NAME`.
 
     The definition of a kind bears `x-kubernetes-group-version-kind`; lists bear `x-kubernetes-list-type`,
     `-list-map-keys`, `-patch-merge-key`, `-patch-strategy`. The values are shared: do not change them.
@@ -88,6 +89,11 @@ def schema(kind: Kind[Any], version: str) -> Schema:
     return _DEFINITIONS[definition_name(kind, version)]
 
 
+def is_native(kind: Kind[Any]) -> bool:
+    """Say whether a kind is one of Kubernetes' own, whose schema is distilled and which no CRD defines."""
+    return (kind.group, kind.storage_version, kind.name) in _NATIVE
+
+
 def structural_schema(kind: Kind[Any], version: str) -> Schema:
     """Give the schema as a CRD has it: without references, without `metadata`, rules as CEL."""
     spec = _model(kind.model, version)
@@ -95,7 +101,7 @@ def structural_schema(kind: Kind[Any], version: str) -> Schema:
         dict(spec["properties"]) if kind.body else {"spec": {**spec, "description": kind.doc}}
     )
     if kind.has_status:
-        properties["status"] = _STATUS
+        properties["status"] = _STATUS if kind.status is None else _model(kind.status, version)
     made: Schema = {"type": "object", "properties": properties}
     if kind.doc:
         made["description"] = kind.doc
@@ -105,7 +111,11 @@ def structural_schema(kind: Kind[Any], version: str) -> Schema:
 
 
 def _definition(kind: Kind[Any], version: str) -> Schema:
+    if isinstance(kind, Alias) and kind.model is kind.of.model:
+        return _renamed(kind, version)
     made = structural_schema(kind, version)
+    if isinstance(kind, Alias) and kind.has_status:
+        made["properties"]["status"] = schema(kind.of, kind.of.storage_version)["properties"]["status"]
     made["properties"] = {
         "apiVersion": {"type": "string", "description": "Group and version of the kind."},
         "kind": {"type": "string", "description": "Name of the kind."},
@@ -115,6 +125,17 @@ def _definition(kind: Kind[Any], version: str) -> Schema:
     }
     made["x-kubernetes-group-version-kind"] = [{"group": kind.group, "version": version, "kind": kind.name}]
     return made
+
+
+def _renamed(alias: Alias[Any], version: str) -> Schema:
+    """Give the definition of an alias whose form is today's: what is needed today, it may leave out."""
+    today = schema(alias.of, alias.of.storage_version)
+    spec = _DEFINITIONS[today["properties"]["spec"]["$ref"].removeprefix(PREFIX)]
+    return {
+        **today,
+        "properties": {**today["properties"], "spec": {k: v for k, v in spec.items() if k != "required"}},
+        "x-kubernetes-group-version-kind": [{"group": alias.group, "version": version, "kind": alias.name}],
+    }
 
 
 def _model(model: type[Any], version: str) -> Schema:
@@ -128,28 +149,28 @@ def _model(model: type[Any], version: str) -> Schema:
     required = [field.json for field in fields if field.meta.required]
     if required:
         made["required"] = required
-    rules = [
-        *_oneofs(fields),
-        *({"rule": rule.cel, "message": rule.message} for rule in getattr(model, RULES, ())),
-    ]
+    rules = [{"rule": rule.cel, "message": rule.message} for rule in getattr(model, RULES, ())]
     if rules:
         made["x-kubernetes-validations"] = rules
-    return made
+    return made | _oneofs(fields)
 
 
-def _oneofs(fields: list[Field]) -> list[Schema]:
+def _oneofs(fields: list[Field]) -> Schema:
+    """Give what lets at most one field of each group be given.
+
+    No CEL: the cost of a rule is counted for as many members as a list may have, which may be any number.
+    """
     groups: dict[str, list[str]] = {}
     for field in fields:
         if field.meta.oneof:
             groups.setdefault(field.meta.oneof, []).append(field.json)
-    return [
-        {
-            "rule": " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in group) + " <= 1",
-            "message": f"at most one of {', '.join(group)} may be given",
-        }
-        for group in groups.values()
-        if len(group) > 1
-    ]
+    each = [_at_most_one(group) for group in groups.values() if len(group) > 1]
+    return {} if not each else each[0] if len(each) == 1 else {"allOf": each}
+
+
+def _at_most_one(names: list[str]) -> Schema:
+    given: list[Schema] = [{"required": [name]} for name in names]
+    return {"oneOf": [{"not": {"anyOf": given}}, *given]}
 
 
 def _field(field: Field, version: str) -> Schema:
@@ -157,6 +178,11 @@ def _field(field: Field, version: str) -> Schema:
     if field.meta.deprecated:
         made["description"] += f" Deprecated: {field.meta.deprecated}."
         made["deprecated"] = True
+    if field.meta.filled is not None:
+        made["default"] = field.meta.filled.value
+    if field.meta.fixed:
+        rule = {"rule": "self == oldSelf", "message": "Value is immutable"}
+        made["x-kubernetes-validations"] = [*made.get("x-kubernetes-validations", ()), rule]
     return made
 
 
@@ -247,12 +273,33 @@ def _bounds(**bounds: float | None) -> Schema:
     return {name: int(value) if float(value).is_integer() else value for name, value in found.items()}
 
 
-_DEFINITIONS: Final[dict[str, Schema]] = {
-    **SCHEMAS,
-    **{
-        definition_name(kind, version): _definition(kind, version)
-        for kind in registry.KINDS
-        for version in kind.versions
-        if (kind.group, version, kind.name) not in _NATIVE
-    },
-}
+class _Definitions(Mapping[str, Schema]):
+    """All definitions; those of our own kinds are made when they are first read, each a constant of its declaration."""
+
+    def __init__(self) -> None:
+        self._made = dict(SCHEMAS)
+        self._kinds = {
+            definition_name(kind, version): (kind, version)
+            for kind in (*registry.KINDS, *registry.ALIASES)
+            for version in kind.versions
+            if (kind.group, version, kind.name) not in _NATIVE
+        }
+
+    def __getitem__(self, name: str) -> Schema:
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = _definition(*self._kinds[name])
+        return made
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._made or name in self._kinds
+
+    def __iter__(self) -> Iterator[str]:
+        yield from SCHEMAS
+        yield from self._kinds
+
+    def __len__(self) -> int:
+        return len(SCHEMAS) + len(self._kinds)
+
+
+_DEFINITIONS: Final = _Definitions()

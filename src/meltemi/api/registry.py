@@ -1,7 +1,8 @@
 """All kinds. A package of the API is imported when a kind of one of its groups is first asked for.
 
 A command that reads one VirtualService loads the networking kinds and no others; each package lists its own in
-`KINDS`, in the order in which manifests are applied: what others need comes first.
+`KINDS`, in the order in which manifests are applied: what others need comes first. Older and second names of its kinds
+stand in `ALIASES`: documents may use them, and nothing else sees them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from meltemi.api.kind import Kind
+from meltemi.api.kind import Alias, Kind
 
 PACKAGES: Final[dict[str, str]] = {
     "": "core",
@@ -24,16 +25,21 @@ PACKAGES: Final[dict[str, str]] = {
 if TYPE_CHECKING:
     KINDS: tuple[Kind[Any], ...]
     """Every kind, in the order of application. Reading it imports all packages."""
+    ALIASES: tuple[Alias[Any], ...]
+    """Every older or second name of a kind."""
 
 
 class _Index:
     """The kinds of one package by what they are asked for."""
 
-    __slots__ = ("by_name", "by_plural", "kinds")
+    __slots__ = ("aliases", "by_name", "by_plural", "kinds")
 
-    def __init__(self, kinds: tuple[Kind[Any], ...]) -> None:
+    def __init__(self, kinds: tuple[Kind[Any], ...], aliases: tuple[Alias[Any], ...]) -> None:
         self.kinds = kinds
-        self.by_name = {(kind.group, version, kind.name): kind for kind in kinds for version in kind.versions}
+        self.aliases = aliases
+        self.by_name: dict[tuple[str, str, str], Kind[Any]] = {
+            (kind.group, version, kind.name): kind for kind in (*kinds, *aliases) for version in kind.versions
+        }
         self.by_plural = {(kind.group, kind.plural): kind for kind in kinds}
 
 
@@ -41,7 +47,8 @@ class _Indexes(dict[str, _Index]):
     """The index of each package, made when it is first asked for; a constant of its declarations."""
 
     def __missing__(self, package: str) -> _Index:
-        made = self[package] = _Index(import_module(f"meltemi.api.{package}").KINDS)
+        module = import_module(f"meltemi.api.{package}")
+        made = self[package] = _Index(module.KINDS, getattr(module, "ALIASES", ()))
         return made
 
 
@@ -49,13 +56,16 @@ _INDEXES: Final = _Indexes()
 
 
 def __getattr__(name: str) -> Any:
-    if name != "KINDS":
-        raise AttributeError(name)
-    return tuple(kind for package in dict.fromkeys(PACKAGES.values()) for kind in _INDEXES[package].kinds)
+    indexes = (_INDEXES[package] for package in dict.fromkeys(PACKAGES.values()))
+    if name == "KINDS":
+        return tuple(kind for index in indexes for kind in index.kinds)
+    if name == "ALIASES":
+        return tuple(alias for index in indexes for alias in index.aliases)
+    raise AttributeError(name)
 
 
 def find(group: str, version: str, kind: str) -> Kind[Any] | None:
-    """Give the kind of that group, served version and name; None where there is none."""
+    """Give the kind, or the alias, of that group, served version and name; None where there is none."""
     package = PACKAGES.get(group)
     return _INDEXES[package].by_name.get((group, version, kind)) if package is not None else None
 
@@ -81,6 +91,8 @@ def in_group(group: str) -> tuple[Kind[Any], ...]:
 
 def rank(kind: Kind[Any] | None) -> tuple[int, int]:
     """Give a kind's place in the order of application; what is not known comes last."""
+    if isinstance(kind, Alias):
+        kind = kind.of
     if kind is None or kind.group not in PACKAGES:
         return len(PACKAGES), 0
     package = PACKAGES[kind.group]

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 from meltemi.api.core.config import CONFIG_MAP, SECRET, SERVICE_ACCOUNT, ConfigMap, Secret, ServiceAccount
 from meltemi.api.core.endpoint_slice import ENDPOINT_SLICE, Endpoint, EndpointSlice
-from meltemi.api.core.event import EVENT, LEASE, Event, Lease
+from meltemi.api.core.event import EVENT, EVENT_OF_EVENTS, LEASE, Event, Lease
 from meltemi.api.core.namespace import NAMESPACE, Namespace
 from meltemi.api.core.node import NODE, Node, NodeStatus
 from meltemi.api.core.pod import POD, Container, Pod, PodStatus
 from meltemi.api.core.service import SERVICE, Service, ServicePort, ServiceStatus
-from meltemi.api.kind import Kind
+from meltemi.api.kind import Alias, Kind
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
     NAMESPACE,
@@ -23,8 +23,10 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     EVENT,
     LEASE,
 )
+ALIASES: Final[tuple[Alias[Any], ...]] = (EVENT_OF_EVENTS,)
 
 __all__ = [
+    "ALIASES",
     "KINDS",
     "ConfigMap",
     "Container",

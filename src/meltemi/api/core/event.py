@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from meltemi.api.core.endpoint_slice import ObjectReference
 from meltemi.api.declare import field
-from meltemi.api.kind import Column, Kind
+from meltemi.api.kind import Alias, Column, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,35 @@ EVENT: Kind[Event] = Kind(
         Column("Count", "integer", ".count", "How often.", 1),
     ),
     doc="Something that happened to an object.",
+)
+
+
+_TODAY: Final[Mapping[str, str]] = {
+    "regarding": "involvedObject",
+    "note": "message",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+_THERE: Final[Mapping[str, str]] = {core: name for name, core in _TODAY.items()}
+
+# The same objects under a second group, with other names for some fields.
+EVENT_OF_EVENTS: Alias[Event] = Alias(
+    name="Event",
+    group="events.k8s.io",
+    versions=("v1",),
+    plural="events",
+    singular="event",
+    body=True,
+    has_status=False,
+    model=Event,
+    columns=EVENT.columns,
+    doc=EVENT.doc,
+    of=EVENT,
+    ahead=lambda document: {_TODAY.get(name, name): value for name, value in document.items()},
+    back=lambda document: {_THERE.get(name, name): value for name, value in document.items()},
 )
 
 

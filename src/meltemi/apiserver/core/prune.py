@@ -81,7 +81,7 @@ def _walk(
 def _fits(node: Node, value: Any) -> bool:
     if value is None:
         return True
-    if node.get("x-kubernetes-int-or-string") or node.get("format") == "int-or-string" or "oneOf" in node:
+    if node.get("x-kubernetes-int-or-string") or node.get("format") == "int-or-string":
         return not isinstance(value, dict | list)
     wanted = node.get("type")
     if not isinstance(wanted, str) or wanted not in _TYPES:

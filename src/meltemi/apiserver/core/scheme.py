@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from meltemi.api.kind import Kind
-from meltemi.apiserver.core.convert import events_alias
+from meltemi.api.kind import Alias, Kind
+from meltemi.api.registry import ALIASES
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -57,6 +57,20 @@ SUBRESOURCES: Final[Mapping[str, tuple[Subresource, ...]]] = {
         Subresource("portforward", ("create", "get"), "PodPortForwardOptions", "", "v1"),
     ),
 }
+
+_OWN: Final = frozenset(
+    {
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "networking.k8s.io",
+        "rbac.authorization.k8s.io",
+    }
+)
+_OLD: Final = frozenset({"events.k8s.io", "extensions"})
 
 STATUS: Final = Subresource("status", ("get", "patch", "update"))
 
@@ -137,7 +151,19 @@ class Scheme:
         ):
             known = found.setdefault(group, [])
             known.extend(version for version in versions if version not in known)
-        return {group: tuple(sorted(found[group], key=version_rank)) for group in sorted(found)}
+        return {
+            group: tuple(sorted(found[group], key=version_rank)) for group in sorted(found, key=group_rank)
+        }
+
+
+def group_rank(group: str) -> tuple[int, str]:
+    """Sort key of groups: a word such as `ingress` or `gateway` that several have means the first one's kind.
+
+    Kubernetes' own come first, their older groups last of them; then Istio's, for this is its mesh, then all others.
+    """
+    if not group or "." not in group or group in _OWN:
+        return (1 if group in _OLD else 0), group
+    return (2 if group.endswith(".istio.io") else 3), group
 
 
 def version_rank(version: str) -> tuple[int, int, int, str]:
@@ -149,8 +175,9 @@ def version_rank(version: str) -> tuple[int, int, int, str]:
     return 3, 0, 0, version
 
 
-def scheme(kinds: Iterable[Kind[Any]]) -> Scheme:
-    """Return the scheme of these kinds."""
+def scheme(kinds: Iterable[Kind[Any]], aliases: Iterable[Alias[Any]] = ALIASES) -> Scheme:
+    """Return the scheme of these kinds, and of those aliases that are of one of them."""
     found = tuple(kinds)
-    found += tuple(events_alias(kind) for kind in found if kind.resource == "events")
+    resources = {kind.resource for kind in found}
+    found += tuple(alias for alias in aliases if alias.resource in resources)
     return Scheme(found, {(k.group, version, k.plural): k for k in found for version in k.versions})

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from meltemi.api.kind import Kind
+from meltemi.api.kind import Alias, Kind
 from meltemi.apiserver.core import table
-from meltemi.apiserver.core.convert import Alias, served
+from meltemi.apiserver.core.convert import served
 from meltemi.apiserver.core.lists import Continue, continued, flag, revision_of, whole
 from meltemi.apiserver.core.negotiate import Accepted
 from meltemi.apiserver.core.scheme import Target, api_version
