@@ -117,8 +117,5 @@ def _value(dice: Dice, hint: Any, depth: int) -> Any:
         return _model(dice, hint, depth)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return dice.of([member.name for member in hint])
-    return {
-        str: lambda: dice.of(WORDS),
-        bool: lambda: bool(dice.roll(2)),
-        bytes: lambda: dice.of(("YQ==", "!")),
-    }.get(hint, lambda: dice.of(NUMBERS))()
+    plain = {str: WORDS, bool: (False, True), bytes: ("YQ==", "!")}
+    return dice.of(plain.get(hint, NUMBERS))

@@ -139,7 +139,7 @@ def seeds(name: str) -> tuple[bytes, ...]:
         "validate": documents,
         "dns": (dnsmessage.query("reviews.default.svc.cluster.local", 1, 7),),
         "selector": (b"app=web,version!=v1,tier in (a,b),!old", b"metadata.name=web,status.phase!=Failed"),
-        "init_messages": (wire.encode(wire.Signal(("app",), 9), 1), wire.encode(wire.Status(), 2)),
+        "init_messages": (wire.encode(wire.Signal("app", 9), 1), wire.encode(wire.Status(), 2)),
         "spiffe": (b"spiffe://cluster.local/ns/default/sa/web", b"Bearer abc"),
         "xds": (discovery.encode_request(discovery.Request("type.googleapis.com/x", subscribe=("a", "b"))),),
         "words": (
