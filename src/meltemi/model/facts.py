@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ServiceAccount,
     )
     from meltemi.api.kind import Object
+    from meltemi.api.mesh import MeshConfig, MeshNetworks
     from meltemi.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService
     from meltemi.api.security import PeerAuthentication
 
@@ -90,6 +91,13 @@ POD_STATUS: FactKind[PodStatus] = FactKind("podstatus")
 
 SETTING: FactKind[object] = FactKind("setting")
 """One fact per mesh setting: namespace "", name as in MeshConfig (`model.settings`). Absent means the default."""
+
+MESH = "mesh"
+MESH_CONFIG: FactKind[MeshConfig] = FactKind("meshconfig")
+"""The whole MeshConfig, for analysis: namespace "", name `MESH`. Absent means the defaults."""
+
+MESH_NETWORKS: FactKind[MeshNetworks] = FactKind("meshnetworks")
+"""Namespace "", name `MESH`. Absent means that there is one network."""
 
 NACK: FactKind[Nack] = FactKind("nack")
 """Namespace: the type URL; name: `nack_key(...)`."""
