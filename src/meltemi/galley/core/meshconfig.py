@@ -189,4 +189,7 @@ def _setting(mesh: MeshConfig, path: str) -> object:
         return None
     if isinstance(value, Duration):
         return value.seconds
+    if value is OutboundTrafficMode.VIRTUAL_SERVICE_ONLY:
+        # The nearest there is; the rules tell it.
+        value = OutboundTrafficMode.REGISTRY_ONLY
     return value.name if isinstance(value, Enum) else value

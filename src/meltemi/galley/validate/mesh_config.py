@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from meltemi.api.duration import HOUR, MILLISECOND, Duration
-from meltemi.api.mesh.config import MeshConfig, OutboundTrafficMode
+from meltemi.api.mesh.config import MeshConfig, OutboundTrafficMode, OutboundTrafficPolicy
 from meltemi.galley.validate import balancing, mesh_providers, mesh_proxy, rules
 from meltemi.galley.validate.findings import At, Findings
 
@@ -26,6 +26,7 @@ def check(found: Findings, at: At, config: MeshConfig) -> None:
             if fault := rules.wildcard_domain_fault(host):
                 found.error((*at, "serviceSettings", index, "hosts", number), fault)
     _selectors(found, at, config)
+    _outbound(found, (*at, "outboundTrafficPolicy"), config.outbound_traffic_policy)
     _tls(found, at, config)
     mesh_providers.check(found, at, config)
     if not rules.is_label(config.root_namespace):
@@ -112,6 +113,12 @@ def _tls(found: Findings, at: At, config: MeshConfig) -> None:
             elif curve in seen:
                 found.warn(here, f'"{curve}" is in the list twice')
             seen.add(curve)
-    policy = config.outbound_traffic_policy
+
+
+def _outbound(found: Findings, at: At, policy: OutboundTrafficPolicy) -> None:
+    if policy.mode is OutboundTrafficMode.VIRTUAL_SERVICE_ONLY:
+        found.warn((*at, "mode"), "VIRTUAL_SERVICE_ONLY never did anything; it is taken for REGISTRY_ONLY")
+    if policy.mode is OutboundTrafficMode.ALLOW_ANY_DYNAMIC_DNS:
+        found.warn((*at, "mode"), "names are not resolved by the proxy yet; it is taken for ALLOW_ANY")
     if policy.tls is not None and policy.mode is not OutboundTrafficMode.ALLOW_ANY_DYNAMIC_DNS:
-        found.warn((*at, "outboundTrafficPolicy", "tls"), "has an effect with ALLOW_ANY_DYNAMIC_DNS only")
+        found.warn((*at, "tls"), "has an effect with ALLOW_ANY_DYNAMIC_DNS only")

@@ -5,7 +5,6 @@ As in Istio, a provider that is wrong is told and does not make the MeshConfig w
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any, Final
 
 from meltemi.api.compiled import fields_of
@@ -21,11 +20,10 @@ from meltemi.galley.validate import rules
 from meltemi.galley.validate.findings import At, Findings
 
 # The statuses that Envoy's type.v3.StatusCode names.
-STATUSES: Final = frozenset({status.value for status in HTTPStatus if status >= 200} | {100}) - {
-    HTTPStatus.IM_A_TEAPOT,
-    HTTPStatus.TOO_EARLY,
-    HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS,
-}
+STATUSES: Final = frozenset(
+    {100, 226, 421, 422, 423, 424, 426, 428, 429, 431, 510, 511}
+    | {*range(200, 209), *range(300, 306), 307, 308, *range(400, 418), *range(500, 509)}
+)
 
 
 def check(found: Findings, at: At, config: MeshConfig) -> None:
