@@ -188,6 +188,7 @@ class Pod:
     hostname: str = field("Host name.", "")
     subdomain: str = field("Headless service it has a name below.", "")
     restart_policy: str = field("Always, OnFailure or Never.", "Always")
+    security_context: SecurityContext | None = field("What its containers run as, if they do not say.", None)
     termination_grace_period_seconds: int | None = field("Time between SIGTERM and SIGKILL (30).", None)
     readiness_gates: tuple[PodReadinessGate, ...] = field("Conditions besides the containers'.", ())
     dns_policy: str = field("How names are resolved.", "")
