@@ -24,6 +24,8 @@ INTEGERS: Final[dict[str, tuple[int, int]]] = {
     "int64": (-(2**63), 2**63 - 1),
     "uint64": (0, 2**64 - 1),
 }
+INT_OR_STRING: Final = "int-or-string"
+"""Format of an int64 that documents may give as a text too, as proto JSON does and no CRD's schema."""
 
 
 def decoder(wanted: Any, meta: Meta) -> Decoder | None:
@@ -74,7 +76,11 @@ def _integer(meta: Meta) -> Decoder:
     if meta.maximum is not None:
         high = int(meta.maximum)
 
+    quoted = re.compile(r"-?[0-9]{1,19}") if meta.format == INT_OR_STRING else None
+
     def decode(value: Any, problems: Problems) -> int:
+        if quoted is not None and isinstance(value, str) and quoted.fullmatch(value):
+            value = int(value)
         if type(value) is not int:
             if type(value) is not float or not value.is_integer():
                 hint = (
