@@ -19,6 +19,9 @@ PACKAGES: Final[dict[str, str]] = {
     "coordination.k8s.io": "core",
     "networking.istio.io": "networking",
     "security.istio.io": "security",
+    "authentication.istio.io": "authentication",
+    "rbac.istio.io": "rbac",
+    "config.istio.io": "mixer",
 }
 """The package below `meltemi.api` that declares a group's kinds; packages stand in the order of application."""
 
