@@ -10,8 +10,10 @@ import pytest
 from meltemi.api import registry
 from meltemi.citadel.core.identity import Identity, Unauthenticated
 from meltemi.daemon.processes import identity_of
-from meltemi.daemon.status import StatusWriter, condition_of, merged
+from meltemi.daemon.shapes import Report, istio
+from meltemi.daemon.status import StatusWriter, condition_of
 from meltemi.galley.shell.kube import ApiError
+from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.pilot.shell.progress import Progress
 
 KEY = ("virtualservices.networking.istio.io", "default", "cart")
@@ -33,9 +35,9 @@ def test_a_refusal_is_told_in_envoys_words_whatever_the_count() -> None:
 
 
 def test_other_conditions_stay_and_the_time_moves_only_with_the_status() -> None:
-    first = merged({"conditions": [{"type": "Other"}]}, condition_of(Progress(1, 0, 1)), "t1")
-    second = merged(first, condition_of(Progress(1, 0, 2)), "t2")
-    third = merged(second, condition_of(Progress(1, 2, 2)), "t3")
+    first = istio({"conditions": [{"type": "Other"}]}, Report(1, (condition_of(Progress(1, 0, 1)),)), "t1")
+    second = istio(first, Report(1, (condition_of(Progress(1, 0, 2)),)), "t2")
+    third = istio(second, Report(1, (condition_of(Progress(1, 2, 2)),)), "t3")
     rows = [next(c for c in s["conditions"] if c["type"] == "Reconciled") for s in (first, second, third)]
     assert [row["lastTransitionTime"] for row in rows] == ["t1", "t1", "t3"]
     assert {"type": "Other"} in third["conditions"]
@@ -81,7 +83,14 @@ class Api:
 
 async def play(act: Any, clock: list[float]) -> Api:
     api, book = Api(), Book()
-    writer = StatusWriter(api, KINDS, book, now=lambda: "t", steady=lambda: clock[0])  # type: ignore[arg-type]
+    writer = StatusWriter(
+        api,  # type: ignore[arg-type]
+        KINDS,
+        book,  # type: ignore[arg-type]
+        VerdictBook(),
+        now=lambda: "t",
+        steady=lambda: clock[0],
+    )
     task = asyncio.ensure_future(writer.run())
     await settle()
     await act(api, book)

@@ -43,12 +43,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the command line asks of a start. `ingress_port` 0 picks a free one; `user` is for root only."""
+    """What the command line asks of a start. `ingress_port` 0 picks a free one; `user` is for root only.
+
+    `config` are directories of YAML, by absolute paths, whose objects are in force besides the API server's.
+    """
 
     mesh: str
     ingress_port: int = 0
     api_port: int = 0
     user: str = ""
+    config: tuple[str, ...] = ()
 
 
 def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
@@ -82,7 +86,7 @@ def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
         say("starting init")
         try:
             launched = net_init.launch(layout, python=sys.executable, user=_app_user(wanted.user))
-            _fill_table(layout)
+            _fill_table(layout, wanted.config)
         except net_init.InitError as error:
             raise CtlError(str(error), error.hint, NO_MESH) from error
     return layout, launched.owner
@@ -158,12 +162,12 @@ def started(wanted: Wanted) -> Iterator[Layout]:
         raise
 
 
-def _fill_table(layout: Layout) -> None:
+def _fill_table(layout: Layout, config: tuple[str, ...]) -> None:
     from meltemi.agent.shell.net_init import Client as InitClient
     from meltemi.daemon.specs import system_specs
     from meltemi.init.wire import Set
 
-    InitClient(layout).ask(Set("system", system_specs(layout)))
+    InitClient(layout).ask(Set("system", system_specs(layout, config)))
 
 
 def wait_ready(layout: Layout, mesh: str, say: Say, patience: float = PATIENCE) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 
 import click
 
@@ -21,13 +22,20 @@ _LOOK_EVERY = 0.3
     "--ingress-port", type=click.IntRange(0, 65535), default=0, help="Loopback port of the ingress gateway."
 )
 @click.option(
+    "--config",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, readable=True),
+    metavar="DIR",
+    help="A directory of YAML that is in force besides what is applied, and followed; may be given again.",
+)
+@click.option(
     "--user",
     default="",
     metavar="NAME",
     help="As root: whom apps run as.  [$SUDO_UID, else root without its powers]",
 )
 @invocation
-def command(call: Invocation, detach: bool, ingress_port: int, user: str) -> None:
+def command(call: Invocation, detach: bool, ingress_port: int, config: tuple[str, ...], user: str) -> None:
     """Start a mesh on this machine: control plane, ingress gateway, private network.
 
     No root is needed. Without --detach the mesh ends with this command (Ctrl-C).
@@ -35,7 +43,9 @@ def command(call: Invocation, detach: bool, ingress_port: int, user: str) -> Non
     from meltemi.ctl import local
     from meltemi.ctl.progress import spinner
 
-    with local.started(local.Wanted(call.mesh, ingress_port, user=user)) as layout:
+    # As it was written, links and all: where a link leads to may be what changes.
+    folders = tuple(dict.fromkeys(str(Path(folder).absolute()) for folder in config))
+    with local.started(local.Wanted(call.mesh, ingress_port, user=user, config=folders)) as layout:
         if detach:
             # Before anything is printed: a reader that goes away (`| head`) must not take the mesh along.
             local.detach(layout)

@@ -13,19 +13,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from meltemi import checks
 from meltemi.addons import local
 from meltemi.agent.shell.main import find_envoy
 from meltemi.api import registry
+from meltemi.api.core.config import CONFIG_MAP
 from meltemi.api.kind import Kind
+from meltemi.api.kubernetes.check import knows
 from meltemi.apiserver.core import users
 from meltemi.apiserver.core.hooks import Hooks
 from meltemi.apiserver.shell.authn import Authenticator
@@ -44,10 +48,16 @@ from meltemi.daemon import admission, routes
 from meltemi.daemon.components import Components
 from meltemi.daemon.specs import NODE
 from meltemi.daemon.status import StatusWriter
-from meltemi.galley.shell.feed import Feed
+from meltemi.galley.shell.cluster import ClusterSource
+from meltemi.galley.shell.directory import DirectorySource
+from meltemi.galley.shell.feed import MESH, Feed
 from meltemi.galley.shell.kube import ApiError, KubeClient, UnreachableError
+from meltemi.galley.shell.lastgood import LastGood
+from meltemi.galley.shell.source import Scope, Source, every
+from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.init.core import Layout
 from meltemi.injector.core.inject import Settings as InjectorSettings
+from meltemi.pilot.shell.aside import SetAside
 from meltemi.pilot.shell.grpc_server import GrpcServer
 from meltemi.pilot.shell.judge import EnvoyJudge
 from meltemi.pilot.shell.server import PilotServer
@@ -84,8 +94,11 @@ def stamp() -> str:
     return now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-async def daemon(layout: Layout) -> None:
-    """Run the control plane: API server, controllers, Galley, Pilot, Citadel, in that order."""
+async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
+    """Run the control plane: API server, controllers, Galley, Pilot, Citadel, in that order.
+
+    `folders` are directories of YAML whose objects are in force besides the API server's.
+    """
     authority = CertificateAuthority.open(FolderStorage(layout.ca_folder), clock=now)
     api_authority = open_api_authority(layout.ca_folder, clock=now)
     certificate = ServerCertificate(
@@ -94,15 +107,23 @@ async def daemon(layout: Layout) -> None:
     own = KubeClient(f"unix://{layout.api_socket}", token=_token(layout, "daemon"))
     review = _reviewer(own)
     judge = EnvoyJudge(find_envoy())
-    pilot = PilotServer(Engine(), review, steady=time.monotonic, clock=now, judge=judge)
+    verdicts = VerdictBook()
+    aside = SetAside(verdicts, LastGood(_memory(layout, "translated.json")))
+    pilot = PilotServer(Engine(), review, steady=time.monotonic, clock=now, judge=judge, aside=aside)
     signer = CertificateService(authority, review, clock=now, steady=time.monotonic)
-    status = StatusWriter(own, _kinds(REPORTED), pilot.progress, now=stamp, steady=time.monotonic)
+    status = StatusWriter(own, _kinds(REPORTED), pilot.progress, verdicts, now=stamp, steady=time.monotonic)
 
     def deliver(changes: tuple[Change[Any], ...]) -> None:
         """Hand what changed to the engine."""
         pilot.submit(changes)
 
-    feed = Feed(own, _kinds(FED), deliver)
+    feed = Feed(
+        sources(own, layout, folders),
+        deliver,
+        check=checks.check,
+        kept=LastGood(_memory(layout, "decoded.json")),
+        verdicts=verdicts,
+    )
     hooks = Hooks(
         mutators=(admission.complete_service, admission.complete_pod, admission.Injector(InjectorSettings())),
         validators=(admission.validate,),
@@ -134,6 +155,26 @@ async def daemon(layout: Layout) -> None:
             await asyncio.Event().wait()
         finally:
             await xds.stop()
+
+
+def sources(client: KubeClient, layout: Layout, folders: Sequence[Path]) -> tuple[Source, ...]:
+    """Give where facts come from, the first before the others: the API server, then directories in their order.
+
+    A directory gives the mesh's configuration; Services and Pods are the API server's.
+    """
+    kinds, mesh = _kinds(FED), Scope(CONFIG_MAP, *MESH[1:])
+    own = [kind for kind in kinds if not knows(kind.group, kind.storage_version, kind.name)]
+    found: list[Source] = [ClusterSource(client, (*every(kinds), mesh))]
+    for folder in folders:
+        mark = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+        memory = _memory(layout, f"directory-{mark}.json")
+        found.append(DirectorySource(folder, (*every(own), mesh), memory=memory))
+    return tuple(found)
+
+
+def _memory(layout: Layout, name: str) -> Path:
+    """Name a file of what was in force last, for the next life of the control plane."""
+    return Path(layout.state, "last-good", name)
 
 
 def _kinds(resources: tuple[str, ...]) -> tuple[Kind[Any], ...]:

@@ -10,6 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from meltemi.apiserver.core.hooks import Route
+from meltemi.galley.core import render
+from meltemi.galley.core.facts import Key, Verdict
 from meltemi.galley.shell.feed import Feed
 from meltemi.pilot.shell import debug
 from meltemi.pilot.shell.server import PilotServer
@@ -74,15 +76,32 @@ def _progress(pilot: PilotServer) -> Serve:
 
 def _status(pilot: PilotServer, feed: Feed) -> dict[str, Any]:
     """What the control plane says of itself."""
-    findings = {
-        "/".join(key): [f"{one.code.id} {one.message}" for one in found]
-        for key, found in feed.findings.items()
-    }
     return {
         "version": version("meltemi"),
         "transaction": pilot.transaction,
         "proxies": len(pilot.connections),
         "failures": [str(failure) for _, failure in pilot.failures],
-        "quarantined": findings,
-        "sources": list(feed.errors),
+        "objects": [_verdict(key, verdict) for key, verdict in feed.found.items()],
+        "sources": [
+            {
+                "name": state.name,
+                "synced": state.synced,
+                "errors": list(state.errors),
+                "findings": [render.json(one) for one in state.findings],
+            }
+            for state in feed.states
+        ],
+    }
+
+
+def _verdict(key: Key, verdict: Verdict) -> dict[str, Any]:
+    """What is wrong with an object, and what of it is in force."""
+    resource, namespace, name = key
+    return {
+        "resource": resource,
+        "namespace": namespace,
+        "name": name,
+        "generation": verdict.generation,
+        "inForce": verdict.stand.name,
+        "findings": [render.json(one) for one in verdict.findings],
     }

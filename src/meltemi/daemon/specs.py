@@ -4,7 +4,7 @@
 |---|---|---|---|
 | edge-host | host network | its files | the loopback ports |
 | names | host network | the host's resolver | names.sock |
-| daemon | host network | store.db, ca/ | api.sock, apis.sock, xds.sock |
+| daemon | host network | store.db, ca/, folders of YAML | api.sock, apis.sock, xds.sock |
 | edge-mesh | mesh network | its files | pipes |
 | agent | mesh network | api.sock, xds.sock | pods, their sockets, agent.sock, the table's group `pods` |
 """
@@ -26,22 +26,27 @@ NODE = "local"
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "SSL_CERT_FILE", "HTTPS_PROXY", "NO_PROXY")
 
 
-def system_specs(layout: Layout) -> tuple[Spec, ...]:
-    """Give every process of the mesh itself; the apps' and their Envoys' come from the agent."""
+def system_specs(layout: Layout, folders: tuple[str, ...] = ()) -> tuple[Spec, ...]:
+    """Give every process of the mesh itself; the apps' and their Envoys' come from the agent.
+
+    `folders` are directories of configuration, by absolute paths.
+    """
     from meltemi.agent.shell import edges
     from meltemi.agent.shell.main import find_envoy
 
     own = (
-        _python(layout, "daemon", "host"),
+        _python(layout, "daemon", "host", more=folders),
         _python(layout, "agent", "mesh", after=("edge-mesh",)),
     )
     return (*edges.specs(layout, find_envoy(), sys.executable), *own)
 
 
-def _python(layout: Layout, role: str, netns: str, after: tuple[str, ...] = ()) -> Spec:
+def _python(
+    layout: Layout, role: str, netns: str, after: tuple[str, ...] = (), more: tuple[str, ...] = ()
+) -> Spec:
     return Spec(
         name=role,
-        argv=(sys.executable, "-m", "meltemi.daemon", role, layout.run, layout.state),
+        argv=(sys.executable, "-m", "meltemi.daemon", role, layout.run, layout.state, *more),
         env=environment(),
         netns=netns,
         stdio=Stdio(log=f"{layout.log_folder}/{role}.log"),

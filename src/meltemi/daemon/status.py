@@ -1,51 +1,90 @@
-"""The one writer of `Reconciled`: how many of the proxies that an object concerns have it.
+"""The one writer of statuses: how many proxies have an object, and what is wrong with it.
 
-An object's condition is written when what it says changes, at most once a second per object; `meltemi wait` reads
-it. A write that fails is tried again with what is true then.
+`Reconciled` counts proxies; `meltemi wait` reads it. `Valid` and `validationMessages` say what was found wrong with a
+stored object, which is told as an Event, too, once. A status is written when what it says changes, at most once a
+second per object; a write that fails is tried again with what is true then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
+from meltemi.api import registry
+from meltemi.api.core.event import EVENT
+from meltemi.api.diagnostics import Diagnostic, Level
 from meltemi.api.kind import Kind
-from meltemi.galley.shell.kube import ApiError, KubeClient, Patch, UnreachableError
-from meltemi.pilot.shell.progress import Key, Progress, ProgressBook
+from meltemi.daemon.shapes import Condition, Report, Shape, Status, shape_of
+from meltemi.galley.core.facts import Key, Stand, Verdict
+from meltemi.galley.shell.kube import ApiError, Document, KubeClient, Patch, UnreachableError
+from meltemi.galley.shell.verdicts import VerdictBook
+from meltemi.pilot.shell.progress import Progress, ProgressBook
 
 _log = logging.getLogger(__name__)
 
 PERIOD = 1.0
-"""Seconds between two writes of one object's condition."""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """The condition's content, without times: it is written when this changes."""
-
-    status: str
-    reason: str
-    message: str
-    generation: int
+"""Seconds between two writes of one object's status."""
+COMPONENT: Final = "meltemi"
+VALID: Final = "Valid"
+SET_ASIDE: Final = "SetAside"
+"""The reason of conditions, and of Events, of an object that is not in force as it is written."""
+_LONGEST: Final = 1000
 
 
 def condition_of(progress: Progress) -> Condition:
     """Say in words how far an object has come."""
     count = f"{progress.n}/{progress.m} proxies"
+    status, reason, words = "True", "Reconciled", count
     if progress.rejected:
-        proxy, words = progress.rejected[0]
+        proxy, refused = progress.rejected[0]
         more = f" (and {len(progress.rejected) - 1} more)" if len(progress.rejected) > 1 else ""
-        return Condition("False", "Rejected", f"{count}: {proxy}{more}: {words}"[:1000], progress.generation)
-    if progress.n < progress.m:
-        return Condition("False", "Pending", count, progress.generation)
-    return Condition("True", "Reconciled", count, progress.generation)
+        status, reason, words = "False", "Rejected", f"{count}: {proxy}{more}: {refused}"
+    elif progress.n < progress.m:
+        status, reason = "False", "Pending"
+    return Condition("Reconciled", status, reason, words[:_LONGEST], progress.generation)
+
+
+def errors_of(verdict: Verdict | None) -> tuple[Diagnostic, ...]:
+    """Give what keeps an object from being in force as it is written."""
+    if verdict is None:
+        return ()
+    return tuple(one for one in verdict.findings if one.level is Level.ERROR)
+
+
+def words_of(verdict: Verdict) -> str:
+    """Say what is wrong, and what stands in the object's place: in one sentence, for conditions and Events."""
+    errors = errors_of(verdict)
+    first = errors[0]
+    where = f"{first.path}: " if first.path else ""
+    hint = f" ({first.hint})" if first.hint else ""
+    more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+    end = f"; {verdict.stand.value}"
+    return f"{first.code.id} {where}{first.message}{hint}{more}"[: _LONGEST - len(end)] + end
+
+
+def report_of(progress: Progress | None, verdict: Verdict | None, status: Status) -> Report | None:
+    """Give what is to be said; None for nothing. `status` is what stands there now."""
+    if verdict is not None and errors_of(verdict):
+        words, generation = words_of(verdict), verdict.generation
+        rows = tuple(Condition(kind, "False", SET_ASIDE, words, generation) for kind in ("Reconciled", VALID))
+        return Report(generation, rows, verdict.findings)
+    findings = () if verdict is None else verdict.findings
+    generation = progress.generation if progress is not None else 0 if verdict is None else verdict.generation
+    rows = () if progress is None else (condition_of(progress),)
+    if any(
+        row.get("type") == VALID and row.get("status") != "True" for row in status.get("conditions") or ()
+    ):
+        rows = (*rows, Condition(VALID, "True", VALID, "in force as it is written", generation))
+    if not rows and not findings and not status.get("validationMessages"):
+        return None
+    return Report(generation, rows, findings)
 
 
 class StatusWriter:
-    """Keeps the condition of every object of `kinds` true. `steady` is a monotonic clock in seconds.
+    """Keeps the status of every object of `kinds` true. `steady` is a monotonic clock in seconds.
 
     What settles within the period is written once, when it has settled; only what takes longer is seen on its way.
     """
@@ -55,40 +94,47 @@ class StatusWriter:
         client: KubeClient,
         kinds: Iterable[Kind[Any]],
         book: ProgressBook,
+        verdicts: VerdictBook,
         *,
         now: Callable[[], str],
         steady: Callable[[], float],
     ) -> None:
         self._client = client
-        self._kinds = {kind.resource: kind for kind in kinds}
+        self._shapes: dict[str, tuple[Kind[Any], Shape]] = {
+            kind.resource: (kind, shape) for kind in kinds if (shape := shape_of(kind)) is not None
+        }
         self._book = book
+        self._verdicts = verdicts
         self._now = now
         self._steady = steady
-        self._open: dict[Key, tuple[float, Progress]] = {}
+        self._open: dict[Key, tuple[float, Progress | None]] = {}
         self._written: dict[Key, float] = {}
+        self._told: dict[Key, str] = {}
 
     async def run(self) -> None:
         """Write for ever."""
         while True:
-            changed = asyncio.ensure_future(self._book.changed())
-            # It must be waiting before the book is read, or what moves in between would be lost.
+            moved = (self._book.changed(), self._verdicts.changed())
+            changed = [asyncio.ensure_future(one) for one in moved]
+            # They must be waiting before the books are read, or what moves in between would be lost.
             await asyncio.sleep(0)
             try:
                 self._take()
                 wait = await self._write_due()
-                async with asyncio.timeout(wait):
-                    await changed
-            except TimeoutError:
-                continue
+                await asyncio.wait(changed, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                changed.cancel()
+                for one in changed:
+                    one.cancel()
 
     def _take(self) -> None:
         now = self._steady()
         for key, progress in self._book.report():
-            if key[0] in self._kinds:
-                since, _ = self._open.get(key, (now, progress))
+            if key[0] in self._shapes:
+                since, _ = self._open.get(key, (now, None))
                 self._open[key] = (since, progress)
+        for key in self._verdicts.report():
+            since, known = self._open.get(key, (now, self._book.progress(*key)))
+            self._open[key] = (since, known)
         self._written = {key: at for key, at in self._written.items() if now - at < PERIOD}
 
     async def _write_due(self) -> float | None:
@@ -96,7 +142,7 @@ class StatusWriter:
         waits = []
         for key, (since, progress) in list(self._open.items()):
             now = self._steady()
-            settled = progress.done or bool(progress.rejected)
+            settled = progress is None or progress.done or bool(progress.rejected) or self._is_aside(key)
             due = max(self._written.get(key, 0.0) + PERIOD, since if settled else since + PERIOD)
             if due <= now and await self._write(key, progress):
                 self._written[key] = now
@@ -105,37 +151,84 @@ class StatusWriter:
                 waits.append(max(due - now, 0.05))
         return min(waits, default=None)
 
-    async def _write(self, key: Key, progress: Progress) -> bool:
+    def _is_aside(self, key: Key) -> bool:
+        return bool(errors_of(self._verdicts.of(key)))
+
+    async def _write(self, key: Key, progress: Progress | None) -> bool:
         """Write one; True where there is nothing left to do."""
-        resource, namespace, name = key
-        kind = self._kinds[resource]
+        verdict = self._verdicts.of(key)
         try:
-            current = await self._client.get(kind, namespace, name)
-            patch = {"status": merged(current.get("status") or {}, condition_of(progress), self._now())}
-            await self._client.patch(kind, namespace, name, patch, patch=Patch.MERGE, subresource="status")
+            if key[0] in self._shapes:
+                await self._write_status(key, progress, verdict)
+            await self._tell(key, verdict)
         except ApiError as error:
-            if not error.not_found:
+            if not error.not_found and not error.conflict:
                 _log.warning("status of %s: %s", key, error)
             return error.not_found
         except UnreachableError:
             return False
         return True
 
+    async def _write_status(self, key: Key, progress: Progress | None, verdict: Verdict | None) -> None:
+        resource, namespace, name = key
+        kind, shape = self._shapes[resource]
+        current = await self._client.get(kind, namespace, name)
+        metadata, status = current.get("metadata") or {}, current.get("status") or {}
+        if verdict is not None and verdict.uid != str(metadata.get("uid") or ""):
+            # It speaks of an object of a file, or of one that is gone.
+            verdict = None
+        report = report_of(progress, verdict, status)
+        if report is None:
+            return
+        patch: Document = {"status": shape(status, report, self._now())}
+        if metadata.get("resourceVersion"):
+            # Others have conditions there, too: what they write meanwhile must not be lost.
+            patch["metadata"] = {"resourceVersion": metadata["resourceVersion"]}
+        await self._client.patch(kind, namespace, name, patch, patch=Patch.MERGE, subresource="status")
 
-def merged(status: Mapping[str, Any], wanted: Condition, now: str) -> dict[str, Any]:
-    """Put the condition among those of an IstioStatus; the time moves only when the status does."""
-    others = [c for c in status.get("conditions") or () if c.get("type") != "Reconciled"]
-    before: Mapping[str, Any] = next(
-        (c for c in status.get("conditions") or () if c.get("type") == "Reconciled"), {}
-    )
-    since = before.get("lastTransitionTime") if before.get("status") == wanted.status else None
-    condition = {
-        "type": "Reconciled",
-        "status": wanted.status,
-        "reason": wanted.reason,
-        "message": wanted.message,
-        "observedGeneration": str(wanted.generation),
-        "lastTransitionTime": since or now,
-        "lastProbeTime": now,
+    async def _tell(self, key: Key, verdict: Verdict | None) -> None:
+        """Tell by an Event that an object is set aside, once for the same words of the same version."""
+        if verdict is None or not errors_of(verdict):
+            self._told.pop(key, None)
+            return
+        kind = registry.of_resource(key[0])
+        if kind is None or not verdict.uid:
+            return
+        event = event_of(kind, key, verdict, self._now())
+        mark = event["metadata"]["name"]
+        if self._told.get(key) == mark:
+            return
+        try:
+            await self._client.create(EVENT, event, namespace=event["metadata"]["namespace"])
+        except ApiError as error:
+            if not error.already_exists:
+                raise
+        self._told[key] = mark
+
+
+def event_of(kind: Kind[Any], key: Key, verdict: Verdict, now: str) -> Document:
+    """Give the Event's object. Its name follows from its words, so that telling it again makes no second one."""
+    _, namespace, name = key
+    words = words_of(verdict) if verdict.stand is not Stand.ITSELF else errors_of(verdict)[0].message
+    mark = hashlib.sha256(f"{verdict.uid}\0{verdict.generation}\0{words}".encode()).hexdigest()[:16]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{name[:230]}.{mark}", "namespace": namespace or "default"},
+        "involvedObject": {
+            "apiVersion": kind.api_version,
+            "kind": kind.name,
+            "namespace": namespace,
+            "name": name,
+            "uid": verdict.uid,
+        },
+        "reason": SET_ASIDE,
+        "message": words,
+        "type": "Warning",
+        "count": 1,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": COMPONENT,
     }
-    return {"conditions": [*others, condition], "observedGeneration": str(wanted.generation)}

@@ -137,6 +137,25 @@ class Engine:
         with self._asking(function, args, kwargs) as memo:
             return tuple((found.call, found.value) for found in walk.memos(memo))
 
+    def take_failures(self) -> tuple[Failure, ...]:
+        """List what has raised by itself since this was last asked, and is needed, and fails still; after `refresh`."""
+        faults, self._machine.faults = self._machine.faults, {}
+        found = (memo.value for memo in faults if self._needed(memo))
+        return tuple(value for value in found if type(value) is Failure)
+
+    def failing(self, where: Call) -> bool:
+        """Say whether a call fails and a root depends on it; after `refresh`, also in a dry run."""
+        memo = self._found(where)
+        return memo is not None and type(memo.value) is Failure and self._needed(memo)
+
+    def grounds(self, where: Call) -> Iterator[FactRef]:
+        """List the facts that are there and that a call has read, the last ones first; then its readers', and so up.
+
+        What made a call fail is among the first, for it stopped there.
+        """
+        memo = self._found(where)
+        return iter(()) if memo is None else walk.grounds(memo)
+
     def affects(
         self,
         kind: FactKind[Any],
@@ -302,6 +321,16 @@ class Engine:
             yield memo
         finally:
             self._clean()
+
+    def _found(self, where: Call) -> Memo | None:
+        for table in self._machine.tables.values():
+            if table.name == where.query:
+                return table.get(where.arguments)
+        return None
+
+    def _needed(self, memo: Memo) -> bool:
+        alive = memo.table.get(memo.args) is memo
+        return alive and (memo.root is not None or bool(walk.above([memo], None)))
 
     def _settle(self) -> None:
         self._machine.settle()

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 LIFTS: Final = 4
 """How often a memo may come to read something as high as itself in one refresh: in a circle it would for ever."""
+FAULTS: Final = 1000
+"""Memos that raised are remembered up to this many, until somebody asks for them."""
 MUTABLE: Final = frozenset({list, dict, set, bytearray})
 
 
@@ -118,6 +120,8 @@ class Machine:
         self.queued = 0
         self.level: int | None = None
         self.fresh: set[Memo] = set()
+        # Memos that raised by themselves since somebody last asked; the newest, where nobody does.
+        self.faults: dict[Memo, None] = {}
         # How many more runs this slice may finish before the next one must wait; None is without limit.
         self.fuel: int | None = None
         self.trial: Trial | None = None
@@ -273,7 +277,7 @@ class Machine:
             self.abort(frame)
             raise
         except Exception as error:  # noqa: BLE001 - one object's fault must not take the others
-            value = captured(memo.call, error)
+            value = self.fault(memo, error)
         except BaseException as error:
             if isinstance(error, UnfinishedError):
                 table.runs -= 1
@@ -302,6 +306,14 @@ class Machine:
         memo.state = CLEAN
         if self.fuel is not None:
             self.fuel -= 1
+
+    def fault(self, memo: Memo, error: Exception) -> Failure:
+        """Make a value of what a memo raised, and note who raised by itself."""
+        if self.trial is None and not isinstance(error, QueryError):
+            self.faults[memo] = None
+            if len(self.faults) > FAULTS:
+                del self.faults[next(iter(self.faults))]
+        return captured(memo.call, error)
 
     def check(self, frame: Frame, level: int) -> None:
         """Take back a run by height that has read what may not be settled, as what is lower or just made is."""

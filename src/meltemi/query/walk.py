@@ -52,6 +52,20 @@ def facts(start: Memo) -> tuple[FactRef, ...]:
     return tuple(found)
 
 
+def grounds(start: Memo) -> Iterator[FactRef]:
+    """Go through the facts that are there and below a memo, last read first; then those below its readers."""
+    seen: set[Node] = set()
+    level: list[Node] = [start]
+    while level:
+        for memo in level:
+            below = [node for node in nodes([memo]) if node not in seen]
+            seen.update(below)
+            for node in reversed(below):
+                if isinstance(node, Fact) and node.value is not None:
+                    yield FactRef(node.kind, node.namespace, node.name)
+        level = [reader for memo in level for reader in readers_of(memo) if reader not in seen]
+
+
 def ground(store: Facts, kind: str, namespace: str, name: str, *, membership: bool) -> list[Node]:
     """List the nodes that a fact stands on the ground with."""
     fact = store.find(kind, namespace, name)

@@ -60,18 +60,18 @@ def test_a_wrong_object_leaves_its_last_good_version_in_force() -> None:
     intake.put(VIRTUAL_SERVICE, virtual_service())
     assert intake.put(VIRTUAL_SERVICE, virtual_service(timout=1)) == ()
     key = ("virtualservices.networking.istio.io", "shop", "cart")
-    assert [one.path for one in intake.findings[key]] == ["spec.timout"]
+    assert [one.path for one in intake.verdicts[key].findings] == ["spec.timout"]
     (change,) = intake.put(VIRTUAL_SERVICE, virtual_service("other"))
     assert change.value is not None
-    assert intake.findings == {}
+    assert intake.verdicts == {}
 
 
 def test_a_route_that_never_was_right_is_no_fact() -> None:
     intake = Intake()
     assert intake.put(VIRTUAL_SERVICE, virtual_service("*")) == ()
-    assert len(intake.findings) == 1
+    assert len(intake.verdicts) == 1
     intake.drop(VIRTUAL_SERVICE, virtual_service("*"))
-    assert intake.findings == {}
+    assert intake.verdicts == {}
 
 
 def test_a_policy_that_never_was_right_closes() -> None:
@@ -118,7 +118,7 @@ def test_fields_of_a_newer_kubernetes_are_passed_over() -> None:
     }
     (change,) = intake.put(SERVICE, service)
     assert change.value is not None
-    assert intake.findings == {}
+    assert intake.verdicts == {}
 
 
 def test_a_fault_of_ours_takes_one_object_only_and_closes_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,9 +127,9 @@ def test_a_fault_of_ours_takes_one_object_only_and_closes_a_policy(monkeypatch: 
 
     intake = Intake()
     intake.put(VIRTUAL_SERVICE, virtual_service())
-    monkeypatch.setattr(galley_facts, "decode", broken)
+    monkeypatch.setattr(intake, "_check", broken)
     assert intake.put(VIRTUAL_SERVICE, virtual_service("other")) == ()
-    (found,) = intake.findings["virtualservices.networking.istio.io", "shop", "cart"]
+    (found,) = intake.verdicts["virtualservices.networking.istio.io", "shop", "cart"].findings
     assert (found.code.id, "ZeroDivisionError: a bug" in found.message) == ("IST0001", True)
     (change,) = intake.put(PEER_AUTHENTICATION, policy({"mtls": {"mode": "DISABLE"}}))
     assert change.value is not None

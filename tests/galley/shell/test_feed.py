@@ -18,8 +18,10 @@ from meltemi.apiserver.core import users
 from meltemi.apiserver.shell.authn import Authenticator
 from meltemi.apiserver.shell.server import ApiServer
 from meltemi.apiserver.shell.store import Store
+from meltemi.galley.shell.cluster import ClusterSource
 from meltemi.galley.shell.feed import Feed
 from meltemi.galley.shell.kube import ApiError, KubeClient, Patch
+from meltemi.galley.shell.source import every
 from meltemi.query import Change
 
 Batches = list[tuple[Change[Any], ...]]
@@ -28,7 +30,7 @@ Batches = list[tuple[Change[Any], ...]]
 @contextlib.asynccontextmanager
 async def feeding(client: KubeClient, *kinds: Any) -> AsyncIterator[tuple[Feed, Batches]]:
     batches: Batches = []
-    feed = Feed(client, kinds, batches.append)
+    feed = Feed((ClusterSource(client, every(kinds)),), batches.append)
     task = asyncio.get_running_loop().create_task(feed.run())
     try:
         async with asyncio.timeout(20):

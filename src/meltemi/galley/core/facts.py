@@ -6,16 +6,20 @@ else down: the last good one stays in force and the finding is told. A security 
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Protocol
 
+from meltemi.api import registry
 from meltemi.api.core.pod import PodStatus as Reported
-from meltemi.api.decode import decode, decode_lenient, decode_status, decode_value
+from meltemi.api.decode import decode_lenient, decode_status, decode_value
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
+from meltemi.api.encode import encode
 from meltemi.api.kind import Kind, Object
+from meltemi.api.kubernetes.check import knows
 from meltemi.api.security.peer_authentication import MutualTLS, MutualTLSMode, PeerAuthentication
 from meltemi.api.selector import LabelSelector
-from meltemi.galley.validate import validate
+from meltemi.galley.core.ingest import Check, checked
 from meltemi.model.facts import POD_STATUS, PodStatus
 from meltemi.query import Change, FactKind
 
@@ -23,48 +27,140 @@ INTERNAL = code(
     "IST0001",
     "internal-error",
     Level.ERROR,
-    "Meltemi itself failed while it read the object. This is a fault of Meltemi's; the object's last good version "
-    "stays in force, and all other objects are not touched by it.",
+    "Meltemi itself failed while it read or translated the object. This is a fault of Meltemi's; the object's last "
+    "good version stays in force, and all other objects are not touched by it.",
 )
 
 Document = dict[str, Any]
 Key = tuple[str, str, str]
+"""An object: its kind's `resource`, namespace, name."""
+
+
+class Stand(Enum):
+    """What is in force of an object with findings."""
+
+    ITSELF = "as it is written"
+    LAST_GOOD = "the last good version stays in force"
+    CLOSED = "it closes: the strictest policy of its kind stands in its place"
+    NOTHING = "nothing of it is in force"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with one version of a stored object, and what stands in its place."""
+
+    findings: tuple[Diagnostic, ...]
+    stand: Stand = Stand.ITSELF
+    generation: int = 0
+    uid: str = ""
+
+
+class Kept(Protocol):
+    """Remembers the last good form of objects that are set aside, for as long as they are, across restarts."""
+
+    def get(self, key: Key, uid: str) -> Document | None:
+        """Give what was kept of an object; None where nothing was, or of another object of that name."""
+        ...
+
+    def put(self, key: Key, uid: str, document: Document) -> None:
+        """Keep a document."""
+        ...
+
+    def forget(self, key: Key) -> None:
+        """Keep nothing of an object any more."""
+        ...
+
+
+class Forgetful:
+    """Keeps nothing: for who does not outlive its objects."""
+
+    def get(self, key: Key, uid: str) -> Document | None:  # noqa: ARG002 - the interface's
+        """Give nothing."""
+        return None
+
+    def put(self, key: Key, uid: str, document: Document) -> None:
+        """Keep nothing."""
+
+    def forget(self, key: Key) -> None:
+        """There is nothing to forget."""
 
 
 class Intake:
-    """Turns events into changes; remembers which objects are in force and what was found wrong with stored ones."""
+    """Turns events into changes; remembers which objects are in force and what was found wrong with stored ones.
 
-    def __init__(self) -> None:
-        self.findings: dict[Key, tuple[Diagnostic, ...]] = {}
-        self._in_force: set[Key] = set()
+    `check` decodes a document and applies the rules of its kind; `checks.check` knows those of every room.
+    """
 
-    def put(self, kind: Kind[Any], document: Document) -> tuple[Change[Any], ...]:
-        """Give the changes that an added or modified object means."""
-        obj, found = _read_safely(kind, document)
+    def __init__(self, check: Check = checked, kept: Kept | None = None) -> None:
+        self.verdicts: dict[Key, Verdict] = {}
+        self._check = check
+        self._kept = kept if kept is not None else Forgetful()
+        self._in_force: dict[Key, Object[Any]] = {}
+
+    def put(self, kind: Kind[Any], document: Document, *, trusted: bool = True) -> tuple[Change[Any], ...]:
+        """Give the changes that an added or modified object means.
+
+        `trusted`: Kubernetes' own kinds were checked by whoever stored them.
+        """
+        obj, found = self._read_safely(kind, document, trusted=trusted)
         namespace, name = key_of(document)
         key = (kind.resource, namespace, name)
-        if found:
-            self.findings[key] = found
-        else:
-            self.findings.pop(key, None)
-        if obj is None:
-            if key in self._in_force:
-                return ()
-            obj = closed(kind, document)
-            if obj is None:
-                return ()
-        else:
-            self._in_force.add(key)
-        return Change(fact_kind(kind), namespace, name, obj), *_reports(kind, document)
+        if obj is not None:
+            self._kept.forget(key)
+            self._in_force[key] = obj
+            self._note(key, document, found, Stand.ITSELF)
+            return Change(fact_kind(kind), namespace, name, obj), *_reports(kind, document)
+        return self._set_aside(kind, document, key, found)
 
     def drop(self, kind: Kind[Any], document: Document) -> tuple[Change[Any], ...]:
         """Give the changes that a deleted object means."""
         namespace, name = key_of(document)
         key = (kind.resource, namespace, name)
-        self.findings.pop(key, None)
-        self._in_force.discard(key)
+        self.verdicts.pop(key, None)
+        self._in_force.pop(key, None)
+        self._kept.forget(key)
         gone: Change[Any] = Change(fact_kind(kind), namespace, name, None)
         return (gone, Change(POD_STATUS, namespace, name, None)) if kind.resource == "pods" else (gone,)
+
+    def _set_aside(
+        self, kind: Kind[Any], document: Document, key: Key, found: tuple[Diagnostic, ...]
+    ) -> tuple[Change[Any], ...]:
+        """Put the last good form in the place of a bad one, or what closes, or nothing."""
+        good = self._in_force.get(key)
+        uid = str((document.get("metadata") or {}).get("uid") or "")
+        if good is not None:
+            self._kept.put(key, uid, encode(kind, good))
+            self._note(key, document, found, Stand.LAST_GOOD)
+            return ()
+        before = self._kept.get(key, uid)
+        if before is not None:
+            # What was good is judged by today's rules: a newer release may know better.
+            good, _ = self._read_safely(kind, before, trusted=False)
+        stand = good if good is not None else closed(kind, document)
+        if good is not None:
+            self._in_force[key] = good
+        words = Stand.LAST_GOOD if good is not None else Stand.NOTHING if stand is None else Stand.CLOSED
+        self._note(key, document, found, words)
+        return () if stand is None else (Change(fact_kind(kind), key[1], key[2], stand),)
+
+    def _note(self, key: Key, document: Document, found: tuple[Diagnostic, ...], stand: Stand) -> None:
+        if not found:
+            self.verdicts.pop(key, None)
+            return
+        metadata = document.get("metadata") or {}
+        generation = metadata.get("generation")
+        self.verdicts[key] = Verdict(
+            found, stand, generation if isinstance(generation, int) else 0, str(metadata.get("uid") or "")
+        )
+
+    def _read_safely(
+        self, kind: Kind[Any], document: Document, *, trusted: bool
+    ) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
+        try:
+            return read(kind, document, self._check, trusted=trusted)
+        except Exception as error:  # noqa: BLE001 - a fault of ours with one object must not take all others along
+            message = f"Meltemi failed on this object: {type(error).__name__}: {error}"
+            return None, (Diagnostic(INTERNAL, message, Ref(kind.name, *key_of(document))),)
 
 
 def fact_kind(kind: Kind[Any]) -> FactKind[Any]:
@@ -78,26 +174,19 @@ def key_of(document: Document) -> tuple[str, str]:
     return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
 
 
-def _read_safely(kind: Kind[Any], document: Document) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
-    try:
-        return read(kind, document)
-    except Exception as error:  # noqa: BLE001 - a fault of ours with one object must not take all others along
-        message = f"Meltemi failed on this object: {type(error).__name__}: {error}"
-        return None, (Diagnostic(INTERNAL, message, Ref(kind.name, *key_of(document))),)
+def read(
+    kind: Kind[Any], document: Document, check: Check = checked, *, trusted: bool = True
+) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
+    """Decode what a source gives: Kubernetes' own kinds as whoever stored them checked them, others by every rule.
 
-
-def read(kind: Kind[Any], document: Document) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
-    """Decode what the API server keeps: its own kinds as it checked them, the mesh's by every rule.
-
-    A newer server may know more fields of Kubernetes' kinds than we do; that is no fault of the object.
+    A newer server may know more fields of Kubernetes' kinds than we do; that is no fault of the object. With errors
+    there is no object.
     """
-    if not kind.group.endswith(".istio.io"):
+    version = registry.split(str(document.get("apiVersion") or ""))[1] or kind.storage_version
+    if trusted and knows(kind.group, version, kind.name):
         return decode_lenient(kind, document), ()
-    obj, found = decode(kind, document)
-    errors = [one for one in found if one.level is Level.ERROR]
-    if obj is not None:
-        errors += [one for one in validate(kind, obj) if one.level is Level.ERROR]
-    return (None, tuple(errors)) if errors else (obj, ())
+    obj, found = check(kind, document, version)
+    return (None if any(one.level is Level.ERROR for one in found) else obj), found
 
 
 def closed(kind: Kind[Any], document: Document) -> Object[Any] | None:

@@ -21,7 +21,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 
@@ -32,6 +32,7 @@ from meltemi.model.views import View
 from meltemi.pilot.core.push import Shared
 from meltemi.pilot.core.resource import Roots
 from meltemi.pilot.core.roots import roots
+from meltemi.pilot.shell.aside import SetAside
 from meltemi.pilot.shell.bodies import Bodies
 from meltemi.pilot.shell.connection import Connection, Peer
 from meltemi.pilot.shell.judge import Judge, nothing_condemned
@@ -50,6 +51,8 @@ _POD_POLL: Final = 0.25
 _BATCH: Final = 500
 _MANY: Final = 8
 
+T = TypeVar("T")
+
 ViewOf = Callable[[Db, str, str], View | None]
 RootsOf = Callable[[Db, View], Roots]
 
@@ -65,6 +68,7 @@ class PilotServer:
         steady: Callable[[], float],
         clock: Callable[[], datetime],
         judge: Judge = nothing_condemned,
+        aside: SetAside | None = None,
         options: Options | None = None,
         view_query: ViewOf = view_of,
         roots_query: RootsOf = roots,
@@ -80,6 +84,7 @@ class PilotServer:
         self._service = DeltaService(self, authenticate, self.options)
         self.quarantine = Quarantine(judge, self.submit)
         """What is withdrawn from all proxies."""
+        self._aside = aside if aside is not None else SetAside()
         self._debounce = Debounce(self.options.quiet, self.options.longest)
         self._changes: list[Change[Any]] = []
         self._wake = asyncio.Event()
@@ -172,8 +177,11 @@ class PilotServer:
             changes, self._changes = self._changes, []
             ticket = self._submitted
             self._debounce.fired(self._steady())
+            changes = self._aside.admit(self.engine, changes)
             await self._ingest(changes)
         found = await self._refresh()
+        found, instead = await self._set_aside(found)
+        changes += instead
         if apply:
             self._transaction += 1
             for batch in _batches(changes):
@@ -193,25 +201,52 @@ class PilotServer:
             if len(changes) > _BATCH:
                 await asyncio.sleep(0)
 
+    async def _set_aside(self, found: list[RootChange]) -> tuple[list[RootChange], list[Change[Any]]]:
+        """Put what was good in the place of objects whose translation raises; give all that changed in the end."""
+        failed = self._aside.failed(
+            self.engine, [change.new for change in found if isinstance(change.new, Failure)]
+        )
+        if not failed:
+            return found, []
+
+        def settle() -> list[Change[Any]]:
+            made = []
+            for change in self._aside.settle(self.engine, failed):
+                made.append(change)
+                self.engine.apply([change])
+                found.extend(self.engine.refresh())
+            return made
+
+        instead = await self._in_thread(settle)
+        # Of a root that failed and then did not, only the end is told.
+        last = {(change.function, change.args): change for change in found}
+        return list(last.values()), instead
+
     async def _refresh(self) -> list[RootChange]:
         cold, self._new_roots = self._new_roots, False
         if not cold:
             return await self._refresh_in_slices()
         # The default collector doubles the time of a cold start (`reference`: engine).
         gc.disable()
-        self.busy = True
         try:
-            found = list(await asyncio.to_thread(self.engine.refresh))
+            found = list(await self._in_thread(self.engine.refresh))
         finally:
-            self.busy = False
             if len(self._views) > _MANY:
                 # What was just made stays for long, and counting it again stops everything for tenths of a second.
                 gc.freeze()
             gc.enable()
-            waiting, self._later = self._later, []
-            for act in waiting:
-                act()
         return found
+
+    async def _in_thread(self, act: Callable[[], T]) -> T:
+        """Let a thread have the engine; who wants it meanwhile waits."""
+        self.busy = True
+        try:
+            return await asyncio.to_thread(act)
+        finally:
+            self.busy = False
+            waiting, self._later = self._later, []
+            for held in waiting:
+                held()
 
     async def _refresh_in_slices(self) -> list[RootChange]:
         found: list[RootChange] = []

@@ -1,0 +1,196 @@
+"""Objects whose translation raises: found by trying, set aside alone, tried again when they change.
+
+A query that raises is a fault of ours, and it struck while some object was translated. Which one is found out by dry
+runs of the engine, with one suspect after the other put back to what was good: what it was before this transaction; or
+what was kept of it, what closes, or nothing. The first without which the query raises no more is set aside: that form
+stands in its place, in this very transaction, so that everything else is pushed as if it had not come.
+
+Suspects are configuration before Kubernetes' own objects, what has just changed before what was there, and what the
+query read last before what it read first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meltemi.api import registry
+from meltemi.api.diagnostics import Diagnostic
+from meltemi.api.encode import encode
+from meltemi.api.kind import Object
+from meltemi.api.kubernetes.check import knows
+from meltemi.galley.core.facts import INTERNAL, Forgetful, Kept, Key, Stand, Verdict, closed, read
+from meltemi.galley.shell.verdicts import VerdictBook
+from meltemi.query import Call, Change, Engine, FactKind, Failure
+
+_log = logging.getLogger(__name__)
+
+_MOST_SUSPECTS: Final = 1024
+_MOST_AT_ONCE: Final = 32
+"""Objects that are set aside after one transaction; what fails still waits for the next."""
+_MANY: Final = 500
+"""Of larger transactions only what configuration was before is noted."""
+_NEVER: Final = frozenset({"namespaces", "nodes", "pods", "endpointslices.discovery.k8s.io"})
+"""What runs is no matter of belief: without these facts more would go wrong than with a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """An object out of force: its value, and what stands there."""
+
+    bad: Object[Any]
+    stands: Object[Any] | None
+
+
+class SetAside:
+    """Kept by Pilot: `admit` what is to be applied, and after each refresh `settle` until nothing raises."""
+
+    def __init__(self, verdicts: VerdictBook | None = None, kept: Kept | None = None) -> None:
+        self._verdicts = verdicts if verdicts is not None else VerdictBook()
+        self._kept = kept if kept is not None else Forgetful()
+        self._aside: dict[Key, Aside] = {}
+        self._before: dict[Key, Any] = {}
+
+    def admit(self, engine: Engine, changes: Sequence[Change[Any]]) -> list[Change[Any]]:
+        """Give what of a transaction is to be applied: all but what is set aside and comes again as it was."""
+        self._before.clear()
+        admitted = []
+        for change in changes:
+            key = (change.kind.name, change.namespace, change.name)
+            aside = self._aside.get(key)
+            if aside is not None:
+                if change.value == aside.bad:
+                    continue
+                self._release(key)
+            if key not in self._before and (len(changes) <= _MANY or _configures(key)):
+                self._before[key] = engine.fact(change.kind, change.namespace, change.name)
+            admitted.append(change)
+        return admitted
+
+    def _release(self, key: Key) -> None:
+        """Let an object be tried again."""
+        del self._aside[key]
+        self._kept.forget(key)
+        self._verdicts.tell(key, "translation", None)
+
+    def failed(self, engine: Engine, roots: Iterable[Failure]) -> tuple[Failure, ...]:
+        """Give what raised in the last refresh, each once; `roots` are the failures of roots."""
+        return tuple({failure.where: failure for failure in (*engine.take_failures(), *roots)}.values())
+
+    def settle(self, engine: Engine, failures: Iterable[Failure]) -> Iterator[Change[Any]]:
+        """Set aside what makes calls fail, one object after the other; give each change of the engine's facts.
+
+        The caller applies a change and refreshes before it asks for the next.
+        """
+        left = _MOST_AT_ONCE
+        for failure in failures:
+            while left and engine.failing(failure.where):
+                left -= 1
+                change = self._culprit(engine, failure)
+                if change is None:
+                    _log.error("%s, and no object is to blame: %s", failure, " < ".join(failure.trace[::-1]))
+                    break
+                self._set_aside(engine, change, failure)
+                yield change
+
+    def _culprit(self, engine: Engine, failure: Failure) -> Change[Any] | None:
+        """Find the first suspect that must be put back for a call to fail no more."""
+        suspects = list(self._suspects(engine, failure.where))
+        if not suspects:
+            return None
+
+        def clears(count: int) -> bool:
+            def look(trial: Engine) -> bool:
+                trial.refresh()
+                return not trial.failing(failure.where)
+
+            return engine.dry_run(suspects[:count], look)
+
+        return first_needed(suspects, clears)
+
+    def _suspects(self, engine: Engine, where: Call) -> Iterator[Change[Any]]:
+        """Give what may have made a call fail, each as the change that puts it back."""
+        seen: set[Key] = set()
+        near = ((ref.kind, ref.namespace, ref.name) for ref in engine.grounds(where))
+        ordered = (
+            *(key for key in self._before if _configures(key)),
+            *(key for key in near if _configures(key)),
+            *(key for key in self._before if not _configures(key)),
+        )
+        for key in ordered:
+            if key in seen or key[0] in _NEVER or len(seen) >= _MOST_SUSPECTS:
+                continue
+            seen.add(key)
+            kind: FactKind[Any] = FactKind(key[0])
+            now = engine.fact(kind, key[1], key[2])
+            if isinstance(now, Object) and key not in self._aside:
+                good = self._good(key, now)
+                if good != now:
+                    yield Change(kind, key[1], key[2], good)
+
+    def _good(self, key: Key, now: Object[Any]) -> Object[Any] | None:
+        """Give what is to stand in an object's place."""
+        before = self._before.get(key)
+        if before is not None and before.uid == now.uid:
+            found: Object[Any] | None = before
+            return found
+        kind = registry.of_resource(key[0])
+        if kind is None:
+            return None
+        document = self._kept.get(key, now.uid)
+        if document is not None:
+            # It was judged when it was kept, and what it does is tried before it is in force.
+            good, _ = read(kind, document, trusted=False)
+            if good is not None:
+                return good
+        return closed(kind, encode(kind, now))
+
+    def _set_aside(self, engine: Engine, change: Change[Any], failure: Failure) -> None:
+        key = (change.kind.name, change.namespace, change.name)
+        bad = engine.fact(change.kind, change.namespace, change.name)
+        if not isinstance(bad, Object):
+            raise TypeError(f"{key} is no object, and was suspected")
+        self._aside[key] = Aside(bad, change.value)
+        kind = registry.of_resource(key[0])
+        stand = Stand.NOTHING
+        if change.value is not None:
+            was = self._before.get(key) == change.value or self._kept.get(key, bad.uid) is not None
+            stand = Stand.LAST_GOOD if was else Stand.CLOSED
+            if stand is Stand.LAST_GOOD and kind is not None:
+                self._kept.put(key, bad.uid, encode(kind, change.value))
+        words = (
+            f"Meltemi failed while it translated this object: {failure.error}: {failure.message} "
+            f"(in {failure.where.query})"
+        )
+        found = Diagnostic(INTERNAL, words, bad.ref)
+        _log.error("%s is set aside: %s", bad.ref, words)
+        self._verdicts.tell(key, "translation", Verdict((found,), stand, bad.generation, bad.uid))
+
+
+def _configures(key: Key) -> bool:
+    """Say whether a fact is an object of the mesh's own configuration."""
+    kind = registry.of_resource(key[0])
+    return kind is not None and not knows(kind.group, kind.storage_version, kind.name)
+
+
+def first_needed(suspects: Sequence[Change[Any]], clears: Callable[[int], bool]) -> Change[Any] | None:
+    """Give the last of the shortest beginning of `suspects` that clears; None where not even all of them do.
+
+    Long beginnings are tried only when short ones do not clear: the likely come first, and a trial costs what it
+    undoes.
+    """
+    low, high = 0, 1
+    while not clears(min(high, len(suspects))):
+        if high >= len(suspects):
+            return None
+        low, high = high, high * 2
+    high = min(high, len(suspects))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if clears(middle):
+            high = middle
+        else:
+            low = middle
+    return suspects[high - 1]
