@@ -1,0 +1,46 @@
+"""Facts of kinds that analysis reads and translation does not; the mesh's own are in `model.facts`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meltemi.query import FactKind
+
+if TYPE_CHECKING:
+    from meltemi.api.core.custom import CustomResourceDefinition
+    from meltemi.api.core.replication import ReplicationController
+    from meltemi.api.core.webhook import WebhookConfiguration
+    from meltemi.api.core.workloads import CronJob, DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
+    from meltemi.api.kind import Object
+    from meltemi.api.networking.envoy_filter import EnvoyFilter
+    from meltemi.api.networking.sidecar import Sidecar
+    from meltemi.api.networking.workload_entry import WorkloadEntry
+    from meltemi.api.networking.workload_group import WorkloadGroup
+
+SIDECARS: FactKind[Object[Sidecar]] = FactKind("sidecars.networking.istio.io")
+ENVOY_FILTERS: FactKind[Object[EnvoyFilter]] = FactKind("envoyfilters.networking.istio.io")
+WORKLOAD_ENTRIES: FactKind[Object[WorkloadEntry]] = FactKind("workloadentries.networking.istio.io")
+WORKLOAD_GROUPS: FactKind[Object[WorkloadGroup]] = FactKind("workloadgroups.networking.istio.io")
+
+REQUEST_AUTHENTICATIONS: FactKind[Object[Any]] = FactKind("requestauthentications.security.istio.io")
+AUTHORIZATION_POLICIES: FactKind[Object[Any]] = FactKind("authorizationpolicies.security.istio.io")
+TELEMETRIES: FactKind[Object[Any]] = FactKind("telemetries.telemetry.istio.io")
+WASM_PLUGINS: FactKind[Object[Any]] = FactKind("wasmplugins.extensions.istio.io")
+TRAFFIC_EXTENSIONS: FactKind[Object[Any]] = FactKind("trafficextensions.extensions.istio.io")
+KUBERNETES_GATEWAYS: FactKind[Object[Any]] = FactKind("gateways.gateway.networking.k8s.io")
+
+DEPLOYMENTS: FactKind[Object[Deployment]] = FactKind("deployments.apps")
+STATEFUL_SETS: FactKind[Object[StatefulSet]] = FactKind("statefulsets.apps")
+DAEMON_SETS: FactKind[Object[DaemonSet]] = FactKind("daemonsets.apps")
+REPLICA_SETS: FactKind[Object[ReplicaSet]] = FactKind("replicasets.apps")
+REPLICATION_CONTROLLERS: FactKind[Object[ReplicationController]] = FactKind("replicationcontrollers")
+JOBS: FactKind[Object[Job]] = FactKind("jobs.batch")
+CRON_JOBS: FactKind[Object[CronJob]] = FactKind("cronjobs.batch")
+
+MUTATING_WEBHOOKS: FactKind[Object[WebhookConfiguration]] = FactKind(
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+)
+VALIDATING_WEBHOOKS: FactKind[Object[WebhookConfiguration]] = FactKind(
+    "validatingwebhookconfigurations.admissionregistration.k8s.io"
+)
+CRDS: FactKind[Object[CustomResourceDefinition]] = FactKind("customresourcedefinitions.apiextensions.k8s.io")

@@ -1,0 +1,120 @@
+"""Objects looked at together: the facts that they are, and every analyzer's findings about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from meltemi.api.core import Pod, Service, ServicePort
+from meltemi.api.core.pod import POD, SIDECAR, Container
+from meltemi.api.core.service import SERVICE
+from meltemi.api.decode import decode_lenient
+from meltemi.api.diagnostics import Diagnostic
+from meltemi.api.kind import Alias, Kind, Object
+from meltemi.api.values import Map
+from meltemi.galley.analyze.inputs import CONDITIONS, WHOLE, Condition
+from meltemi.galley.analyze.table import ANALYZERS, Analyzer
+from meltemi.galley.core import meshconfig
+from meltemi.galley.core.facts import INTERNAL, fact_kind
+from meltemi.model.settings import ROOT_NAMESPACE
+from meltemi.query import Change, Engine, FactKind, Failure
+
+Document = dict[str, Any]
+
+GATEWAYS: Final = ("ingressgateway", "egressgateway")
+"""What an installation's own gateways are labelled with: `istio: ingressgateway`."""
+GATEWAY_PORTS: Final = (80, 443, 8080, 8443, 15021, 15443, 31400)
+
+
+class Analysis:
+    """An engine whose roots are analyzers: put objects and facts in, then ask; a change runs only what it touches."""
+
+    def __init__(self, analyzers: Iterable[Analyzer] = ()) -> None:
+        self._analyzers = tuple(analyzers) or tuple(one for one in ANALYZERS if one.unasked)
+        self._engine = Engine()
+        self._changes: dict[tuple[str, str, str], Change[Any]] = {}
+        self._failures: dict[str, Failure] = {}
+        self._checks: dict[Any, str] = {}
+        self._mesh = meshconfig.NOTHING
+        self._root = ROOT_NAMESPACE.default
+
+    def document(self, kind: Kind[Any], document: Document, made: Object[Any] | None = None) -> None:
+        """Add an object by its document, or replace the one of that name. `made`: what it decodes to, if it is right.
+
+        Of one that is not, what can be read counts: its own findings are its validation's business.
+        """
+        if isinstance(kind, Alias):
+            document, made = kind.ahead(document), None
+            kind = kind.of
+        if made is None:
+            made = decode_lenient(kind, document)
+        self.fact(fact_kind(kind), made.namespace, made.name, made)
+        key = f"{made.namespace}/{made.name}"
+        self.fact(CONDITIONS, kind.resource, key, conditions_of(document) or None)
+        if kind.resource == "configmaps" and (made.namespace, made.name) == (self._root, meshconfig.NAME):
+            self._mesh = meshconfig.mesh_settings(document, self._mesh)
+            for change in self._mesh.changes:
+                self._changes[change.kind.name, change.namespace, change.name] = change
+
+    def fact(self, kind: FactKind[Any], namespace: str, name: str, value: Any) -> None:
+        """Set a fact, or remove it with None."""
+        self._changes[kind.name, namespace, name] = Change(kind, namespace, name, value)
+
+    def whole(self, kind: Kind[Any]) -> None:
+        """Say that every object of a kind was given."""
+        self.fact(WHOLE, "", kind.resource, value=True)
+
+    def assume_gateways(self) -> None:
+        """Add the gateways that every installation has, for files that come without one."""
+        for name in GATEWAYS:
+            labels = Map({"istio": name, "app": f"istio-{name}"})
+            full = f"istio-{name}"
+            pod = Pod(containers=(Container(name=SIDECAR, image=SIDECAR),))
+            ports = tuple(ServicePort(name=f"tcp-{number}", port=number) for number in GATEWAY_PORTS)
+            for kind, spec in ((POD, pod), (SERVICE, Service(ports=ports, selector=labels))):
+                made: Object[Any] = Object(kind.name, self._root, full, spec, labels)
+                key = (kind.resource, self._root, full)
+                if key not in self._changes:
+                    self.fact(fact_kind(kind), self._root, full, made)
+
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """Give all findings, each once, by object and place."""
+        self._engine.apply(self._changes.values())
+        self._changes.clear()
+        if not self._checks:
+            self._checks = {one.check: one.name for one in self._analyzers}
+            for check in self._checks:
+                self._engine.hold(check)
+        for change in self._engine.refresh():
+            name = self._checks[change.function]
+            self._failures.pop(name, None)
+            if isinstance(change.new, Failure):
+                self._failures[name] = change.new
+        found: dict[Diagnostic, None] = {}
+        for name, failure in self._failures.items():
+            found[Diagnostic(INTERNAL, f"the analyzer {name} failed: {failure}")] = None
+        # Positions of these are within the setting's own text.
+        found.update({replace(one, position=None): None for one in self._mesh.findings})
+        found.update({one: None for one in self._engine.all_reports() if isinstance(one, Diagnostic)})
+        return tuple(sorted(found, key=order))
+
+
+def order(one: Diagnostic) -> tuple[str, str, str, str, str, str]:
+    """Sort key: by object, place and code."""
+    ref = one.ref
+    where = (ref.namespace, ref.kind, ref.name) if ref is not None else ("", "", "")
+    return (*where, one.path, one.code.id, one.message)
+
+
+def conditions_of(document: Document) -> tuple[Condition, ...]:
+    """Read the conditions of a document's status."""
+    status = document.get("status")
+    listed = status.get("conditions") if isinstance(status, dict) else None
+    if not isinstance(listed, list):
+        return ()
+    return tuple(
+        Condition(*(str(one.get(key) or "") for key in ("type", "status", "reason", "message")))
+        for one in listed
+        if isinstance(one, dict)
+    )
