@@ -21,7 +21,19 @@ _CORE = "io.k8s.api.core.v1."
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 ROOTS = (
     *(f"{_CORE}{kind}" for kind in ("Namespace", "Node", "ServiceAccount", "Secret", "ConfigMap")),
-    *(f"{_CORE}{kind}" for kind in ("Service", "Pod", "Event")),
+    *(f"{_CORE}{kind}" for kind in ("Service", "Pod", "Event", "Endpoints", "ReplicationController")),
+    *(f"{_CORE}{kind}" for kind in ("PersistentVolume", "PersistentVolumeClaim")),
+    *(f"io.k8s.api.apps.v1.{kind}" for kind in ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet")),
+    *(f"io.k8s.api.batch.v1.{kind}" for kind in ("Job", "CronJob")),
+    *(f"io.k8s.api.networking.v1.{kind}" for kind in ("Ingress", "IngressClass", "NetworkPolicy")),
+    *(
+        f"io.k8s.api.admissionregistration.v1.{kind}WebhookConfiguration"
+        for kind in ("Mutating", "Validating")
+    ),
+    *(f"io.k8s.api.rbac.v1.{kind}" for kind in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")),
+    "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
+    "io.k8s.api.policy.v1.PodDisruptionBudget",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
     "io.k8s.api.discovery.v1.EndpointSlice",
     "io.k8s.api.events.v1.Event",
     "io.k8s.api.coordination.v1.Lease",

@@ -16,7 +16,7 @@ ALL = [(kind, version) for kind in KINDS for version in kind.versions]
 
 def references(node: Any) -> list[str]:
     if isinstance(node, dict):
-        own = [node["$ref"]] if "$ref" in node else []
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
         return own + [found for value in node.values() for found in references(value)]
     if isinstance(node, list):
         return [found for value in node for found in references(value)]

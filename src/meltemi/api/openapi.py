@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final
 
 from meltemi.api import registry
-from meltemi.api.compiled import Field, fields_of, is_int_or_string, unwrapped
+from meltemi.api.compiled import Field, fields_of, is_int_or_string, needs_fields, unwrapped
 from meltemi.api.declare import RULES, Meta
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Alias, Kind
@@ -101,13 +101,24 @@ def structural_schema(kind: Kind[Any], version: str) -> Schema:
         dict(spec["properties"]) if kind.body else {"spec": {**spec, "description": kind.doc}}
     )
     if kind.has_status:
-        properties["status"] = _STATUS if kind.status is None else _model(kind.status, version)
+        properties["status"] = _STATUS if kind.status is None else _status(kind.status, version)
     made: Schema = {"type": "object", "properties": properties}
     if kind.doc:
         made["description"] = kind.doc
-    if not kind.body and "required" in spec:
+    if not kind.body and needs_fields(kind.model):
         made["required"] = ["spec"]
     return made
+
+
+def _status(model: type[Any], version: str) -> Schema:
+    """Give the schema of a status of a kind's own; it begins with what its fields are filled with."""
+    made = _model(model, version)
+    filled = {
+        name: field["default"]
+        for name, field in made["properties"].items()
+        if field.get("default") is not None
+    }
+    return {**made, "default": filled} if filled else made
 
 
 def _definition(kind: Kind[Any], version: str) -> Schema:
@@ -131,9 +142,14 @@ def _renamed(alias: Alias[Any], version: str) -> Schema:
     """Give the definition of an alias whose form is today's: what is needed today, it may leave out."""
     today = schema(alias.of, alias.of.storage_version)
     spec = _DEFINITIONS[today["properties"]["spec"]["$ref"].removeprefix(PREFIX)]
+    properties = {
+        **today["properties"],
+        "apiVersion": {"type": "string"},
+        "spec": {k: v for k, v in spec.items() if k != "required"},
+    }
     return {
         **today,
-        "properties": {**today["properties"], "spec": {k: v for k, v in spec.items() if k != "required"}},
+        "properties": properties,
         "x-kubernetes-group-version-kind": [{"group": alias.group, "version": version, "kind": alias.name}],
     }
 
@@ -219,7 +235,7 @@ def _scalar(hint: Any, meta: Meta) -> Schema:
         return {"type": "string", "format": "byte"}
     if hint is str:
         return {"type": "string", **_bounds(minLength=meta.min_length, maxLength=meta.max_length)} | (
-            {"pattern": meta.pattern} if meta.pattern else {}
+            {key: value for key in ("pattern", "format") if (value := getattr(meta, key))}
         )
     if hint is int:
         return _integer(meta)

@@ -4,11 +4,14 @@ from typing import Any, Final
 
 from meltemi.api.core.config import CONFIG_MAP, SECRET, SERVICE_ACCOUNT, ConfigMap, Secret, ServiceAccount
 from meltemi.api.core.endpoint_slice import ENDPOINT_SLICE, Endpoint, EndpointSlice
+from meltemi.api.core.endpoints import ENDPOINTS, Endpoints
 from meltemi.api.core.event import EVENT, EVENT_OF_EVENTS, LEASE, Event, Lease
 from meltemi.api.core.namespace import NAMESPACE, Namespace
 from meltemi.api.core.node import NODE, Node, NodeStatus
 from meltemi.api.core.pod import POD, Container, Pod, PodStatus
+from meltemi.api.core.replication import REPLICATION_CONTROLLER, ReplicationController
 from meltemi.api.core.service import SERVICE, Service, ServicePort, ServiceStatus
+from meltemi.api.core.volume import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM
 from meltemi.api.kind import Alias, Kind
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
@@ -17,9 +20,13 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     SERVICE_ACCOUNT,
     SECRET,
     CONFIG_MAP,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
     SERVICE,
+    ENDPOINTS,
     ENDPOINT_SLICE,
     POD,
+    REPLICATION_CONTROLLER,
     EVENT,
     LEASE,
 )
@@ -32,6 +39,7 @@ __all__ = [
     "Container",
     "Endpoint",
     "EndpointSlice",
+    "Endpoints",
     "Event",
     "Lease",
     "Namespace",
@@ -39,6 +47,7 @@ __all__ = [
     "NodeStatus",
     "Pod",
     "PodStatus",
+    "ReplicationController",
     "Secret",
     "Service",
     "ServiceAccount",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from meltemi.api.core.endpoint_slice import ObjectReference
 from meltemi.api.declare import field

@@ -1,0 +1,77 @@
+"""TLSRoute: which TLS connections go where, by the name that the client asks for (gateway.networking.k8s.io)."""
+
+# ruff: noqa: RUF009 - `field` makes a dataclass field
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.api.declare import Rule, field
+from meltemi.api.gatewayapi import words
+from meltemi.api.gatewayapi.gateway import is_ip
+from meltemi.api.gatewayapi.references import (
+    PARENT_RULES,
+    RULE_NAMES,
+    BackendRef,
+    DefaultScope,
+    ParentReference,
+)
+from meltemi.api.gatewayapi.status import RouteStatus
+from meltemi.api.kind import Column, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class TLSRouteRule:
+    """Where connections go."""
+
+    name: str = field("Its name, unique in the route.", "", **words.SECTION)
+    backend_refs: tuple[BackendRef, ...] = field(
+        "The backends.", (), required=True, min_items=1, max_items=16, **words.WHOLE
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TLSRoute:
+    """Which TLS connections go where, by the name that the client asks for."""
+
+    parent_refs: tuple[ParentReference, ...] = field(
+        "Gateways or Services that it belongs to.", (), max_items=32, **words.WHOLE
+    )
+    use_default_gateways: DefaultScope | None = field("Belong to Gateways that take such routes.", None)
+    hostnames: tuple[str, ...] = field(
+        "Names that the client asks for (SNI).",
+        (),
+        required=True,
+        min_items=1,
+        max_items=1024,
+        **words.WHOLE,
+        **words.each(words.HOSTNAME),
+    )
+    rules: tuple[TLSRouteRule, ...] = field(
+        "Where they go.", (), required=True, min_items=1, max_items=1, **words.WHOLE
+    )
+
+    RULES = (
+        *PARENT_RULES,
+        RULE_NAMES,
+        Rule(
+            "self.hostnames.all(h, !isIP(h))",
+            "hostnames are DNS names: a client does not ask for an IP address",
+            lambda given: not any(is_ip(one) for one in given.get("hostnames", ())),
+            "hostnames",
+        ),
+    )
+
+
+TLS_ROUTE: Kind[TLSRoute] = Kind(
+    name="TLSRoute",
+    group=words.GROUP_NAME,
+    versions=("v1", "v1alpha3", "v1alpha2"),
+    storage="v1",
+    plural="tlsroutes",
+    singular="tlsroute",
+    categories=("gateway-api",),
+    model=TLSRoute,
+    status=RouteStatus,
+    columns=(Column("Age", "date", ".metadata.creationTimestamp", "When the object was created."),),
+    doc="Which TLS connections go where, by the name that the client asks for.",
+)
