@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import enum
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from meltemi.api import registry
 from meltemi.api.compiled import fields_of, is_int_or_string, unwrapped
 from meltemi.api.core.pod import PodStatus
 from meltemi.api.core.service import ServiceStatus
+from meltemi.api.declare import RULES, Rule
 from meltemi.api.decode import decode, decode_lenient, decode_status, decode_value, encode
 from meltemi.api.diagnostics import Level
 from meltemi.api.duration import Duration
@@ -21,7 +23,7 @@ from meltemi.api.kind import Kind, Object
 from meltemi.api.networking.destination_rule import SimpleLB
 from meltemi.api.networking.virtual_service import HTTPRetry, StringMatch, VirtualService
 from meltemi.api.registry import KINDS
-from meltemi.api.values import Map
+from meltemi.api.values import Json, Map
 
 Document = dict[str, Any]
 
@@ -386,6 +388,26 @@ def test_every_object_of_the_corpus_survives_encoding(corpus: Any) -> None:
     assert seen > 100
 
 
+MAY_BE = (
+    "Duplicate value",
+    "should have at least ",
+    " does not match ",
+    "must be between ",
+    " characters long",
+)
+
+
+def rules_below(hint: Any, seen: frozenset[Any] = frozenset()) -> Iterator[Rule]:
+    """Give the rules of a declared type and of everything within it."""
+    hint = unwrapped(hint)
+    for inner in typing.get_args(hint):
+        yield from rules_below(inner, seen)
+    if dataclasses.is_dataclass(hint) and hint not in seen:
+        yield from getattr(hint, RULES, ())
+        for field in fields_of(hint):
+            yield from rules_below(field.type, seen | {hint})
+
+
 def values_of(hint: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     """Give values of a declared type."""
     hint = unwrapped(hint)
@@ -400,7 +422,7 @@ def values_of(hint: Any, depth: int = 0) -> st.SearchStrategy[Any]:
         ).map(Map)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return st.sampled_from(hint)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint is not Duration:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint not in (Duration, Json):
         fields = [field for field in fields_of(hint) if not field.meta.oneof and not field.meta.versions]
         chosen = {
             field.name: values_of(field.type, depth + 1)
@@ -417,6 +439,7 @@ def values_of(hint: Any, depth: int = 0) -> st.SearchStrategy[Any]:
         bool: st.booleans(),
         bytes: st.binary(max_size=4),
         Duration: st.integers(10**6, 10**12).map(Duration),
+        Json: st.dictionaries(st.text("ab"), st.one_of(st.none(), st.integers(), st.text("ab"))).map(Json.of),
     }
     return simple[hint]
 
@@ -432,11 +455,11 @@ def test_whatever_can_be_said_survives_encoding(data: st.DataObject, kind: Kind[
     document = encode(kind, Object(kind.name, "shop", "a", spec, Map({"app": "a"}), created=60.0, uid="u"))
     made, found = decode(kind, document)
     if made is None:
-        # Lists that have a least length, or keys that repeat, are all that may be wrong.
-        assert {one.message.split(":")[0] for one in found if one.level is Level.ERROR} <= {
-            "Duplicate value",
-            "should have at least 1 entries",
-        }
+        # Values are of the right types: bounds, patterns, keys that repeat, and rules are all that may be wrong.
+        said = {rule.message for rule in rules_below(kind.model)}
+        for one in found:
+            expected = one.message in said or any(text in one.message for text in MAY_BE)
+            assert one.level is not Level.ERROR or expected, one
         return
     assert made.spec == spec
     assert encode(kind, made) == document

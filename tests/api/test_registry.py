@@ -48,6 +48,11 @@ def test_versions_and_columns_are_istios() -> None:
         "DestinationRule": (three, "v1", ["Host", "Age"]),
         "Gateway": (three, "v1", []),
         "ServiceEntry": (three, "v1", ["Hosts", "Location", "Resolution", "Age"]),
+        "Sidecar": (three, "v1", []),
+        "WorkloadEntry": (three, "v1", ["Age", "Address"]),
+        "WorkloadGroup": (three, "v1", ["Age"]),
+        "EnvoyFilter": (("v1alpha3",), "v1alpha3", []),
+        "ProxyConfig": (("v1beta1",), "v1beta1", []),
         "PeerAuthentication": (("v1", "v1beta1"), "v1", ["Mode", "Age"]),
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from meltemi.api.diagnostics import Diagnostic, Level
 from meltemi.api.registry import of_document
+from meltemi.api.unapplied import NOT_APPLIED, NOT_ENFORCED
 from meltemi.checks import check
 
 GROUPS = {"PeerAuthentication": "security.istio.io/v1", "Service": "v1", "Pod": "v1"}
@@ -32,7 +33,9 @@ def errors(kind: str, spec: Any, **more: Any) -> list[str]:
 
 
 def told(kind: str, spec: Any, **more: Any) -> list[tuple[str, str]]:
-    """Give code and path of what is no error, sorted."""
+    """Give code and path of what is no error, sorted; what this release does not apply is no rule's matter."""
     return sorted(
-        (one.code.id, one.path) for one in findings(kind, spec, **more) if one.level is not Level.ERROR
+        (one.code.id, one.path)
+        for one in findings(kind, spec, **more)
+        if one.level is not Level.ERROR and one.code not in (NOT_APPLIED, NOT_ENFORCED)
     )

@@ -49,6 +49,13 @@ def fields_of(model: type[Any]) -> tuple[Field, ...]:
     return tuple(found)
 
 
+def needs_fields(model: type[Any]) -> bool:
+    """Say whether a value without any field would be wrong: a field must be given, or a rule asks for one."""
+    return any(field.meta.required for field in fields_of(model)) or not all(
+        rule.holds({}) for rule in getattr(model, RULES, ())
+    )
+
+
 def unwrapped(hint: Any) -> Any:
     """Strip `| None` from a type."""
     if isinstance(hint, types.UnionType):

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from meltemi.api import metadata as meta
 from meltemi.api import registry
-from meltemi.api.compiled import LENIENT, STRICT, Compiler, fields_of
+from meltemi.api.compiled import LENIENT, STRICT, Compiler, needs_fields
 from meltemi.api.declare import Meta
 from meltemi.api.diagnostics import Diagnostic, Level, Ref
 from meltemi.api.encode import encode, encode_value
@@ -71,7 +71,7 @@ def _today(alias: Alias[T], document: Any, version: str, problems: Problems) -> 
     """
     if not isinstance(document, dict):
         return alias.of, document, ""
-    written = _version_of(alias, document) if not version else version
+    written = version or _version_of(alias, document)
     if document.get("apiVersion") == alias.of.api_version or written not in alias.versions:
         return alias.of, document, ""
     if alias.model is not alias.of.model:
@@ -106,7 +106,7 @@ def _decode_body(kind: Kind[T], document: Document, compiler: Compiler, problems
     begun = len(problems)
     body = _body(kind, document)
     if not kind.body and document.get("spec") is None:
-        if any(field.meta.required for field in fields_of(kind.model)):
+        if needs_fields(kind.model):
             problems.append(Problem("Required value: the object needs a spec", "spec"))
         return kind.model()
     decoder = compiler.model(kind.model)

@@ -88,7 +88,7 @@ def test_a_plain_route_is_right() -> None:
         (route(corsPolicy={"allowOrigins": [{}]}), "spec.http[0].corsPolicy.allowOrigins[0]"),
         (route(corsPolicy={"maxAge": "1.5s"}), "spec.http[0].corsPolicy.maxAge"),
         (route(corsPolicy={"exposeHeaders": ["a b"]}), "spec.http[0].corsPolicy.exposeHeaders[0]"),
-        (route(match=[{"uri": {"prefix": ""}}]), "spec.http[0].match[0].uri.prefix"),
+        (route(match=[{"method": {"prefix": ""}}]), "spec.http[0].match[0].method.prefix"),
         (route(match=[{"uri": {"regex": ""}}]), "spec.http[0].match[0].uri.regex"),
         (route(match=[{"uri": {"regex": "(?!a)"}}]), "spec.http[0].match[0].uri.regex"),
         (route(match=[{"uri": {"regex": "a" * 1025}}]), "spec.http[0].match[0].uri.regex"),

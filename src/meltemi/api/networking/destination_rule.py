@@ -103,7 +103,7 @@ class WarmupConfiguration:
     minimum_percent: float | None = field(
         "Share at the beginning (10).", None, minimum=0, maximum=100, format="double"
     )
-    aggression: float | None = field("Speed of the growth, 1 being linear.", None, minimum=1, format="double")
+    aggression: float | None = field("Speed of the growth, 1 being linear.", None, minimum=0, format="double")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,9 @@ class LoadBalancerSettings:
     simple: SimpleLB | None = field("An algorithm by name.", None, oneof="lb_policy")
     consistent_hash: ConsistentHashLB | None = field("By hash.", None, oneof="lb_policy")
     locality_lb_setting: LocalityLoadBalancerSetting | None = field("By locality.", None)
-    warmup_duration_secs: Duration | None = field("Length of the warm-up.", None, deprecated="use warmup")
+    warmup_duration_secs: Duration | None = field(
+        "Length of the warm-up.", None, deprecated="use warmup", minimum=1e6
+    )
     warmup: WarmupConfiguration | None = field("Warm-up of new endpoints.", None)
 
 
@@ -152,8 +154,8 @@ class TcpKeepalive:
     probes: int = field(
         "Unanswered probes until the connection is dead; the system's if 0.", 0, format="uint32"
     )
-    time: Duration | None = field("Idle time before the first probe.", None)
-    interval: Duration | None = field("Time between probes.", None)
+    time: Duration | None = field("Idle time before the first probe.", None, minimum=1e6)
+    interval: Duration | None = field("Time between probes.", None, minimum=1e6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class HTTPSettings:
     )
     max_retries: int = field("Most retries outstanding to a host.", 0, format="int32")
     idle_timeout: Duration | None = field(
-        "Longest idle time of an upstream connection (1h; 0s disables).", None
+        "Longest idle time of an upstream connection (1h).", None, minimum=1e6
     )
     h2_upgrade_policy: H2UpgradePolicy = field("Whether to upgrade to HTTP/2.", H2UpgradePolicy.DEFAULT)
     use_client_protocol: bool = field("Speak upstream what the client speaks.", False)

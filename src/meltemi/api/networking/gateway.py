@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
-from meltemi.api.declare import field
+from meltemi.api.declare import Rule, field
 from meltemi.api.kind import Kind
 from meltemi.api.values import EMPTY, Map
 
@@ -52,6 +53,20 @@ class TLSCertificate:
     ca_certificates: str = field("File of the authorities.", "")
 
 
+def _one_of(first: str, second: str) -> Rule:
+    names = {
+        "credentialName": "credential_name",
+        "credentialNames": "credential_names",
+        "tlsCertificates": "tls_certificates",
+    }
+    return Rule(
+        f"!has(self.{first}) || !has(self.{second})",
+        f"only one of {first} or {second} can be set",
+        lambda given: names[first] not in given or names[second] not in given,
+        second,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ServerTLSSettings:
     """TLS of a server."""
@@ -76,6 +91,12 @@ class ServerTLSSettings:
     min_protocol_version: TLSProtocol = field("Lowest version (TLSV1_2).", TLSProtocol.TLS_AUTO)
     max_protocol_version: TLSProtocol = field("Highest version.", TLSProtocol.TLS_AUTO)
     cipher_suites: tuple[str, ...] = field("Allowed cipher suites; Envoy's default if empty.", ())
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        _one_of("credentialNames", "tlsCertificates"),
+        _one_of("credentialName", "credentialNames"),
+        _one_of("credentialName", "tlsCertificates"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ class PortSelector:
     """A port of the destination, by number."""
 
     number: int = field("Port number.", 0, format="uint32")
+    name: str = field(
+        "Name of the port (Istio 1.0); refused, since it never chose one.",
+        "",
+        deprecated="give the number",
+        versions=("v1alpha3",),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,10 @@ def load_balancer(found: Findings, at: At, settings: LoadBalancerSettings, *, ou
     rules.duration(found, (*at, "warmupDurationSecs"), settings.warmup_duration_secs)
     if settings.warmup is not None:
         rules.duration(found, (*at, "warmup", "duration"), settings.warmup.duration)
+        if settings.warmup.aggression is not None and settings.warmup.aggression < 1:
+            found.error(
+                (*at, "warmup", "aggression"), f"must be at least 1, not {settings.warmup.aggression:g}"
+            )
 
 
 def _hash(found: Findings, at: At, settings: ConsistentHashLB) -> None:

@@ -77,8 +77,8 @@ def _policy(found: Findings, at: At, policy: TrafficPolicy) -> None:
         here = (*at, "portLevelSettings", index)
         if settings.port is None:
             found.error((*here, "port"), "Required value: settings of a port need the port")
-        elif fault := rules.port_fault(settings.port.number):
-            found.error((*here, "port", "number"), fault)
+        else:
+            rules.port(found, (*here, "port"), settings.port)
         if settings == PortTrafficPolicy(port=settings.port):
             found.error(here, "a port's traffic policy must have at least one field")
         _common(found, here, settings)
@@ -88,7 +88,7 @@ def _common(found: Findings, at: At, policy: TrafficPolicy | PortTrafficPolicy) 
     if policy.outlier_detection is not None:
         _outliers(found, (*at, "outlierDetection"), policy.outlier_detection)
     if policy.connection_pool is not None:
-        _pool(found, (*at, "connectionPool"), policy.connection_pool)
+        pool(found, (*at, "connectionPool"), policy.connection_pool)
     if policy.load_balancer is not None:
         outliers = policy.outlier_detection is not None
         balancing.load_balancer(found, (*at, "loadBalancer"), policy.load_balancer, outliers=outliers)
@@ -121,7 +121,8 @@ def _outliers(found: Findings, at: At, settings: OutlierDetection) -> None:
             found.error((*at, name), f"percentage {value} is not in range 0..100")
 
 
-def _pool(found: Findings, at: At, settings: ConnectionPoolSettings) -> None:
+def pool(found: Findings, at: At, settings: ConnectionPoolSettings) -> None:
+    """Check the limits of a pool."""
     http, tcp = settings.http, settings.tcp
     if http is None and tcp is None:
         found.error(at, "a connection pool must have at least one field")
@@ -163,12 +164,15 @@ def _tls(found: Findings, at: At, tls: ClientTLSSettings, *, of_port: bool) -> N
         "clientCertificate": tls.client_certificate,
         "privateKey": tls.private_key,
         "caCertificates": tls.ca_certificates,
+        "caCrl": tls.ca_crl,
     }
-    if tls.insecure_skip_verify:
+    if tls.insecure_skip_verify and tls.mode in (ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL):
         if tls.ca_certificates:
             found.error((*at, "caCertificates"), "cannot be set together with insecureSkipVerify")
         if tls.subject_alt_names:
             found.error((*at, "subjectAltNames"), "cannot be set together with insecureSkipVerify")
+        if tls.credential_name and tls.mode is ClientTLSMode.SIMPLE:
+            found.error((*at, "credentialName"), "cannot be set together with insecureSkipVerify")
     if tls.mode in (ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL) and tls.credential_name:
         for name in (name for name, given in files.items() if given):
             found.error((*at, name), "cannot be set together with credentialName")

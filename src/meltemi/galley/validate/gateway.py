@@ -76,7 +76,7 @@ def _server(found: Findings, at: At, server: Server) -> None:
             found.error((*at, "hosts", index), fault)
     _bind(found, at, server)
     if server.tls is not None:
-        _tls(found, (*at, "tls"), server.tls)
+        tls_settings(found, (*at, "tls"), server.tls)
     if server.port is not None:
         _port(found, at, server, server.port)
 
@@ -86,9 +86,7 @@ def _host_fault(text: str) -> str:
     namespace, slash, host = text.rpartition("/")
     if slash and namespace not in ("*", ".") and not rules.is_label(namespace):
         return f'"{namespace}" is not a namespace, "." or "*"'
-    if host == "*":
-        return ""
-    return rules.wildcard_domain_fault(host) or rules.partial_wildcard_fault(host)
+    return "" if rules.is_address(host) else rules.visible_host_fault(host)
 
 
 def _bind(found: Findings, at: At, server: Server) -> None:
@@ -136,7 +134,8 @@ def _plain(found: Findings, at: At, tls: ServerTLSSettings, protocol: str) -> No
         )
 
 
-def _tls(found: Findings, at: At, tls: ServerTLSSettings) -> None:
+def tls_settings(found: Findings, at: At, tls: ServerTLSSettings) -> None:
+    """Check how TLS is ended."""
     old = (TLSProtocol.TLSV1_0, TLSProtocol.TLSV1_1)
     if tls.min_protocol_version in old and not tls.cipher_suites:
         found.warn((*at, "minProtocolVersion"), "TLS below 1.2 needs cipherSuites that go with it")

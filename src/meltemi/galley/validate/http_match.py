@@ -21,7 +21,8 @@ def validate(found: Findings, at: At, route: HTTPRoute, spec: VirtualService, *,
             ("authority", match.authority),
         ):
             if one is not None:
-                _string(found, (*here, name), one, simple=simple)
+                # A path may begin with nothing; Envoy has no such prefix elsewhere.
+                _string(found, (*here, name), one, simple=simple, empty_prefix=name == "uri")
         for name, table in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
             _headers(found, (*here, name), table, spec, simple=simple)
         for name, one in match.query_params.items():
@@ -29,8 +30,8 @@ def validate(found: Findings, at: At, route: HTTPRoute, spec: VirtualService, *,
         _caller(found, here, match)
 
 
-def _string(found: Findings, at: At, match: StringMatch, *, simple: bool) -> None:
-    if match.prefix == "":
+def _string(found: Findings, at: At, match: StringMatch, *, simple: bool, empty_prefix: bool = False) -> None:
+    if match.prefix == "" and not empty_prefix:
         found.error((*at, "prefix"), "a prefix to match should not be empty")
     if match.regex is not None:
         if simple:

@@ -145,8 +145,8 @@ def destination(found: Findings, at: At, wanted: Destination) -> None:
         found.error((*at, "host"), fault)
     if wanted.subset and not rules.is_label(wanted.subset):
         found.error((*at, "subset"), f'"{wanted.subset}" is not a name for a subset')
-    if wanted.port is not None and (fault := rules.port_fault(wanted.port.number)):
-        found.error((*at, "port", "number"), fault)
+    if wanted.port is not None:
+        rules.port(found, (*at, "port"), wanted.port)
 
 
 def _destinations(found: Findings, at: At, routes: tuple[HTTPRouteDestination, ...]) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 import re2
 
 from meltemi.api.duration import MILLISECOND, Duration
+from meltemi.api.networking.virtual_service import PortSelector
 from meltemi.api.problems import nearest
 from meltemi.galley.validate.findings import At, Findings
 
@@ -101,6 +102,24 @@ def partial_wildcard_fault(text: str) -> str:
     )
 
 
+def visible_host_fault(text: str) -> str:
+    """Check a host of a Gateway or Sidecar: a full name, or a wildcard for whole labels."""
+    if text == "*":
+        return ""
+    if "." not in text:
+        return f'short names (non FQDN) are not allowed: "{text}" is not a full name'
+    return wildcard_domain_fault(text) or partial_wildcard_fault(text)
+
+
+def forwarded_name_fault(text: str) -> str:
+    """Check a name that a gateway gets as SNI from another network: `outbound_.PORT_.SUBSET_.HOST`."""
+    _, *rest = text.split("_")
+    port, host = (rest[0].strip("."), rest[2].strip(".")) if len(rest) > 2 else ("", "")
+    if not any(sign.isdigit() for sign in port) or not any(sign.isalpha() for sign in host):
+        return f'"{text}" is not of the form outbound_.PORT_.SUBSET_.HOST'
+    return ""
+
+
 def hosts_overlap(one: str, other: str) -> bool:
     """Say whether there is a name that both hosts stand for."""
     one_wild, other_wild = one.startswith("*"), other.startswith("*")
@@ -123,6 +142,14 @@ def host_within(one: str, other: str) -> bool:
 def port_fault(number: int) -> str:
     """Check a port number."""
     return "" if 1 <= number <= 65535 else f"port must be between 1-65535, not {number}"
+
+
+def port(found: Findings, at: At, wanted: PortSelector) -> None:
+    """Check a port that is chosen by its number; by name, as Istio 1.0 could write it, it never was."""
+    if wanted.name:
+        found.error((*at, "name"), "a port is not chosen by name", "give its number")
+    elif fault := port_fault(wanted.number):
+        found.error((*at, "number"), fault)
 
 
 def unix_fault(address: str) -> str:

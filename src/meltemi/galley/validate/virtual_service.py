@@ -58,7 +58,7 @@ def _hosts(found: Findings, spec: VirtualService) -> None:
     good = True
     for index, host in enumerate(spec.hosts):
         at = ("spec", "hosts", index)
-        fault = rules.wildcard_domain_fault(host)
+        fault = _host_fault(host, spec)
         if host == "*" and not for_gateways_only(spec):
             fault = "wildcard host * is not allowed for virtual services bound to the mesh gateway"
         if fault and not rules.is_address(host):
@@ -72,6 +72,13 @@ def _hosts(found: Findings, spec: VirtualService) -> None:
                 found.error(
                     ("spec", "hosts", index), f"duplicate hosts in virtual service: {other} and {host}"
                 )
+
+
+def _host_fault(host: str, spec: VirtualService) -> str:
+    """Check a host; at a gateway it may also be what proxies of other networks send as SNI."""
+    if host.startswith("outbound_") and any(name != rules.MESH for name in spec.gateways):
+        return rules.forwarded_name_fault(host)
+    return rules.wildcard_domain_fault(host)
 
 
 def _tls(found: Findings, at: At, route: TLSRoute, spec: VirtualService) -> None:
@@ -90,7 +97,7 @@ def _tls(found: Findings, at: At, route: TLSRoute, spec: VirtualService) -> None
 
 
 def _sni(found: Findings, at: At, name: str, spec: VirtualService) -> None:
-    fault = rules.wildcard_domain_fault(name)
+    fault = _host_fault(name, spec)
     if fault and rules.is_address(name):
         found.warn(at, f'"{name}" is an IP address, which clients do not send as SNI')
     elif fault:

@@ -1,0 +1,256 @@
+"""A patch of an EnvoyFilter against Envoy's own messages, read as protobuf JSON.
+
+As in Istio a value of the wrong type and a type that Envoy has not are refused, and a field that the release we know
+has not is told: a newer Envoy may have it. Every fault is found, each where it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Final
+
+from google.protobuf import any_pb2, descriptor_pool, json_format, message_factory
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+
+from meltemi.api.networking.envoy_filter import ApplyTo
+from meltemi.api.problems import nearest, shown
+from meltemi.galley.validate.findings import At, Findings
+
+MESSAGES: Final = {
+    ApplyTo.LISTENER: "envoy.config.listener.v3.Listener",
+    ApplyTo.FILTER_CHAIN: "envoy.config.listener.v3.FilterChain",
+    ApplyTo.NETWORK_FILTER: "envoy.config.listener.v3.Filter",
+    ApplyTo.HTTP_FILTER: "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+    ApplyTo.ROUTE_CONFIGURATION: "envoy.config.route.v3.RouteConfiguration",
+    ApplyTo.VIRTUAL_HOST: "envoy.config.route.v3.VirtualHost",
+    ApplyTo.HTTP_ROUTE: "envoy.config.route.v3.Route",
+    ApplyTo.CLUSTER: "envoy.config.cluster.v3.Cluster",
+    ApplyTo.EXTENSION_CONFIG: "envoy.config.core.v3.TypedExtensionConfig",
+    ApplyTo.BOOTSTRAP: "envoy.config.bootstrap.v3.Bootstrap",
+    ApplyTo.LISTENER_FILTER: "envoy.config.listener.v3.ListenerFilter",
+}
+"""What a patch changes, by its full name."""
+
+# A type's name comes from a user: no module but these is ever imported for it.
+_ROOTS: Final = frozenset({"envoy", "xds", "udpa"})
+_PART: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+_OLD: Final = re.compile(r"^envoy\..*\bv[12](alpha\d*)?\b")
+_STRUCTS: Final = frozenset({"udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"})
+_WANTED: Final = {
+    FieldDescriptor.CPPTYPE_STRING: "a string",
+    FieldDescriptor.CPPTYPE_BOOL: "true or false",
+    FieldDescriptor.CPPTYPE_ENUM: "one of its names",
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_FLOAT: "a number",
+    FieldDescriptor.CPPTYPE_INT32: "a whole number of 32 bits",
+    FieldDescriptor.CPPTYPE_UINT32: "a whole number of 32 bits, not negative",
+    FieldDescriptor.CPPTYPE_INT64: "a whole number of 64 bits",
+    FieldDescriptor.CPPTYPE_UINT64: "a whole number of 64 bits, not negative",
+}
+
+
+def check(found: Findings, at: At, apply_to: ApplyTo, value: dict[str, Any]) -> None:
+    """Check what is merged or added."""
+    descriptor = message(MESSAGES[apply_to])
+    if descriptor is None:
+        raise LookupError(f"{MESSAGES[apply_to]} is not among the messages of Envoy")
+    _Reader(found).message(at, descriptor, value)
+
+
+def message(name: str) -> Descriptor | None:
+    """Give the message of that full name, such as `envoy.config.cluster.v3.Cluster`; None if Envoy has none."""
+    package, _, _ = _split(name)
+    if _OLD.match(package) or not _load(package):
+        return None
+    try:
+        return descriptor_pool.Default().FindMessageTypeByName(name)
+    except KeyError:
+        return None
+
+
+def _split(name: str) -> tuple[str, str, tuple[str, ...]]:
+    """Split a full name into package, message, and the package's parts."""
+    parts = name.split(".")
+    last = next((index for index, part in enumerate(parts) if part[:1].isupper()), len(parts))
+    return ".".join(parts[:last]), ".".join(parts[last:]), tuple(parts[:last])
+
+
+def _load(package: str) -> bool:
+    """Import every module of a package, so that its messages are known; say whether there is such a package."""
+    if package == "google.protobuf":
+        return True
+    parts = package.split(".")
+    if parts[0] not in _ROOTS or not all(_PART.fullmatch(part) for part in parts):
+        return False
+    try:
+        found = import_module(package)
+    except ModuleNotFoundError:
+        return False
+    for info in iter_modules(found.__path__):
+        if info.name.endswith("_pb2"):
+            import_module(f"{package}.{info.name}")
+    return True
+
+
+def _nearest_type(name: str) -> str:
+    """Give a hint towards the type that was meant."""
+    package, simple, parts = _split(name)
+    if _OLD.match(package):
+        return "Envoy speaks v3 only: try using the v3 XDS API"
+    for depth in range(1, len(parts) + 1):
+        here = ".".join(parts[:depth])
+        if not _load(here):
+            if depth == 1:
+                return nearest(parts[0], _ROOTS)
+            above = import_module(".".join(parts[: depth - 1]))
+            hint = nearest(parts[depth - 1], (info.name for info in iter_modules(above.__path__)))
+            return f"in {'.'.join(parts[: depth - 1])}: {hint}" if hint else ""
+    holder = import_module(package)
+    names = [
+        message
+        for info in iter_modules(holder.__path__)
+        if info.name.endswith("_pb2")
+        for message in import_module(f"{package}.{info.name}").DESCRIPTOR.message_types_by_name
+    ]
+    return nearest(simple, names)
+
+
+class _Reader:
+    """Reads a value along the descriptors of messages. `told` says that faults are told and not refused."""
+
+    def __init__(self, found: Findings, *, told: bool = False) -> None:
+        self._found = found
+        self._refuse = found.warn if told else found.error
+
+    def message(self, at: At, descriptor: Descriptor, value: Any) -> None:
+        """Check a message."""
+        if not isinstance(value, dict):
+            self._refuse(at, f"must be an object ({descriptor.full_name}), not {shown(value)}")
+            return
+        fields = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
+        chosen: dict[str, str] = {}
+        for key, item in value.items():
+            field = fields.get(key)
+            if field is None:
+                near = nearest(key, (field.name for field in descriptor.fields))
+                self._found.warn((*at, key), f'{descriptor.full_name} has no field "{key}"', near)
+            elif item is not None:
+                self._field((*at, key), field, item)
+                self._one_of((*at, key), field, chosen)
+        extension = fields.get("typed_config")
+        if extension is not None and not {
+            "typed_config",
+            "typedConfig",
+            "config_discovery",
+            "configDiscovery",
+        } & set(value):
+            self._found.warn(at, "an extension is chosen by its typed_config: its name alone is not enough")
+
+    def _one_of(self, at: At, field: FieldDescriptor, chosen: dict[str, str]) -> None:
+        group = field.containing_oneof
+        if group is None:
+            return
+        if group.name in chosen:
+            self._refuse(at, f"only one of {chosen[group.name]} and {field.name} may be given")
+        chosen.setdefault(group.name, field.name)
+
+    def _field(self, at: At, field: FieldDescriptor, value: Any) -> None:
+        entry = field.message_type
+        if entry is not None and entry.GetOptions().map_entry:
+            if not isinstance(value, dict):
+                self._refuse(at, f"must be an object, not {shown(value)}")
+                return
+            for key, item in value.items():
+                self._single((*at, key), entry.fields_by_name["value"], item)
+        elif field.is_repeated:
+            if not isinstance(value, list):
+                self._refuse(at, f"must be a list, not {shown(value)}")
+                return
+            for index, item in enumerate(value):
+                self._single((*at, index), field, item)
+        else:
+            self._single(at, field, value)
+
+    def _single(self, at: At, field: FieldDescriptor, value: Any) -> None:
+        inner = field.message_type
+        if inner is None or inner.full_name.startswith("google.protobuf."):
+            if inner is not None and inner.full_name == "google.protobuf.Any":
+                self._any(at, value)
+            elif isinstance(value, str) and field.enum_type is not None:
+                self._enum(at, field.enum_type, value)
+            elif not _reads(field, value):
+                self._refuse(at, f"must be {_wanted(field)}, not {shown(value)}")
+        else:
+            self.message(at, inner, value)
+
+    def _enum(self, at: At, enum: EnumDescriptor, value: str) -> None:
+        names = enum.values_by_name
+        if value not in names:
+            self._found.warn(at, f"{shown(value)} is not one of {', '.join(names)}", nearest(value, names))
+
+    def _any(self, at: At, value: Any) -> None:
+        if not isinstance(value, dict):
+            self._refuse(at, f'must be an object with "@type", not {shown(value)}')
+            return
+        if not value:
+            return
+        url = value.get("@type")
+        if not isinstance(url, str) or not url:
+            self._refuse((*at, "@type"), "Required value: the type of the settings")
+            return
+        name = url.rpartition("/")[2]
+        descriptor = message(name)
+        if descriptor is None:
+            self._refuse(
+                (*at, "@type"), f'referenced type unknown: Envoy has no "{name}"', _nearest_type(name)
+            )
+            return
+        rest = {key: item for key, item in value.items() if key != "@type"}
+        if name.startswith("google.protobuf."):
+            if not _reads_any(value):
+                self._refuse(at, f"must be a {name}")
+            return
+        self.message(at, descriptor, rest)
+        if name in _STRUCTS:
+            self._struct(at, rest)
+
+    def _struct(self, at: At, value: dict[str, Any]) -> None:
+        """Check settings that are typed by Envoy itself, so that Istio does not look at them: tell of faults only."""
+        url = value.get("type_url", value.get("typeUrl"))
+        inner = message(url.rpartition("/")[2]) if isinstance(url, str) else None
+        settings = value.get("value")
+        if inner is not None and isinstance(settings, dict):
+            _Reader(self._found, told=True).message((*at, "value"), inner, settings)
+
+
+def _reads(field: FieldDescriptor, value: Any) -> bool:
+    """Say whether protobuf reads a value as this field."""
+    holder = field.containing_type
+    if holder is None:
+        return True
+    blank = message_factory.GetMessageClass(holder)()
+    try:
+        json_format.ParseDict({field.name: [value] if field.is_repeated else value}, blank)
+    except json_format.ParseError:
+        return False
+    return True
+
+
+def _reads_any(value: dict[str, Any]) -> bool:
+    try:
+        json_format.ParseDict(value, any_pb2.Any())
+    except json_format.ParseError:
+        return False
+    return True
+
+
+def _wanted(field: FieldDescriptor) -> str:
+    if field.message_type is None:
+        return _WANTED[field.cpp_type]
+    name = field.message_type.full_name
+    if name == "google.protobuf.Duration":
+        return 'a duration in seconds such as "1.5s"'
+    wrapped = field.message_type.fields_by_name.get("value")
+    return _WANTED[wrapped.cpp_type] if name.endswith("Value") and wrapped is not None else f"a {name}"
