@@ -10,19 +10,23 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster as ClusterMessage
 from envoy.config.cluster.v3.cluster_pb2 import UpstreamConnectionOptions
 from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
 from envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress, TcpKeepalive
-from envoy.config.core.v3.base_pb2 import Metadata, RoutingPriority
+from envoy.config.core.v3.base_pb2 import Metadata, RoutingPriority, TransportSocket
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions
 from envoy.config.core.v3.socket_option_pb2 import SocketOption
 from envoy.extensions.clusters.common.dns.v3.dns_pb2 import DnsLookupFamily
 from envoy.extensions.clusters.dns.v3.dns_cluster_pb2 import DnsCluster
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions as UpstreamHttp
 from envoy.type.v3.percent_pb2 import Percent
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct
+from google.protobuf.wrappers_pb2 import UInt32Value
 
 from meltemi.api.duration import Duration
-from meltemi.envoy import names, sockets
-from meltemi.envoy.encoding import duration, encode, pack, struct, uint32, uint64
+from meltemi.envoy import framing, names, sockets
+from meltemi.envoy.encoding import duration, encode, pack, struct, type_url, uint32, uint64
 from meltemi.envoy.endpoints import Assignment, assignment_message
+from meltemi.envoy.framing import entry, framed, span, tag, text, varint
 
 UNLIMITED = 4_294_967_295
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -142,8 +146,7 @@ _TLS_MODE = struct({"tlsMode": "istio"})
 
 def encode_cluster(cluster: Cluster) -> bytes:
     """Return the bytes of Envoy's Cluster."""
-    template = _TEMPLATES.get(cluster.http) if _usual(cluster) else None
-    return encode(cluster_message(cluster) if template is None else _filled(template, cluster))
+    return _usual_bytes(cluster) if _usual(cluster) else encode(cluster_message(cluster))
 
 
 def cluster_message(cluster: Cluster) -> ClusterMessage:
@@ -182,7 +185,7 @@ def cluster_message(cluster: Cluster) -> ClusterMessage:
 
 
 def _usual(cluster: Cluster) -> bool:
-    """Say whether a cluster is as nearly all are: then a template filled in gives the same bytes five times as fast."""
+    """Say whether a cluster is as nearly all are: then its bytes are put together by hand, ten times as fast."""
     return (
         cluster.auto_mtls is not None
         and cluster.tls is None
@@ -193,39 +196,72 @@ def _usual(cluster: Cluster) -> bool:
         and cluster.keepalive is None
         and cluster.thresholds is not None
         and cluster.thresholds.retry_budget is None
-        and bool(cluster.services)
+        and (cluster.connect_timeout is None or cluster.connect_timeout.nanoseconds >= 0)
         and not cluster.inbound
         and not cluster.locality_weighted
     )
 
 
-def _filled(template: ClusterMessage, cluster: Cluster) -> ClusterMessage:
-    message = ClusterMessage()
-    message.CopyFrom(template)
-    message.name = cluster.name
-    message.eds_cluster_config.service_name = cluster.name
-    if cluster.connect_timeout is not None:
-        message.connect_timeout.seconds, message.connect_timeout.nanos = cluster.connect_timeout.parts
+def _usual_bytes(cluster: Cluster) -> bytes:
+    name = cluster.name
+    timeout = b"" if cluster.connect_timeout is None else framed(_TIMEOUT, span(cluster.connect_timeout))
     limits = cluster.thresholds or UNLIMITED_ALL
-    if limits != UNLIMITED_ALL:
-        wanted = message.circuit_breakers.thresholds[0]
-        wanted.max_connections.value = limits.connections
-        wanted.max_pending_requests.value = limits.pending
-        wanted.max_requests.value = limits.requests
-        wanted.max_retries.value = limits.retries
-    fields = message.metadata.filter_metadata["istio"].fields
-    for host, name, namespace in cluster.services:
-        service = fields["services"].list_value.values.add().struct_value.fields
-        service["host"].string_value = host
-        service["name"].string_value = name
-        service["namespace"].string_value = namespace
-    if cluster.subset:
-        fields["subset"].string_value = cluster.subset
+    breakers = _UNLIMITED if limits == UNLIMITED_ALL else _breakers_bytes(limits)
+    context = sockets.mesh_context(cluster.auto_mtls or sockets.MutualClient())
+    socket = _TLS + framed(_TYPED, _CONTEXT + framed(_CONTEXT_VALUE, context))
+    options = _OPTIONS.get(cluster.http)
+    return b"".join(
+        (
+            text(_NAME, name),
+            _TYPE,
+            framed(_EDS, _ADS + text(_SERVICE_NAME, name)),
+            timeout,
+            _LEAST_REQUEST,
+            breakers,
+            _metadata_bytes(cluster),
+            _NO_PANIC,
+            _options(cluster.http) if options is None else options,
+            framed(_MATCHES, _MUTUAL + framed(_SOCKET, socket)),
+            _PLAIN,
+        )
+    )
+
+
+def _breakers_bytes(limits: Thresholds) -> bytes:
+    """Encode circuit breakers without a retry budget."""
+    counts = (
+        (_CONNECTIONS, limits.connections),
+        (_PENDING, limits.pending),
+        (_REQUESTS, limits.requests),
+        (_RETRIES, limits.retries),
+    )
+    parts = [framed(count, _VALUE + varint(number) if number else b"") for count, number in counts]
+    return framed(_BREAKERS, framed(_THRESHOLDS, b"".join(parts) + _TRACK))
+
+
+def _metadata_bytes(cluster: Cluster) -> bytes:
+    fields: dict[str, str | tuple[dict[str, str], ...]] = {}
     if cluster.config:
-        fields["config"].string_value = cluster.config
-    mutual = cluster.auto_mtls or sockets.MutualClient()
-    message.transport_socket_matches[0].transport_socket.typed_config.value = sockets.mesh_context(mutual)
-    return message
+        fields["config"] = cluster.config
+    if cluster.services:
+        fields["services"] = tuple(
+            [
+                {"host": host, "namespace": namespace, "name": name}
+                for host, name, namespace in cluster.services
+            ]
+        )
+    if cluster.subset:
+        fields["subset"] = cluster.subset
+    if not fields:
+        return b""
+    return framed(_METADATA, framed(_FILTER_METADATA, entry("istio", framing.struct(fields))))
+
+
+def _options(http: Http) -> bytes:
+    made = _http(http)
+    if made is None:
+        return b""
+    return encode(ClusterMessage(typed_extension_protocol_options={HTTP_OPTIONS: pack(made)}))
 
 
 def _dns(cluster: Cluster) -> ClusterMessage.CustomClusterType:
@@ -397,9 +433,42 @@ def _whole_seconds(value: Duration | None) -> int | None:
 
 
 UNLIMITED_ALL = Thresholds()
-_TEMPLATES = {
-    http: cluster_message(
-        Cluster(name="-", thresholds=UNLIMITED_ALL, auto_mtls=sockets.MutualClient(), http=http)
+
+
+# The parts of a usual cluster, in the order of their fields.
+_NAME = tag(ClusterMessage, "name")
+_TYPE = encode(ClusterMessage(type=ClusterMessage.EDS))
+_EDS = tag(ClusterMessage, "eds_cluster_config")
+_ADS = encode(ClusterMessage.EdsClusterConfig(eds_config=sockets.ads()))
+_SERVICE_NAME = tag(ClusterMessage.EdsClusterConfig, "service_name")
+_TIMEOUT = tag(ClusterMessage, "connect_timeout")
+_LEAST_REQUEST = encode(ClusterMessage(lb_policy=ClusterMessage.LEAST_REQUEST))
+_BREAKERS = tag(ClusterMessage, "circuit_breakers")
+_THRESHOLDS = tag(CircuitBreakers, "thresholds")
+_CONNECTIONS = tag(CircuitBreakers.Thresholds, "max_connections")
+_PENDING = tag(CircuitBreakers.Thresholds, "max_pending_requests")
+_REQUESTS = tag(CircuitBreakers.Thresholds, "max_requests")
+_RETRIES = tag(CircuitBreakers.Thresholds, "max_retries")
+_VALUE = tag(UInt32Value, "value")
+_TRACK = encode(CircuitBreakers.Thresholds(track_remaining=True))
+_UNLIMITED = encode(ClusterMessage(circuit_breakers=_breakers(UNLIMITED_ALL)))
+_METADATA = tag(ClusterMessage, "metadata")
+_FILTER_METADATA = tag(Metadata, "filter_metadata")
+_NO_PANIC = encode(ClusterMessage(common_lb_config=_common_lb(Cluster("-"))))
+_OPTIONS = {http: _options(http) for http in map(Http, UpstreamProtocol)}
+_MATCHES = tag(ClusterMessage, "transport_socket_matches")
+_MUTUAL = encode(ClusterMessage.TransportSocketMatch(name="tlsMode-istio", match=_TLS_MODE))
+_SOCKET = tag(ClusterMessage.TransportSocketMatch, "transport_socket")
+_TLS = encode(TransportSocket(name=sockets.TLS))
+_TYPED = tag(TransportSocket, "typed_config")
+_CONTEXT = encode(AnyMessage(type_url=type_url(UpstreamTlsContext)))
+_CONTEXT_VALUE = tag(AnyMessage, "value")
+_PLAIN = encode(
+    ClusterMessage(
+        transport_socket_matches=[
+            ClusterMessage.TransportSocketMatch(
+                name="tlsMode-disabled", match=Struct(), transport_socket=sockets.raw()
+            )
+        ]
     )
-    for http in map(Http, UpstreamProtocol)
-}
+)

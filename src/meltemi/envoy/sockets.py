@@ -34,6 +34,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from meltemi.envoy import names
 from meltemi.envoy.encoding import boolean, encode, pack, type_url
+from meltemi.envoy.framing import framed, tag, text
 
 TLS = "envoy.transport_sockets.tls"
 RAW = "envoy.transport_sockets.raw_buffer"
@@ -138,20 +139,31 @@ def _mesh_context(alpn: tuple[str, ...], sans: tuple[str, ...]) -> CommonTlsCont
     )
 
 
-_MESH = UpstreamTlsContext(common_tls_context=_mesh_context((), ()))
+# The parts of `mesh_context`, in the order of their fields.
+_CONTEXT = tag(UpstreamTlsContext, "common_tls_context")
+_SNI = tag(UpstreamTlsContext, "sni")
+_VERSIONS = encode(CommonTlsContext(tls_params=_MESH_VERSIONS))
+_ALPN = tag(CommonTlsContext, "alpn_protocols")
+_CERTIFICATE = encode(CommonTlsContext(tls_certificate_sds_secret_configs=[_OWN_CERTIFICATE]))
+_COMBINED = tag(CommonTlsContext, "combined_validation_context")
+_DEFAULT = tag(CommonTlsContext.CombinedCertificateValidationContext, "default_validation_context")
+_SECRET = encode(
+    CommonTlsContext.CombinedCertificateValidationContext(validation_context_sds_secret_config=_ROOT)
+)
+_SAN = tag(CertificateValidationContext, "match_typed_subject_alt_names")
+_URI = encode(SubjectAltNameMatcher(san_type=SubjectAltNameMatcher.URI))
+_MATCHER = tag(SubjectAltNameMatcher, "matcher")
+_EXACT = tag(StringMatcher, "exact")
 
 
 def mesh_context(socket: MutualClient) -> bytes:
-    """Return the bytes of the UpstreamTlsContext towards a mesh workload: a template, filled in."""
-    made = UpstreamTlsContext()
-    made.CopyFrom(_MESH)
-    made.sni = socket.sni
-    context = made.common_tls_context
-    context.alpn_protocols.extend(socket.alpn)
-    allowed = context.combined_validation_context.default_validation_context.match_typed_subject_alt_names
-    for san in socket.sans:
-        allowed.add(san_type=SubjectAltNameMatcher.URI).matcher.exact = san
-    return encode(made)
+    """Return the bytes of the UpstreamTlsContext towards a mesh workload."""
+    sans = b"".join(
+        [framed(_SAN, _URI + framed(_MATCHER, framed(_EXACT, san.encode()))) for san in socket.sans]
+    )
+    alpn = b"".join([framed(_ALPN, protocol.encode()) for protocol in socket.alpn])
+    checked = framed(_COMBINED, framed(_DEFAULT, sans) + _SECRET)
+    return framed(_CONTEXT, _VERSIONS + alpn + _CERTIFICATE + checked) + text(_SNI, socket.sni)
 
 
 def _file_context(socket: FileClient) -> CommonTlsContext:

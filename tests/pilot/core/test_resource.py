@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.route.v3.route_components_pb2 import VirtualHost
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
@@ -20,7 +19,6 @@ from meltemi.pilot.core.resource import (
     resource,
     rope,
     segment,
-    varint,
     virtual_host,
 )
 
@@ -47,14 +45,6 @@ def test_an_entry_parses_as_what_protobuf_would_have_made(name: str, type_url: s
     assert len(made.entry) == len(wire(type_url, name, message))
     assert message_of(made.entry) == (type_url, message)
     assert made.version == digest(message)
-
-
-@pytest.mark.parametrize(
-    ("number", "encoded"),
-    [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\x01"), (300, b"\xac\x02"), (1 << 21, b"\x80\x80\x80\x01")],
-)
-def test_varint(number: int, encoded: bytes) -> None:
-    assert varint(number) == encoded
 
 
 def test_origins_are_not_compared() -> None:

@@ -14,18 +14,8 @@ from typing import Final
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 
-from meltemi.pilot.core.resource import (
-    CDS,
-    EDS,
-    LDS,
-    RDS,
-    Resource,
-    Roots,
-    Rope,
-    Segment,
-    framed,
-    tag,
-)
+from meltemi.envoy.framing import framed, tag
+from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS, Resource, Roots, Rope, Segment
 
 TYPES: Final = (CDS, EDS, LDS, RDS)
 """The types of a root, in the order in which they are sent; what is removed goes last, the other way round."""

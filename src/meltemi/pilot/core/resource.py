@@ -18,7 +18,8 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 from envoy.service.discovery.v3.discovery_pb2 import Resource as WireResource
 from google.protobuf.any_pb2 import Any as WireAny
-from google.protobuf.message import Message
+
+from meltemi.envoy.framing import framed, tag, varint
 
 CDS: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 EDS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -26,43 +27,10 @@ LDS: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
 RDS: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 SDS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
-LENGTH_DELIMITED: Final = 2
-
-
-def varint(number: int) -> bytes:
-    """Encode a non-negative integer as protobuf's varint."""
-    return _VARINTS[number] if number < len(_VARINTS) else _varint(number)
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-_VARINTS: Final = tuple(_varint(number) for number in range(4096))
-"""Nearly all lengths there are."""
-
-
-def tag(message: type[Message], name: str) -> bytes:
-    """Look up the tag of a length-delimited field: no field number is typed by hand."""
-    return varint(message.DESCRIPTOR.fields_by_name[name].number << 3 | LENGTH_DELIMITED)
-
-
-def framed(tag_bytes: bytes, content: bytes) -> bytes:
-    """Put a tag and a length before some bytes."""
-    return tag_bytes + varint(len(content)) + content
-
 
 def digest(*parts: bytes) -> bytes:
     """Hash bytes to the eight that a version is."""
-    hashed = blake2b(digest_size=8)
-    for part in parts:
-        hashed.update(part)
-    return hashed.digest()
+    return blake2b(parts[0] if len(parts) == 1 else b"".join(parts), digest_size=8).digest()
 
 
 _RESOURCES: Final = tag(DeltaDiscoveryResponse, "resources")
@@ -215,9 +183,7 @@ def message_of(entry: bytes) -> tuple[str, bytes]:
 
 
 def _entry(type_url: str, name: str, version: bytes, message: bytes) -> bytes:
-    typed = _TYPES.get(type_url) or framed(_TYPE_URL, type_url.encode())
-    value = _VALUE + varint(len(message))
-    packed = len(typed) + len(value) + len(message)
+    typed = (_TYPES.get(type_url) or framed(_TYPE_URL, type_url.encode())) + _VALUE + varint(len(message))
+    packed = len(typed) + len(message)
     labels = framed(_NAME, name.encode()) + _VERSION_HEX + version.hex().encode() + _RESOURCE + varint(packed)
-    length = varint(len(labels) + packed)
-    return b"".join((_RESOURCES, length, labels, typed, value, message))
+    return b"".join((_RESOURCES, varint(len(labels) + packed), labels, typed, message))

@@ -1,6 +1,8 @@
-"""What is filled into a template is, byte for byte, what building it from nothing gives."""
+"""What is put together by hand is, byte for byte, what the typed builders give."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from envoy.config.core.v3.base_pb2 import Metadata
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
@@ -59,7 +61,7 @@ def test_clusters(cluster: Cluster) -> None:
     assert encode_cluster(cluster) == encode(cluster_message(cluster))
 
 
-def test_the_usual_cluster_does_come_from_a_template() -> None:
+def test_the_usual_cluster_is_put_together_by_hand() -> None:
     assert _usual(
         Cluster("a", thresholds=Thresholds(), auto_mtls=MutualClient(), services=(("a", "b", "c"),))
     )
@@ -109,14 +111,6 @@ def test_endpoints(listed: list[LoadEndpoint]) -> None:
     assert encode_assignment(Assignment("a", (Group(("", "", ""), tuple(listed)),))) == encode(message)
 
 
-def test_the_usual_retry() -> None:
-    made = routes._retry(routes.USUAL_RETRY)
-    assert made == routes._retry_message(routes.USUAL_RETRY)
-    other = routes._retry(routes.RetryPolicy(3, routes.USUAL_RETRY.on))
-    assert other is not None
-    assert other.num_retries.value == 3
-
-
 forwards = st.builds(
     routes.Forward,
     targets=st.lists(
@@ -128,9 +122,9 @@ forwards = st.builds(
             authority=st.sampled_from(["", "", "b"]),
         ),
         min_size=1,
-        max_size=2,
+        max_size=3,
     ).map(tuple),
-    timeout=st.sampled_from([routes.NO_TIMEOUT, routes.NO_TIMEOUT, Duration(10**9)]),
+    timeout=st.sampled_from([0, 0, 10**9, 1, -1]).map(Duration),
     retry=st.sampled_from([routes.USUAL_RETRY, routes.USUAL_RETRY, None]),
     prefix_rewrite=st.sampled_from(["", "", "/x"]),
     authority=st.sampled_from(["", "", "a"]),
@@ -140,7 +134,8 @@ listed_routes = st.lists(
     st.builds(
         routes.Route,
         forwards | st.just(routes.Direct(502)),
-        match=st.sampled_from([routes.Match(), routes.Match(Text(How.EXACT, "/a"))]),
+        match=st.builds(routes.Match, st.builds(Text, st.sampled_from(How), words, st.booleans()))
+        | st.just(routes.Match(headers=(routes.HeaderTest("a", Text(How.EXACT, "b")),))),
         name=words,
         operation=words,
         config=st.sampled_from(["", "", "a"]),
@@ -164,8 +159,9 @@ def test_virtual_hosts(
     assert routes.encode_virtual_host(host) == encode(built)
 
 
-def test_the_usual_route_does_come_from_a_template() -> None:
+def test_the_usual_route_is_put_together_by_hand() -> None:
     forward = routes.Forward((routes.WeightedTarget("a", 1),), retry=routes.USUAL_RETRY)
-    assert routes._usual(routes.Route(forward, name="default", operation="a:80/*"))
-    assert not routes._usual(routes.Route(forward, name="default"))
-    assert not routes._usual(routes.Route(routes.Direct(502), operation="a"))
+    usual = routes.Route(forward, name="default", operation="a:80/*")
+    assert routes._usual(usual, forward)
+    assert routes.straight_route("a", "default", "a:80/*") == routes.encode_route(usual)
+    assert not routes._usual(usual, replace(forward, authority="b"))
