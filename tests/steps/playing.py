@@ -122,5 +122,5 @@ def changes(intake: Intake, document: dict[str, Any]) -> tuple[Change[Any], ...]
     found = registry.of_document(document)
     assert found is not None, f"unknown kind {document.get('kind')}"
     made = intake.put(found, document)
-    assert not intake.findings, intake.findings
+    assert not intake.verdicts, intake.verdicts
     return made

@@ -96,27 +96,34 @@ def private_patterns(q: Db, namespace: str) -> tuple[str, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The heads of a namespace by host, and which hosts are patterns."""
+
+    by_host: Map[tuple[Head, ...]]
+    wild: tuple[str, ...]
+
+
 @query
-def _by_host(q: Db, namespace: str) -> Map[tuple[Head, ...]]:
+def _index(q: Db, namespace: str) -> _Index:
     found: dict[str, list[Head]] = {}
     for head in heads(q, namespace):
         if not head.selective:
             found.setdefault(head.host, []).append(head)
-    return Map({host: tuple(listed) for host, listed in found.items()})
-
-
-@query
-def _wild(q: Db, namespace: str) -> tuple[str, ...]:
-    return tuple(host for host in _by_host(q, namespace) if is_pattern(host))
+    return _Index(
+        Map({host: tuple(listed) for host, listed in found.items()}), tuple(filter(is_pattern, sorted(found)))
+    )
 
 
 def chosen_pattern(q: Db, namespace: str, host: str, client: str | None) -> str | None:
     """Return the closest host among a namespace's rules that `client` sees (None: that everyone sees)."""
-    index = _by_host(q, namespace)
-    if host in index and _seen(index[host], namespace, client):
+    index = _index(q, namespace)
+    listed = index.by_host.get(host)
+    if listed is not None and _seen(listed, namespace, client):
         return host
-    wild = _wild(q, namespace)
-    return closest((one for one in wild if _seen(index[one], namespace, client)), host) if wild else None
+    if not index.wild:
+        return None
+    return closest((one for one in index.wild if _seen(index.by_host[one], namespace, client)), host)
 
 
 def _seen(found: tuple[Head, ...], namespace: str, client: str | None) -> bool:
@@ -131,7 +138,7 @@ def merged(q: Db, namespace: str, pattern: str) -> Rule:
     policy: TrafficPolicy | None = None
     subsets: dict[str, Subset] = {}
     origins: list[Ref] = []
-    for head in _by_host(q, namespace).get(pattern, ()):
+    for head in _index(q, namespace).by_host.get(pattern, ()):
         made = q.fact(facts.DESTINATION_RULES, namespace, head.name)
         if made is None:
             continue
@@ -171,10 +178,16 @@ def choose(q: Db, namespace: str, host: str, client: str) -> str:
 @query
 def rule(q: Db, namespace: str, host: str, choice: str) -> Rule | None:
     """Return the rule for a service by a choice made with `choose`."""
-    place, _slash, client = (choice or default_home(q, namespace, host)).partition("/")
+    if choice == DEFAULT:
+        root = settings.ROOT_NAMESPACE.read(q)
+        for place in (namespace,) if root == namespace else (namespace, root):
+            pattern = chosen_pattern(q, place, host, None)
+            if pattern is not None:
+                return merged(q, place, pattern)
+        return None
+    place, _slash, client = choice.partition("/")
     if place == NONE:
         return None
-    # An explicit choice was made among what the client sees; in its own namespace it sees everything.
-    sees = client or (None if choice == DEFAULT else place)
-    pattern = chosen_pattern(q, place, host, sees) or chosen_pattern(q, place, host, None)
+    # The choice was made among what the client sees; in its own namespace it sees everything.
+    pattern = chosen_pattern(q, place, host, client or place) or chosen_pattern(q, place, host, None)
     return None if pattern is None else merged(q, place, pattern)

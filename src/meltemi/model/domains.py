@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 from meltemi.api.diagnostics import Ref
 from meltemi.model import facts, settings
-from meltemi.model.services import Service, entry_heads, entry_service, home, kubernetes_service
+from meltemi.model.services import (
+    Service,
+    entry_heads,
+    entry_service,
+    home,
+    kubernetes_service,
+    services_in,
+)
 from meltemi.query import Db, query
 
 
@@ -101,12 +108,14 @@ def _order(q: Db, namespace: str, host: str) -> int:
 @query
 def _addresses_in(q: Db, namespace: str) -> tuple[tuple[str, str], ...]:
     """List (address, name) of a namespace's Kubernetes Services."""
-    found: list[tuple[str, str]] = []
-    for name in q.names(facts.SERVICES, namespace):
-        made = kubernetes_service(q, namespace, name)
-        if made is not None:
-            found.extend((address, name) for address in made.addresses)
-    return tuple(found)
+    return tuple(
+        [
+            (address, made.name)
+            for made in services_in(q, namespace)
+            if made.name
+            for address in made.addresses
+        ]
+    )
 
 
 @query

@@ -6,22 +6,32 @@ and go, and cuts clusters off from that churn.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from sys import intern
+from typing import NamedTuple
+from zlib import crc32
 
 from meltemi.api.core.endpoint_slice import SERVICE_NAME_LABEL, Endpoint, EndpointSlice
+from meltemi.api.core.pod import Pod
+from meltemi.api.kind import Object
 from meltemi.api.networking.workload_entry import WorkloadEntry
 from meltemi.api.values import EMPTY, Map
 from meltemi.envoy import names
 from meltemi.model import facts, settings
-from meltemi.model.services import Port, Resolution, entries_of, service
+from meltemi.model.services import Port, Resolution, Service, entries_of, service
 from meltemi.model.views import NOWHERE, Locality
-from meltemi.model.workloads import TLS_MODE, Workload, locality, place, workload
+from meltemi.model.workloads import (
+    TLS_MODE,
+    account,
+    locality,
+    metadata,
+    place_of_label,
+    place_of_node,
+    takes_mtls,
+)
 from meltemi.query import Db, query
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(NamedTuple):
     """One endpoint of a service's port. Those that are not ready are left out."""
 
     address: str
@@ -35,18 +45,28 @@ class Backend:
     weight: int = 1
 
 
+BUCKETS = 16
+"""Into how many parts a namespace's slices are told apart: a slice that comes wakes one part's services, not all."""
+
+
 @query
 def slices_of(q: Db, namespace: str, name: str) -> tuple[str, ...]:
     """Name the slices of a Service."""
-    return _slice_index(q, namespace).get(name, ())
+    return _slice_bucket(q, namespace, crc32(name.encode()) % BUCKETS).get(name, ())
 
 
 @query
-def _slice_index(q: Db, namespace: str) -> Map[tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
+def _slice_bucket(q: Db, namespace: str, bucket: int) -> Map[tuple[str, ...]]:
+    return _slice_index(q, namespace)[bucket]
+
+
+@query
+def _slice_index(q: Db, namespace: str) -> tuple[Map[tuple[str, ...]], ...]:
+    found: list[dict[str, list[str]]] = [{} for _ in range(BUCKETS)]
     for slice_name in q.names(facts.ENDPOINT_SLICES, namespace):
-        found.setdefault(_slice_service(q, namespace, slice_name), []).append(slice_name)
-    return Map({owner: tuple(slices) for owner, slices in found.items()})
+        owner = _slice_service(q, namespace, slice_name)
+        found[crc32(owner.encode()) % BUCKETS].setdefault(owner, []).append(slice_name)
+    return tuple([Map({owner: tuple(slices) for owner, slices in part.items()}) for part in found])
 
 
 @query
@@ -58,33 +78,61 @@ def _slice_service(q: Db, namespace: str, slice_name: str) -> str:
 @query
 def backends(q: Db, namespace: str, host: str, port: int) -> tuple[Backend, ...]:
     """Return the endpoints of a service's port, sorted by address; only those ready to serve."""
+    return next((listed for number, listed in backends_of(q, namespace, host) if number == port), ())
+
+
+@query
+def backends_of(q: Db, namespace: str, host: str) -> tuple[tuple[int, tuple[Backend, ...]], ...]:
+    """Return the endpoints of every port of a service: (port, as `backends` has them)."""
     found = service(q, namespace, host)
-    wanted = found.port(port) if found is not None else None
-    if found is None or wanted is None or found.resolution is Resolution.ORIGINAL:
+    if found is None or found.resolution is Resolution.ORIGINAL:
         return ()
     if found.name:
-        made = _from_slices(q, namespace, found.name, wanted)
+        made = _from_slices(q, namespace, found)
     elif found.selector:
-        made = _from_pods(q, namespace, found.selector, wanted)
+        made = _from_pods(q, namespace, found)
     else:
-        made = _from_entries(q, namespace, host, wanted)
-    return tuple(sorted(dict.fromkeys(made), key=lambda one: (one.address, one.port, one.metadata)))
+        made = _from_entries(q, namespace, found)
+    return tuple([(port.number, _distinct(listed)) for port, listed in zip(found.ports, made, strict=True)])
 
 
-def _from_slices(q: Db, namespace: str, name: str, port: Port) -> list[Backend]:
-    found: list[Backend] = []
-    for slice_name in slices_of(q, namespace, name):
+def _order(one: Backend) -> tuple[str, int, str]:
+    return (one.address, one.port, one.metadata)
+
+
+def _distinct(listed: list[Backend]) -> tuple[Backend, ...]:
+    if len({one.address for one in listed}) < len(listed):
+        listed = list(dict.fromkeys(listed))
+    return tuple(sorted(listed, key=_order))
+
+
+def _from_slices(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
+    """List the backends of each port: from the slices, and the pods that these name."""
+    listed: list[list[Backend]] = [[] for _ in found.ports]
+    behind = _Pods(q)
+    for slice_name in slices_of(q, namespace, found.name):
         made = q.fact(facts.ENDPOINT_SLICES, namespace, slice_name)
         if made is None or made.spec.address_type == "IPv6":
             continue
-        number = _slice_port(made.spec, port)
-        if number:
-            found.extend(
-                _pod_backend(q, namespace, endpoint, number)
-                for endpoint in made.spec.endpoints
-                if endpoint.addresses and _serves(endpoint)
-            )
-    return found
+        numbers = [
+            (_slice_port(made.spec, port), into) for port, into in zip(found.ports, listed, strict=True)
+        ]
+        if not any(number for number, _into in numbers):
+            continue
+        for endpoint in made.spec.endpoints:
+            if not endpoint.addresses or not _serves(endpoint):
+                continue
+            target = endpoint.target_ref
+            shared = None
+            if target is not None and target.kind == "Pod":
+                shared = behind.named(target.namespace or namespace, target.name)
+            if shared is None:
+                shared = (EMPTY, "", False, "", Locality("", endpoint.zone, ""))
+            address = endpoint.addresses[0]
+            for number, into in numbers:
+                if number:
+                    into.append(Backend(address, number, *shared))
+    return listed
 
 
 def _slice_port(spec: EndpointSlice, port: Port) -> int:
@@ -100,69 +148,97 @@ def _serves(endpoint: Endpoint) -> bool:
     return endpoint.conditions.ready is not False and endpoint.conditions.terminating is not True
 
 
-def _pod_backend(q: Db, namespace: str, endpoint: Endpoint, number: int) -> Backend:
-    target = endpoint.target_ref
-    pod = None
-    if target is not None and target.kind == "Pod":
-        pod = workload(q, target.namespace or namespace, target.name)
-    if pod is None:
-        return Backend(endpoint.addresses[0], number, place=Locality("", endpoint.zone, ""))
-    return _of_pod(q, pod, endpoint.addresses[0], number)
+Traits = tuple[Map[str], str, bool, str, Locality]
+"""What a backend has of its pod: labels, account, mtls, metadata, place."""
 
 
-def _of_pod(q: Db, pod: Workload, address: str, number: int) -> Backend:
-    return Backend(
-        address=address,
-        port=number,
-        labels=pod.labels,
-        # One string for all pods of an account: there are few accounts, and many pods.
-        account=intern(names.spiffe(settings.TRUST_DOMAIN.read(q), pod.namespace, pod.account))
-        if pod.mtls
-        else "",
-        mtls=pod.mtls,
-        metadata=pod.metadata,
-        place=place(q, pod),
-    )
+class _Pods:
+    """What backends have of their pods, within one run: there are few accounts and few nodes, and many pods."""
+
+    def __init__(self, q: Db) -> None:
+        self.q = q
+        self.domain = settings.TRUST_DOMAIN.read(q)
+        self.accounts: dict[tuple[str, str], str] = {}
+        self.places: dict[str, Locality] = {}
+
+    def named(self, namespace: str, name: str) -> Traits | None:
+        """Return what backends have of a pod, or None where there is none."""
+        pod = self.q.fact(facts.PODS, namespace, name)
+        return None if pod is None else self.traits(pod)
+
+    def traits(self, pod: Object[Pod]) -> Traits:
+        """Return what backends have of a pod."""
+        mtls = takes_mtls(pod)
+        labels = pod.labels
+        identity = self._account(pod) if mtls else ""
+        return labels, identity, mtls, metadata(pod.name, pod.namespace, labels), self._place(pod)
+
+    def _account(self, pod: Object[Pod]) -> str:
+        key = (pod.namespace, account(pod))
+        known = self.accounts.get(key)
+        if known is None:
+            # One string for all pods of an account, whatever service they are behind.
+            known = self.accounts[key] = intern(names.spiffe(self.domain, *key))
+        return known
+
+    def _place(self, pod: Object[Pod]) -> Locality:
+        own = place_of_label(pod.labels)
+        if own is not None:
+            return own
+        node = pod.spec.node_name
+        known = self.places.get(node)
+        if known is None:
+            known = self.places[node] = place_of_node(self.q, node) if node else NOWHERE
+        return known
 
 
-def _from_pods(q: Db, namespace: str, selector: Map[str], port: Port) -> list[Backend]:
-    found: list[Backend] = []
-    number = port.target if isinstance(port.target, int) else port.number
+def _from_pods(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
+    listed: list[list[Backend]] = [[] for _ in found.ports]
+    behind = _Pods(q)
     for name in q.names(facts.PODS, namespace):
-        pod = workload(q, namespace, name)
-        if pod is None or not pod.labels.contains_all(selector):
+        pod = q.fact(facts.PODS, namespace, name)
+        if pod is None or not pod.labels.contains_all(found.selector):
             continue
         status = q.fact(facts.POD_STATUS, namespace, name)
         if status is not None and status.ip and status.ready and not status.terminating:
-            found.append(_of_pod(q, pod, status.ip, number))
-    return found
+            shared = behind.traits(pod)
+            for port, into in zip(found.ports, listed, strict=True):
+                number = port.target if isinstance(port.target, int) else port.number
+                into.append(Backend(status.ip, number, *shared))
+    return listed
 
 
-def _from_entries(q: Db, namespace: str, host: str, port: Port) -> list[Backend]:
-    found: list[Backend] = []
-    for name in entries_of(q, namespace, host):
-        made = q.fact(facts.SERVICE_ENTRIES, namespace, name)
-        if made is None or all(one.number != port.number for one in made.spec.ports):
-            continue
-        found.extend(
+def _from_entries(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
+    entries = [
+        made
+        for made in (
+            q.fact(facts.SERVICE_ENTRIES, namespace, name) for name in entries_of(q, namespace, found.host)
+        )
+        if made is not None
+    ]
+    return [
+        [
             _entry_backend(q, namespace, entry, port)
+            for made in entries
+            if any(one.number == port.number for one in made.spec.ports)
             for entry in made.spec.endpoints
             if entry.address and not entry.address.startswith("unix://")
-        )
-    return found
+        ]
+        for port in found.ports
+    ]
 
 
 def _entry_backend(q: Db, namespace: str, entry: WorkloadEntry, port: Port) -> Backend:
     mtls = entry.labels.get(TLS_MODE) == "istio"
     number = entry.ports.get(port.name) or (port.target if isinstance(port.target, int) else 0) or port.number
-    account = ""
+    identity = ""
     if entry.service_account and mtls:
-        account = names.spiffe(settings.TRUST_DOMAIN.read(q), namespace, entry.service_account)
+        identity = names.spiffe(settings.TRUST_DOMAIN.read(q), namespace, entry.service_account)
     return Backend(
         address=entry.address,
         port=number,
         labels=entry.labels,
-        account=account,
+        account=identity,
         mtls=mtls,
         place=locality(entry.locality),
         weight=entry.weight or 1,
@@ -176,6 +252,6 @@ def accounts(q: Db, namespace: str, host: str) -> tuple[str, ...]:
     if found is None:
         return ()
     ids = {san for san in found.sans if san.startswith("spiffe://")}
-    for port in found.ports:
-        ids.update(one.account for one in backends(q, namespace, host, port.number) if one.account)
+    for _port, listed in backends_of(q, namespace, host):
+        ids.update([one.account for one in listed if one.account])
     return tuple(sorted(ids))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts, settings
-from meltemi.model.hosts import closest, complete, exported, is_pattern, public
+from meltemi.model.hosts import closeness, complete, covers, exported, is_pattern, public
+from meltemi.model.services import hosts_in
 from meltemi.query import Db, query
 
 MESH = "mesh"
@@ -90,12 +91,41 @@ def _wild(q: Db) -> tuple[str, ...]:
 @query
 def mesh_routing(q: Db, host: str, client: str | None) -> Key | None:
     """Return the VirtualService of a host in the mesh, as `client` sees it (None: among what everyone sees)."""
-    index = _mesh_index(q)
-    exact = _first(index.get(host, ()), client)
-    if exact is not None:
+    return _first(_candidates(_mesh_index(q), _wild(q), host), client)
+
+
+def _candidates(index: Map[tuple[Head, ...]], wild: tuple[str, ...], host: str) -> tuple[Head, ...]:
+    """List the VirtualServices that may be a host's, the closest and then the oldest first."""
+    exact = index.get(host, ())
+    if not wild:
         return exact
-    pattern = closest((wild for wild in _wild(q) if _first(index[wild], client) is not None), host)
-    return None if pattern is None else _first(index[pattern], client)
+    patterns = sorted((one for one in wild if one != host and covers(one, host)), key=closeness)
+    return (*exact, *(head for one in patterns for head in index[one]))
+
+
+@query
+def _candidates_in(q: Db, namespace: str) -> Map[tuple[Head, ...]]:
+    """Map the hosts of a namespace's services to what may route them; those that nothing routes are left out.
+
+    One for a namespace, for a VirtualService that comes or goes changes the index of the whole mesh.
+    """
+    index, wild = _mesh_index(q), _wild(q)
+    found = {host: _candidates(index, wild, host) for host in hosts_in(q, namespace)}
+    return Map({host: listed for host, listed in found.items() if listed})
+
+
+@query
+def public_routing(q: Db, namespace: str) -> Map[Key]:
+    """Map the hosts of a namespace's services to the VirtualService that everyone gets, where there is one."""
+    found = {host: _first(listed, None) for host, listed in _candidates_in(q, namespace).items()}
+    return Map({host: key for host, key in found.items() if key is not None})
+
+
+def private_routing(q: Db, namespace: str, client: str) -> tuple[tuple[str, Key | None], ...]:
+    """List (host, VirtualService) of a namespace's services for which `client` gets another one, or none."""
+    public = public_routing(q, namespace)
+    found = [(host, _first(listed, client)) for host, listed in _candidates_in(q, namespace).items()]
+    return tuple([(host, key) for host, key in found if key != public.get(host)])
 
 
 def _first(found: tuple[Head, ...], client: str | None) -> Key | None:
@@ -114,22 +144,23 @@ def private_hosts(q: Db) -> tuple[str, ...]:
 
 
 @query
-def private_set(q: Db) -> frozenset[str]:
-    """Return `private_hosts`, to look one up."""
-    return frozenset(private_hosts(q))
-
-
-@query
-def private_patterns(q: Db) -> tuple[str, ...]:
-    """List the patterns among `private_hosts`."""
-    return tuple(host for host in private_hosts(q) if is_pattern(host))
-
-
-@query
 def mesh_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
     """List every host that a VirtualService seen from `client` is for, with the one that wins."""
-    found = ((host, _first(listed, client)) for host, listed in _mesh_index(q).items())
-    return tuple((host, key) for host, key in found if key is not None)
+    index, exports = _mesh_index(q), _exports(q)
+    hosts = sorted({*exports.get("*", ()), *exports.get(client, ())})
+    found = [(host, _first(index[host], client)) for host in hosts]
+    return tuple([(host, key) for host, key in found if key is not None])
+
+
+@query
+def _exports(q: Db) -> Map[tuple[str, ...]]:
+    """Map every namespace, and `*`, to the hosts of mesh VirtualServices exported to it."""
+    found: dict[str, dict[str, None]] = {}
+    for host, listed in _mesh_index(q).items():
+        for one in listed:
+            for place in one.export_to:
+                found.setdefault(one.namespace if place == "." else place, {})[host] = None
+    return Map({place: tuple(hosts) for place, hosts in found.items()})
 
 
 @query

@@ -5,6 +5,7 @@ Nearly always it is empty, and then all clients share what is made of those serv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meltemi.model import destinations, routing, settings
@@ -114,7 +115,7 @@ def lens(q: Db, client: str, namespace: str) -> Lens:
     found = Lens(
         _hidden(q, client, namespace),
         _rules(q, client, namespace),
-        _routed(q, client, namespace),
+        routing.private_routing(q, namespace, client),
         lost(q, client, namespace),
     )
     return CLEAR if found == CLEAR else found
@@ -125,16 +126,18 @@ def _hidden(q: Db, client: str, namespace: str) -> tuple[str, ...]:
         exports for exports in export_lists(q, namespace) if not exported(exports, namespace, client)
     )
     hidden = set(hosts_exported(q, namespace, closed)) if closed else set()
-    here = host_set(q, namespace)
-    hidden.update(host for host in rival_hosts(q) if host in here and home(q, host, client) != namespace)
+    rivals = rival_hosts(q)
+    if rivals:
+        here = host_set(q, namespace)
+        hidden.update([host for host in rivals if host in here and home(q, host, client) != namespace])
     return tuple(sorted(hidden))
 
 
-def _within(q: Db, patterns: tuple[str, ...], namespace: str) -> list[str]:
+def _within(q: Db, patterns: Sequence[str], namespace: str) -> list[str]:
     """List the hosts of a namespace's services that some of the patterns cover."""
     here = host_set(q, namespace)
-    found = {pattern for pattern in patterns if not is_pattern(pattern) and pattern in here}
     wild = [pattern for pattern in patterns if is_pattern(pattern)]
+    found = {pattern for pattern in patterns if pattern in here and pattern not in wild}
     if wild:
         found.update(host for host in hosts_in(q, namespace) if any(covers(one, host) for one in wild))
     return sorted(found)
@@ -142,26 +145,20 @@ def _within(q: Db, patterns: tuple[str, ...], namespace: str) -> list[str]:
 
 def _rules(q: Db, client: str, namespace: str) -> tuple[tuple[str, str], ...]:
     own = () if client == namespace else _foreign_patterns(q, client)
-    private = destinations.private_patterns(q, namespace)
-    root = settings.ROOT_NAMESPACE.read(q)
-    if root != namespace:
-        private = (*private, *destinations.private_patterns(q, root))
-    if not own and not private:
-        return ()
-    choices = (
-        (host, destinations.choose(q, namespace, host, client))
-        for host in _within(q, (*own, *private), namespace)
-    )
-    return tuple((host, choice) for host, choice in choices if choice != destinations.DEFAULT)
+    hosts = _privately_ruled(q, namespace)
+    if own:
+        hosts = tuple(sorted({*hosts, *_within(q, own, namespace)}))
+    choices = [(host, destinations.choose(q, namespace, host, client)) for host in hosts]
+    return tuple([(host, choice) for host, choice in choices if choice != destinations.DEFAULT])
 
 
 @query
-def _private_within(q: Db, namespace: str) -> tuple[str, ...]:
-    """List the hosts of a namespace's services for which there is a VirtualService that not everyone sees."""
-    found = host_set(q, namespace) & routing.private_set(q)
-    return tuple(sorted(found.union(_within(q, routing.private_patterns(q), namespace))))
-
-
-def _routed(q: Db, client: str, namespace: str) -> tuple[tuple[str, routing.Key | None], ...]:
-    choices = ((host, routing.mesh_routing(q, host, client)) for host in _private_within(q, namespace))
-    return tuple((host, key) for host, key in choices if key != routing.mesh_routing(q, host, None))
+def _privately_ruled(q: Db, namespace: str) -> tuple[str, ...]:
+    """List the hosts of a namespace's services for which there is a DestinationRule that not everyone sees, sorted."""
+    root = settings.ROOT_NAMESPACE.read(q)
+    patterns = [
+        pattern
+        for place in dict.fromkeys((namespace, root))
+        for pattern in destinations.private_patterns(q, place)
+    ]
+    return tuple(_within(q, patterns, namespace)) if patterns else ()

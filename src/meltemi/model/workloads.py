@@ -43,20 +43,19 @@ class Workload:
         """The name of what owns it, as far as its labels tell."""
         return workload_name(self.name, self.labels)
 
-    @property
-    def metadata(self) -> str:
-        """`name;namespace;canonical name;canonical revision;cluster`, as Istio has it on endpoints."""
-        canonical = self.labels.get(CANONICAL_NAME) or self.labels.get("app") or self.workload
-        revision = self.labels.get(CANONICAL_REVISION) or self.labels.get("version") or "latest"
-        return f"{self.workload};{self.namespace};{canonical};{revision};Kubernetes"
+
+def metadata(pod: str, namespace: str, labels: Map[str]) -> str:
+    """`name;namespace;canonical name;canonical revision;cluster` of a pod, as Istio has it on endpoints."""
+    name = workload_name(pod, labels)
+    canonical = labels.get(CANONICAL_NAME) or labels.get("app") or name
+    revision = labels.get(CANONICAL_REVISION) or labels.get("version") or "latest"
+    return f"{name};{namespace};{canonical};{revision};Kubernetes"
 
 
 def workload_name(pod: str, labels: Map[str]) -> str:
     """Name the workload of a pod: without the suffixes that a Deployment's ReplicaSet gave it."""
     template = labels.get("pod-template-hash")
-    if template and f"-{template}-" in pod:
-        return pod.partition(f"-{template}-")[0]
-    return pod
+    return pod.partition(f"-{template}-")[0] if template else pod
 
 
 def workload(q: Db, namespace: str, pod: str) -> Workload | None:
@@ -64,15 +63,13 @@ def workload(q: Db, namespace: str, pod: str) -> Workload | None:
     made = q.fact(facts.PODS, namespace, pod)
     if made is None:
         return None
-    sidecar = has_sidecar(made)
-    gateway = is_gateway(made) if sidecar or made.annotations else False
     return Workload(
         namespace=namespace,
         name=pod,
         labels=made.labels,
-        account=made.spec.service_account_name or "default",
-        mtls=sidecar and not gateway,
-        gateway=gateway,
+        account=account(made),
+        mtls=takes_mtls(made),
+        gateway=is_gateway(made),
         node=made.spec.node_name,
         named_ports=tuple(
             [
@@ -85,20 +82,45 @@ def workload(q: Db, namespace: str, pod: str) -> Workload | None:
     )
 
 
+def account(pod: Object[Pod]) -> str:
+    """Name the service account that a pod runs as."""
+    return pod.spec.service_account_name or "default"
+
+
 def has_sidecar(pod: Object[Pod]) -> bool:
     """Say whether a proxy stands before a pod: if and only if its spec has the container."""
-    return SIDECAR in [container.name for container in (*pod.spec.containers, *pod.spec.init_containers)]
+    return _proxy(pod)[0]
+
+
+def takes_mtls(pod: Object[Pod]) -> bool:
+    """Say whether a sidecar takes mutual TLS before a pod; a gateway's servers take what its Gateways say."""
+    sidecar, gateway = _proxy(pod)
+    return sidecar and not gateway
 
 
 def is_gateway(pod: Object[Pod]) -> bool:
     """Tell a gateway: a proxy alone in its pod, or one whose arguments or template say so."""
-    proxies = [one for one in (*pod.spec.containers, *pod.spec.init_containers) if one.name == SIDECAR]
-    if proxies and [one for one in pod.spec.containers if one.name != SIDECAR] == []:
-        return True
-    if any(ROUTER in one.args for one in proxies):
-        return True
+    return _proxy(pod)[1]
+
+
+def _proxy(pod: Object[Pod]) -> tuple[bool, bool]:
+    """Say whether a pod has a proxy, and whether it is a gateway."""
+    sidecar = router = False
+    alone = True
+    for container in pod.spec.containers:
+        if container.name == SIDECAR:
+            sidecar = True
+            router = router or ROUTER in container.args
+        else:
+            alone = False
+    for container in pod.spec.init_containers:
+        if container.name == SIDECAR:
+            sidecar = True
+            router = router or ROUTER in container.args
+    if sidecar and (alone or router):
+        return sidecar, True
     wanted = pod.annotations.get(TEMPLATES, "")
-    return GATEWAY_TEMPLATE in [part.strip() for part in wanted.split(",")]
+    return sidecar, bool(wanted) and GATEWAY_TEMPLATE in [part.strip() for part in wanted.split(",")]
 
 
 @query
@@ -112,10 +134,16 @@ def place_of_node(q: Db, node: str) -> Locality:
 
 def place(q: Db, found: Workload) -> Locality:
     """Return where a workload is: by its own label, else by its node."""
-    text = found.labels.get(LOCALITY, "")
-    if text:
-        return locality(text.replace(".", "/"))
+    own = place_of_label(found.labels)
+    if own is not None:
+        return own
     return place_of_node(q, found.node) if found.node else NOWHERE
+
+
+def place_of_label(labels: Map[str]) -> Locality | None:
+    """Return where a workload's own label says that it is, or None."""
+    text = labels.get(LOCALITY, "")
+    return locality(text.replace(".", "/")) if text else None
 
 
 def locality(text: str) -> Locality:

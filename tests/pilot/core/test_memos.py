@@ -10,16 +10,16 @@ from meltemi.model.views import View
 from meltemi.pilot.core.roots import roots
 
 LEAVES = (
-    "pilot.core.clusters.cluster",
+    "pilot.core.clusters.clusters",
     "pilot.core.clusters.segment_of",
-    "pilot.core.assignments.load_assignment",
+    "pilot.core.assignments.load_assignments",
     "pilot.core.assignments.segment_of",
     "pilot.core.virtual_hosts.service_host",
     "pilot.core.virtual_hosts.segment_of",
     "pilot.core.outbound.service_listener",
     "pilot.core.outbound.port_listener",
     "model.services.service",
-    "model.endpoints.backends",
+    "model.endpoints.backends_of",
 )
 
 
@@ -57,7 +57,7 @@ def test_an_endpoint_that_comes_touches_neither_clusters_nor_routes_nor_listener
     mesh.engine.refresh()
     runs = mesh.engine.take_runs()
     untouched = {
-        "cluster",
+        "clusters",
         "service_host",
         "port_listener",
         "service_listener",
@@ -65,8 +65,8 @@ def test_an_endpoint_that_comes_touches_neither_clusters_nor_routes_nor_listener
         "routes_root",
     }
     assert untouched.isdisjoint(runs), runs
-    # The whole, and both subsets: whether it is theirs is found out by looking.
-    assert runs["load_assignment"] == 3
+    # The whole and both subsets at once.
+    assert runs["load_assignments"] == 1
 
 
 def test_weights_of_a_virtual_service_touch_only_its_host() -> None:
@@ -88,9 +88,9 @@ spec:
     mesh.apply(text.format(60, 40))
     mesh.engine.refresh()
     runs = mesh.engine.take_runs()
-    # With its bare name for its own namespace's clients, and without for the others.
-    assert runs["service_host"] == 2
-    untouched = {"cluster", "load_assignment", "port_listener", "service_listener", "clusters_root"}
+    # With its bare name for its own namespace's clients, and without for the others: at once.
+    assert runs["service_host"] == 1
+    untouched = {"clusters", "load_assignments", "port_listener", "service_listener", "clusters_root"}
     assert untouched.isdisjoint(runs), runs
     assert sum(runs.values()) <= 40
 

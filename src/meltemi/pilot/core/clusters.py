@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from meltemi.api.duration import seconds
+from dataclasses import dataclass
+
+from meltemi.api.duration import Duration, seconds
 from meltemi.api.networking.destination_rule import TrafficPolicy
 from meltemi.envoy import names
 from meltemi.envoy.clusters import (
@@ -17,13 +19,14 @@ from meltemi.envoy.clusters import (
 from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint
 from meltemi.envoy.sockets import ClientSocket, MutualClient
 from meltemi.model import destinations, settings
-from meltemi.model.endpoints import Backend, accounts, backends
+from meltemi.model.destinations import Rule
+from meltemi.model.endpoints import Backend, accounts, backends, backends_of
 from meltemi.model.scope import Lens
 from meltemi.model.services import Port, Protocol, Resolution, Service, hosts_in, service
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.findings import origin
-from meltemi.pilot.core.quarantine import isolated, settle
-from meltemi.pilot.core.resource import CDS, Resource, Segment, resource, segment
+from meltemi.pilot.core.quarantine import apart, isolated, settle
+from meltemi.pilot.core.resource import CDS, Origin, Resource, Segment, resource, segment
 from meltemi.query import Db, query
 
 
@@ -33,61 +36,93 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
     listed: list[Resource] = []
     choices = dict(lens.rules)
     for host in hosts_in(q, namespace):
-        if host in lens.hidden:
-            continue
-        choice = choices.get(host, destinations.DEFAULT)
-        for port, subset in targets(q, namespace, host, choice):
-            made = isolated(q, cluster, namespace, host, port, subset, choice, envoy)
-            if made is not None:
-                listed.append(made)
+        if host not in lens.hidden:
+            choice = choices.get(host, destinations.DEFAULT)
+            listed.extend(isolated(q, clusters, namespace, host, choice, envoy) or ())
     return segment(("ns", namespace), listed)
 
 
 @query
-def targets(q: Db, namespace: str, host: str, choice: str) -> tuple[tuple[int, str], ...]:
-    """List (port, subset) of a service: what has a cluster of its own; subset "" is the whole."""
+def clusters(q: Db, namespace: str, host: str, choice: str, envoy: str) -> tuple[Resource, ...]:
+    """Translate a service: a cluster for each of its ports and for each subset of it.
+
+    One memo for all, since what changes one nearly always changes the others.
+    """
     found = service(q, namespace, host)
-    if found is None or (found.alias and not found.ports):
+    if found is None:
         return ()
     rule = destinations.rule(q, namespace, host, choice)
-    subsets = ("", *(subset.name for subset in rule.subsets)) if rule is not None else ("",)
-    return tuple((port.number, subset) for port in found.ports for subset in dict.fromkeys(subsets))
+    origins = tuple([origin(ref) for ref in found.origins])
+    if rule is not None:
+        origins = (*origins, *(origin(ref) for ref in rule.origins))
+    shared = Shared(
+        found,
+        rule,
+        accounts(q, namespace, host),
+        mesh_wide(q),
+        origins,
+        envoy,
+    )
+    made = [
+        apart(q, names.outbound_cluster(host, port.number, subset), _resource, shared, port, subset)
+        for port in found.ports
+        for subset in subsets(rule)
+    ]
+    return tuple([one for one in made if one is not None])
+
+
+def subsets(rule: Rule | None) -> tuple[str, ...]:
+    """List the subsets that a service's ports have clusters for; "" is the whole."""
+    if rule is None or not rule.subsets:
+        return ("",)
+    return tuple(dict.fromkeys(("", *(subset.name for subset in rule.subsets))))
+
+
+@dataclass(frozen=True, slots=True)
+class MeshWide:
+    """The settings that every cluster of a service reads."""
+
+    timeout: Duration
+    auto_mtls: bool
 
 
 @query
-def cluster(
-    q: Db, namespace: str, host: str, port: int, subset: str, choice: str, envoy: str
-) -> Resource | None:
-    """Translate one port of a service, or one subset of it."""
-    found = service(q, namespace, host)
-    wanted = found.port(port) if found is not None else None
-    if found is None or wanted is None:
-        return None
-    rule = destinations.rule(q, namespace, host, choice)
-    policy = traffic_policy.effective(rule, port, subset)
-    origins = [origin(ref) for ref in found.origins]
-    if rule is not None:
-        origins.extend(origin(ref) for ref in rule.origins)
-    name = names.outbound_cluster(host, port, subset)
-    config = "" if rule is None else rule.config
-    made = _cluster(q, found, wanted, subset, policy, config)
-    return settle(q, CDS, name, encode_cluster(made), origins, envoy)
+def mesh_wide(q: Db) -> MeshWide:
+    """Return the settings that every cluster of a service reads: one edge for each of them instead of two."""
+    return MeshWide(seconds(settings.CONNECT_TIMEOUT.read(q)), settings.ENABLE_AUTO_MTLS.read(q))
 
 
-def _cluster(q: Db, found: Service, port: Port, subset: str, policy: TrafficPolicy, config: str) -> Cluster:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all clusters of a service are made of."""
+
+    service: Service
+    rule: Rule | None
+    accounts: tuple[str, ...]
+    mesh: MeshWide
+    origins: tuple[Origin, ...]
+    envoy: str
+
+
+def _resource(q: Db, shared: Shared, port: Port, subset: str) -> Resource | None:
+    made = _cluster(q, shared, port, subset)
+    return settle(q, CDS, made.name, encode_cluster(made), shared.origins, shared.envoy)
+
+
+def _cluster(q: Db, shared: Shared, port: Port, subset: str) -> Cluster:
+    found, rule = shared.service, shared.rule
+    policy = traffic_policy.effective(rule, port.number, subset)
     name = names.outbound_cluster(found.host, port.number, subset)
     discovery = discovery_of(found, policy)
     direct = discovery is Discovery.ORIGINAL_DST
     chosen = traffic_policy.balance(policy.load_balancer)
     http = traffic_policy.http_options(policy.connection_pool, spoken(port.protocol))
-    tls, auto = _security(q, found, port, subset, policy, http, direct=direct)
+    tls, auto = _security(q, shared, port, subset, policy, http, direct=direct)
     by_name = discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
     return Cluster(
         name=name,
         discovery=discovery,
-        connect_timeout=traffic_policy.connect_timeout(
-            policy.connection_pool, seconds(settings.CONNECT_TIMEOUT.read(q))
-        ),
+        connect_timeout=traffic_policy.connect_timeout(policy.connection_pool, shared.mesh.timeout),
         balancing=Balancing.PROVIDED if direct else chosen.policy,
         ring_size=chosen.ring_size,
         table_size=chosen.table_size,
@@ -97,7 +132,7 @@ def _cluster(q: Db, found: Service, port: Port, subset: str, policy: TrafficPoli
         auto_mtls=auto,
         http=http,
         services=((found.host, found.name or found.host, found.namespace),),
-        config=config,
+        config="" if rule is None else rule.config,
         subset=subset,
         endpoints=_by_name(q, found, port, subset) if by_name else None,
         keepalive=traffic_policy.keepalive(policy.connection_pool),
@@ -138,7 +173,7 @@ _ALPN = {
 
 def _security(
     q: Db,
-    found: Service,
+    shared: Shared,
     port: Port,
     subset: str,
     policy: TrafficPolicy,
@@ -147,17 +182,14 @@ def _security(
     direct: bool,
 ) -> tuple[ClientSocket | None, MutualClient | None]:
     """Return (TLS for every endpoint, TLS for those that have a proxy); both None is plain text."""
-    mesh = MutualClient(
-        names.sni(found.host, port.number, subset),
-        accounts(q, found.namespace, found.host),
-        _ALPN[http.protocol],
-    )
+    found = shared.service
+    mesh = MutualClient(names.sni(found.host, port.number, subset), shared.accounts, _ALPN[http.protocol])
     if policy.tls is not None:
         roots = settings.SYSTEM_ROOTS.read(q)
         return traffic_policy.client_socket(
             policy.tls, host=found.host, sans=found.sans, mesh=mesh, roots=roots
         ), None
-    if not settings.ENABLE_AUTO_MTLS.read(q) or found.external:
+    if not shared.mesh.auto_mtls or found.external:
         return None, None
     if not direct:
         return None, mesh
@@ -172,7 +204,7 @@ def all_mutual(q: Db, namespace: str, host: str) -> bool:
     found = service(q, namespace, host)
     if found is None:
         return False
-    every = [one for port in found.ports for one in backends(q, namespace, host, port.number)]
+    every = [one for _port, listed in backends_of(q, namespace, host) for one in listed]
     return bool(every) and all(one.mtls for one in every)
 
 

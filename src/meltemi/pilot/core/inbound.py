@@ -30,7 +30,7 @@ from meltemi.envoy.sockets import MutualServer
 from meltemi.model import authn, settings
 from meltemi.model.authn import Mtls
 from meltemi.model.gateways import pod_port
-from meltemi.model.services import Protocol, hosts_in, service
+from meltemi.model.services import Protocol, services_in
 from meltemi.model.views import View
 from meltemi.pilot.core.clusters import spoken
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin
@@ -57,11 +57,9 @@ def app_ports(
     q: Db, namespace: str, labels: Map[str], named: tuple[tuple[str, int], ...]
 ) -> tuple[AppPort, ...]:
     """List the ports of a workload that Services of its namespace lead to, by number."""
-    selecting = []
-    for host in hosts_in(q, namespace):
-        found = service(q, namespace, host)
-        if found is not None and found.selector and labels.contains_all(found.selector):
-            selecting.append(found)
+    selecting = [
+        found for found in services_in(q, namespace) if found.selector and labels.contains_all(found.selector)
+    ]
     ports: dict[int, AppPort] = {}
     for found in sorted(selecting, key=lambda one: (one.created, one.host)):
         ref = next(iter(found.origins), None)

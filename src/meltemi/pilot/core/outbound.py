@@ -23,7 +23,7 @@ from meltemi.model import settings
 from meltemi.model.endpoints import backends
 from meltemi.model.routing import ANY_SOURCE, Key, Source
 from meltemi.model.scope import Lens, Lenses, lenses
-from meltemi.model.services import Port, Protocol, Service, hosts_in, service
+from meltemi.model.services import Port, Protocol, Service, service, services_in
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, passthrough_or_nothing, tcp_chains, tls_chains
@@ -105,15 +105,14 @@ def _wait(q: Db) -> Duration:
 def addressed(q: Db, namespace: str, seen: Lens, source: Source, asker: str, envoy: str) -> Segment:
     """List the listeners of a namespace's services that have an address of their own and are no plain HTTP."""
     listed: list[Resource] = []
-    for host in hosts_in(q, namespace):
-        found = service(q, namespace, host) if host not in seen.hidden else None
-        if found is None:
+    for found in services_in(q, namespace):
+        host = found.host
+        ports = [port for port in found.ports if not port.protocol.http]
+        if not ports or host in seen.hidden:
             continue
-        key = routed(q, host, seen)
+        key = routed(q, namespace, host, seen)
         asked = ANY_SOURCE if key is None else narrow(q, key, source)
-        for port in found.ports:
-            if port.protocol.http:
-                continue
+        for port in ports:
             lost = {one.name for one in seen.lost if one.host == host and one.port == port.number}
             for address in _addresses(q, found, port):
                 if address not in lost:
@@ -196,14 +195,13 @@ Anywhere = tuple[str, str, int, tuple[str, ...], bool]
 def anywhere_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[Anywhere, ...]:
     """List the TCP and TLS ports of a namespace's services that have no address to listen on."""
     found: list[Anywhere] = []
-    for host in hosts_in(q, namespace):
-        made = service(q, namespace, host) if host not in hidden else None
-        if made is None or made.headless or made.alias:
+    for made in services_in(q, namespace):
+        if made.headless or made.alias or made.host in hidden:
             continue
         ranges = tuple(address for address in made.addresses if "/" in address)
         if ranges or not made.addresses:
             found.extend(
-                (namespace, host, port.number, ranges, port.protocol.tls)
+                (namespace, made.host, port.number, ranges, port.protocol.tls)
                 for port in made.ports
                 if not port.protocol.http and port.protocol is not Protocol.UDP
             )
@@ -223,7 +221,9 @@ def shared(q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: st
             # The proxy listens there itself, and Envoy takes an address once.
             q.report(Diagnostic(PORT_CONFLICT, f"port {port} is the proxy's own: no route leads there"))
             continue
-        tenants = tuple((one, routed(q, one[1], seen.through(one[0]))) for one in others.get(port, ()))
+        tenants = tuple(
+            (one, routed(q, one[0], one[1], seen.through(one[0]))) for one in others.get(port, ())
+        )
         asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
         made = isolated(q, port_listener, port, port in http, tenants, asked, asker, envoy)
         if made is not None:

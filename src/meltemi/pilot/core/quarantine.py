@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
+from zlib import crc32
 
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.model.facts import ACCEPTED, NACK, nack_key
 from meltemi.pilot.core.findings import QUARANTINED, TRANSLATION_FAILED
 from meltemi.pilot.core.resource import RDS, Origin, Resource, Rope, resource
-from meltemi.query import Db, Failure, query
+from meltemi.query import Db, Failure, QueryError, query
 
 T = TypeVar("T")
+BUCKETS = 256
+"""Into how many parts the names of resources are told apart, for what was refused of them."""
 
 
 def settle(
@@ -23,8 +26,11 @@ def settle(
 ) -> Resource | None:
     """Make the resource of an encoded message, or of what stands in for it; None where it must be left out."""
     made = resource(type_url, name, message, origins)
+    keys = _refused(q, type_url, _bucket(name))
+    if not keys:
+        return made
     key = nack_key(name, made.version.hex(), envoy)
-    refused = q.fact(NACK, type_url, key) if key in _refused(q, type_url, made.version[0]) else None
+    refused = q.fact(NACK, type_url, key) if key in keys else None
     if refused is None:
         return made
     _tell(q, name, refused.message, made.origins)
@@ -34,12 +40,17 @@ def settle(
 
 @query
 def _refused(q: Db, type_url: str, bucket: int) -> tuple[str, ...]:
-    """List the keys of what was refused of a type whose version begins with a byte.
+    """List the keys of what was refused of a type, for names of a bucket.
 
     A fact per resource that is hardly ever there would cost more than the rest of the gate; one list for all would
     wake all at every refusal.
     """
-    return tuple(key for key in q.names(NACK, type_url) if key.startswith(f"{bucket:02x}"))
+    return tuple([key for key in q.names(NACK, type_url) if _bucket(key.split("/", 2)[2]) == bucket])
+
+
+def _bucket(name: str) -> int:
+    """Tell names apart; by its host a cluster's, so that all of a service read the same list."""
+    return crc32(name.rpartition("|")[2].encode()) % BUCKETS
 
 
 def settle_rope(q: Db, made: Rope, envoy: str) -> Rope | None:
@@ -69,3 +80,15 @@ def isolated(q: Db, function: Callable[..., T], *args: object, ref: Ref | None =
         q.report(Diagnostic(TRANSLATION_FAILED, f"{found}", ref))
         return None
     return found
+
+
+def apart(q: Db, what: str, function: Callable[..., T], *args: object) -> T | None:
+    """Do a part of a query's work, or report that it failed and go on without: as `isolated`, where a memo is dear."""
+    try:
+        return function(q, *args)
+    except (QueryError, RecursionError):
+        # A query below has failed, or the way down was too deep: that is for whoever reads this one.
+        raise
+    except Exception as error:  # noqa: BLE001 - one object's fault must not take the others
+        q.report(Diagnostic(TRANSLATION_FAILED, f"{what}: {type(error).__name__}: {error}"))
+        return None

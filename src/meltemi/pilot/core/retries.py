@@ -6,7 +6,7 @@ A route without the field gets the mesh's default; `attempts: 0` means none at a
 from __future__ import annotations
 
 from meltemi.api.networking.virtual_service import HTTPRetry
-from meltemi.envoy.routes import RetryPolicy
+from meltemi.envoy.routes import USUAL_RETRY, RetryPolicy
 from meltemi.model import settings
 from meltemi.query import Db
 
@@ -18,7 +18,7 @@ def retry_policy(q: Db, wanted: HTTPRetry | None, *, hashed: bool) -> RetryPolic
     """Resolve the retries of a route; `hashed` where the destination is chosen by a consistent hash."""
     retry = wanted if wanted is not None else settings.DEFAULT_RETRY.read(q)
     if retry is settings.DEFAULT_RETRY.default and not hashed:
-        return _USUAL
+        return USUAL_RETRY
     return _resolved(retry, hashed=hashed)
 
 
@@ -47,6 +47,3 @@ def split_conditions(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     words = tuple(word.strip() for word in text.split(",") if word.strip())
     codes = tuple(int(word) for word in words if word.isdecimal())
     return tuple(word for word in words if not word.isdecimal()), codes
-
-
-_USUAL = _resolved(settings.DEFAULT_RETRY.default, hashed=False)

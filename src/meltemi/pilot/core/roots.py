@@ -87,7 +87,7 @@ def _detected_ropes(q: Db, seen: Lenses, source: Source, asker: str, envoy: str)
     for namespace in seen.namespaces:
         one = seen.through(namespace)
         for host, port in virtual_hosts.detected(q, namespace, one):
-            key = virtual_hosts.routed(q, host, one)
+            key = virtual_hosts.routed(q, namespace, host, one)
             asked = routing.ANY_SOURCE if key is None else virtual_hosts.narrow(q, key, source)
             made.append(virtual_hosts.detected_rope(q, namespace, host, port, key, asked, asker, envoy))
     return tuple(one for one in made if one is not None)

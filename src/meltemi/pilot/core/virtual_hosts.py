@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.envoy import names
 from meltemi.envoy.routes import (
+    USUAL_RETRY,
     Direct,
     Forward,
+    HashKey,
     Route,
     VirtualHost,
     WeightedTarget,
+    encode_route,
     encode_route_head,
     encode_virtual_host,
+    join_virtual_host,
+    straight_route,
 )
 from meltemi.model import facts, routing, settings
 from meltemi.model.domains import Lost, names_of
@@ -20,10 +28,12 @@ from meltemi.model.routing import Key, Source
 from meltemi.model.scope import Lens, Lenses, lenses
 from meltemi.model.services import (
     Protocol,
+    Service,
     hosts_in,
     sees,
     service,
     service_namespaces,
+    services_in,
 )
 from meltemi.pilot.core.findings import DUPLICATE_DOMAIN, origin
 from meltemi.pilot.core.http_matches import Place
@@ -41,10 +51,9 @@ ANY = ("*",)
 def http_ports_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[int, ...]:
     """List the HTTP ports of a namespace's services, sorted."""
     ports: set[int] = set()
-    for host in hosts_in(q, namespace):
-        found = service(q, namespace, host) if host not in hidden else None
-        if found is not None:
-            ports.update(port.number for port in found.ports if port.protocol.http)
+    for found in services_in(q, namespace):
+        if found.host not in hidden:
+            ports.update([port.number for port in found.ports if port.protocol.http])
     return tuple(sorted(ports))
 
 
@@ -70,14 +79,15 @@ def routed_ports(q: Db, client: str) -> tuple[int, ...]:
 def detected(q: Db, namespace: str, seen: Lens) -> tuple[tuple[str, int], ...]:
     """List (host, port) of a namespace whose protocol is found out per connection, where they have an address."""
     found: list[tuple[str, int]] = []
-    for host in hosts_in(q, namespace):
-        made = service(q, namespace, host) if host not in seen.hidden else None
-        if made is None or made.headless:
+    for made in services_in(q, namespace):
+        host = made.host
+        if made.headless or host in seen.hidden:
             continue
         for port in made.ports:
+            if port.protocol is not Protocol.AUTO:
+                continue
             lost = {one.name for one in seen.lost if one.host == host and one.port == port.number}
-            kept = [address for address in made.addresses if "/" not in address and address not in lost]
-            if kept and port.protocol is Protocol.AUTO:
+            if any("/" not in address and address not in lost for address in made.addresses):
                 found.append((host, port.number))
     return tuple(found)
 
@@ -112,7 +122,7 @@ def detected_rope(
 ) -> Rope | None:
     """Make the routes of one service's port whose protocol is found out: whatever the name, it goes there."""
     name = names.service_route(host, port)
-    made = isolated(q, service_host, namespace, host, port, False, key, source, asker, (), True)
+    made = isolated(q, any_host, namespace, host, port, key, source, asker)
     parts = [] if made is None else [segment(("service",), (made,))]
     return settle_rope(q, rope(name, encode_route_head(name, ignore_port=False), parts), envoy)
 
@@ -123,33 +133,43 @@ def segment_of(
 ) -> Segment:
     """List the virtual hosts of a namespace's HTTP services on a port."""
     listed: list[Resource] = []
-    for host in hosts_in(q, namespace):
-        if host in seen.hidden:
+    public, private = routing.public_routing(q, namespace), dict(seen.routed)
+    for found in services_in(q, namespace):
+        host, wanted = found.host, found.port(port)
+        if wanted is None or not wanted.protocol.http or host in seen.hidden:
             continue
-        found = service(q, namespace, host)
-        wanted = found.port(port) if found is not None else None
-        if wanted is None or not wanted.protocol.http:
-            continue
-        key = routed(q, host, seen)
+        key = private[host] if host in private else public.get(host)
         asked = routing.ANY_SOURCE if key is None else narrow(q, key, source)
-        lost = tuple(one for one in seen.lost if one.host == host and one.port == port)
-        made = isolated(q, service_host, namespace, host, port, own, key, asked, asker, lost, False)
+        lost = tuple([one for one in seen.lost if one.host == host and one.port == port]) if seen.lost else ()
+        both = isolated(q, service_host, namespace, host, port, key, asked, asker, lost)
+        made = None if both is None else both.own if own else both.others
         if made is not None:
             listed.append(made)
     return segment(("ns", namespace), listed)
 
 
-def routed(q: Db, host: str, seen: Lens) -> Key | None:
-    """Return the VirtualService of a host, as clients with this lens see it."""
+def routed(q: Db, namespace: str, host: str, seen: Lens) -> Key | None:
+    """Return the VirtualService of a namespace's service, as clients with this lens see it."""
     for name, key in seen.routed:
         if name == host:
             return key
-    return routing.mesh_routing(q, host, None)
+    return routing.public_routing(q, namespace).get(host)
 
 
 def narrow(q: Db, key: Key, source: Source) -> Source:
     """Keep of the caller what a VirtualService asks of it."""
     return routing.project(routing.asks(q, *key), source.namespace, source.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """One service's virtual host: for clients in other namespaces, and in its own, who may use its name alone."""
+
+    others: Resource | None
+    own: Resource | None
+
+
+NEITHER = Both(None, None)
 
 
 @query
@@ -158,17 +178,15 @@ def service_host(
     namespace: str,
     host: str,
     port: int,
-    own: bool,
     key: Key | None,
     source: Source,
     asker: str,
     lost: tuple[Lost, ...],
-    any_name: bool,
-) -> Resource | None:
+) -> Both:
     """Translate one service's port to a virtual host: its VirtualService's routes, else straight to it."""
     found = service(q, namespace, host)
     if found is None:
-        return None
+        return NEITHER
     taken = {one.name for one in lost}
     for one in lost:
         q.report(
@@ -178,35 +196,62 @@ def service_host(
                 one.origin,
             )
         )
-    answered = tuple(name for name in names_of(found, own=own) if name not in taken)
-    if not answered:
+    routes, origins = _routes(q, found, port, key, source, asker)
+    made = []
+    for own in (False, True):
+        answered = [name for name in names_of(found, own=own) if name not in taken]
+        name = f"{host}:{port}"
+        message = join_virtual_host(name, with_port(answered, port), routes)
+        made.append(virtual_host(name, message, origins) if answered else None)
+    return Both(*made)
+
+
+@query
+def any_host(
+    q: Db, namespace: str, host: str, port: int, key: Key | None, source: Source, asker: str
+) -> Resource | None:
+    """Translate one service's port to a virtual host that takes every name."""
+    found = service(q, namespace, host)
+    if found is None:
         return None
-    origins = [origin(ref) for ref in found.origins]
-    routes: tuple[Route, ...] = ()
-    if key is not None:
-        routes = routes_of(q, key, Place(port, source=source, client=asker))
-        origins.append(Origin("VirtualService", *key))
-    if not routes:
-        routes = (default_route(q, host, port, asker),)
+    routes, origins = _routes(q, found, port, key, source, asker)
     name = f"{host}:{port}"
-    made = VirtualHost(name, ANY if any_name else with_port(answered, port), routes)
-    return virtual_host(name, encode_virtual_host(made), origins)
+    return virtual_host(name, join_virtual_host(name, ANY, routes), origins)
 
 
-def with_port(listed: tuple[str, ...], port: int) -> tuple[str, ...]:
+def _routes(
+    q: Db, found: Service, port: int, key: Key | None, source: Source, asker: str
+) -> tuple[bytes, tuple[Origin, ...]]:
+    """Return the encoded routes of a service's port, and what they came of."""
+    origins = tuple([origin(ref) for ref in found.origins])
+    if key is not None:
+        origins = (*origins, Origin("VirtualService", *key))
+        routes = routes_of(q, key, Place(port, source=source, client=asker))
+        if routes:
+            return b"".join([encode_route(route) for route in routes]), origins
+    return _default_route(q, found, port, asker), origins
+
+
+def _default_route(q: Db, found: Service, port: int, asker: str) -> bytes:
+    """Encode the route of a service that no VirtualService speaks of."""
+    host = found.host
+    keys: tuple[HashKey, ...] = ()
+    cluster = names.outbound_cluster(host, port)
+    if asker or not found.name or hashes(q, found.namespace) or hashes(q, settings.ROOT_NAMESPACE.read(q)):
+        # Else it is this very service that is meant, and no rule of it hashes.
+        reached = target(q, host, "", port, port, asker)
+        keys, cluster = reached.hash_keys, reached.cluster
+    retry = retry_policy(q, None, hashed=bool(keys))
+    operation = f"{host}:{port}/*"
+    if not keys and retry is USUAL_RETRY:
+        return straight_route(cluster, "default", operation)
+    action = Forward(targets=(WeightedTarget(cluster, 1),), retry=retry, hash_keys=keys)
+    return encode_route(Route(action, name="default", operation=operation))
+
+
+def with_port(listed: Iterable[str], port: int) -> tuple[str, ...]:
     """List names with and without the port."""
     return tuple(one for name in listed for one in (name, f"{name}:{port}"))
-
-
-def default_route(q: Db, host: str, port: int, asker: str) -> Route:
-    """Make the route of a service that no VirtualService speaks of."""
-    found = target(q, host, "", port, port, asker)
-    action = Forward(
-        targets=(WeightedTarget(found.cluster, 1),),
-        retry=retry_policy(q, None, hashed=bool(found.hash_keys)),
-        hash_keys=found.hash_keys,
-    )
-    return Route(action, name="default", operation=f"{host}:{port}/*")
 
 
 @query
@@ -275,10 +320,8 @@ def taken(q: Db, name: str, client: str) -> bool:
 def _addresses(q: Db) -> frozenset[str]:
     found: set[str] = set()
     for namespace in service_namespaces(q):
-        for host in hosts_in(q, namespace):
-            made = service(q, namespace, host)
-            if made is not None:
-                found.update(made.addresses)
+        for made in services_in(q, namespace):
+            found.update(made.addresses)
     return frozenset(found)
 
 
