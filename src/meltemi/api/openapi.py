@@ -91,7 +91,8 @@ def schema(kind: Kind[Any], version: str) -> Schema:
 
 def is_native(kind: Kind[Any]) -> bool:
     """Say whether a kind is one of Kubernetes' own, whose schema is distilled and which no CRD defines."""
-    return (kind.group, kind.storage_version, kind.name) in _NATIVE
+    today = kind.of if isinstance(kind, Alias) else kind
+    return (today.group, today.storage_version, today.name) in _NATIVE
 
 
 def structural_schema(kind: Kind[Any], version: str) -> Schema:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from meltemi.api.kind import Kind
+from meltemi.api.openapi import is_native
 from meltemi.apiserver.core.fields import same
 from meltemi.apiserver.core.selectors import LABEL_KEY, LABEL_VALUE
 from meltemi.apiserver.core.status import Cause, bad_request, conflict, invalid
@@ -27,6 +28,13 @@ _NO_GENERATION: Final = frozenset(
         "namespaces",
         "nodes",
         "leases.coordination.k8s.io",
+        "endpoints",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+        "roles.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "rolebindings.rbac.authorization.k8s.io",
+        "clusterrolebindings.rbac.authorization.k8s.io",
     }
 )
 _KEEPS_STATUS: Final = frozenset({"nodes"})
@@ -40,7 +48,7 @@ MODIFIED: Final = (
 
 def is_builtin(kind: Kind[Any]) -> bool:
     """Say whether a kind is one of Kubernetes' own, which follow other rules than custom resources in places."""
-    return "." not in kind.group or kind.group.endswith(".k8s.io")
+    return is_native(kind)
 
 
 def name_problem(kind: Kind[Any], name: str) -> str:

@@ -58,18 +58,6 @@ SUBRESOURCES: Final[Mapping[str, tuple[Subresource, ...]]] = {
     ),
 }
 
-_OWN: Final = frozenset(
-    {
-        "admissionregistration.k8s.io",
-        "apiextensions.k8s.io",
-        "authentication.k8s.io",
-        "authorization.k8s.io",
-        "coordination.k8s.io",
-        "discovery.k8s.io",
-        "networking.k8s.io",
-        "rbac.authorization.k8s.io",
-    }
-)
 _OLD: Final = frozenset({"events.k8s.io", "extensions"})
 
 STATUS: Final = Subresource("status", ("get", "patch", "update"))
@@ -161,7 +149,7 @@ def group_rank(group: str) -> tuple[int, str]:
 
     Kubernetes' own come first, their older groups last of them; then Istio's, for this is its mesh, then all others.
     """
-    if not group or "." not in group or group in _OWN:
+    if "." not in group or (group.endswith(".k8s.io") and not group.startswith("gateway.")):
         return (1 if group in _OLD else 0), group
     return (2 if group.endswith(".istio.io") else 3), group
 

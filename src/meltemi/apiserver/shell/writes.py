@@ -10,6 +10,7 @@ from meltemi.apiserver.core.apply import applied, tracked
 from meltemi.apiserver.core.convert import served, stored
 from meltemi.apiserver.core.durations import rfc3339
 from meltemi.apiserver.core.fields import same
+from meltemi.apiserver.core.filled import fixed_problems
 from meltemi.apiserver.core.objects import (
     check_body,
     check_revision,
@@ -188,7 +189,13 @@ def _merged(
     document = admitted(transaction, writing, document, old, warnings)
     # Counted again: admission may have changed the spec, or changed it back.
     document = updated(kind, document, old)
-    refuse(kind, document, [*metadata_problems(kind, document), *update_problems(kind, document, old)])
+    node = writing.context.node_of(kind, writing.target.version)
+    causes = [
+        *metadata_problems(kind, document),
+        *update_problems(kind, document, old),
+        *fixed_problems(writing.context.schemas, node, document, old),
+    ]
+    refuse(kind, document, causes)
     return document
 
 

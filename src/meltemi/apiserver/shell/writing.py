@@ -8,12 +8,14 @@ from typing import Any
 
 from meltemi.api.diagnostics import Level
 from meltemi.api.kind import Kind
+from meltemi.api.openapi import is_native
 from meltemi.apiserver.core.apply import MAX_MANAGER_LENGTH, Writer
 from meltemi.apiserver.core.convert import modern, served, stored
 from meltemi.apiserver.core.defaults import defaulted
 from meltemi.apiserver.core.deletion import is_finished
 from meltemi.apiserver.core.durations import rfc3339
 from meltemi.apiserver.core.fields import same
+from meltemi.apiserver.core.filled import filled
 from meltemi.apiserver.core.hooks import Admission, Operation
 from meltemi.apiserver.core.objects import (
     refuse,
@@ -129,6 +131,8 @@ def admitted(
     context, kind = writing.context, writing.kind
     reader = TransactionReader(transaction)
     document = defaulted(kind.resource, stored(kind, modern(kind, writing.target.version, document)))
+    if not is_native(kind):
+        document = filled(context.schemas, context.node_of(kind, kind.storage_version), document)
     stored_old = stored(kind, old) if old is not None else None
     operation: Operation = "CREATE" if old is None else "UPDATE"
     for mutate in context.hooks.mutators:
