@@ -14,12 +14,17 @@ MOST_SHOWN = 500
 _COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.INFO: "cyan"}
 
 
-def lines(found: Diagnostic) -> list[str]:
-    """Lay one diagnostic out: its place first, so that editors and terminals can jump there."""
+def lines(found: Diagnostic, unplaced: str = "") -> list[str]:
+    """Lay one diagnostic out: its place first, so that editors and terminals can jump there.
+
+    `unplaced` is said of objects that stand in no file.
+    """
     head = click.style(found.level.value, fg=_COLOURS[found.level], bold=True)
     place = f"{found.position}: " if found.position is not None else ""
     shown = [f"{place}{head} {found.code.id} {found.code.name}"]
-    where = "  ".join(part for part in (str(found.ref) if found.ref else "", found.path) if part)
+    ref = f"{found.ref}" if found.ref else ""
+    mark = unplaced if ref and found.position is None else ""
+    where = "  ".join(part for part in (ref, found.path, mark) if part)
     if where:
         shown.append(f"  --> {where}")
     shown.extend(f"  {line}" for line in found.message.splitlines())
@@ -47,11 +52,59 @@ def document(found: Diagnostic) -> dict[str, Any]:
     return made
 
 
-def show(found: Iterable[Diagnostic], err: bool = True) -> None:
+def github(found: Diagnostic) -> str:
+    """Write one diagnostic as a workflow command that GitHub shows beside the line (`::error file=...::message`)."""
+    words = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "notice"}
+    place = found.position
+    fields = [] if place is None else [("file", place.file), ("line", place.line), ("col", place.column)]
+    fields.append(("title", f"{found.code.id} {found.code.name}"))
+    properties = ",".join(f"{name}={_escaped(str(value), _IN_PROPERTIES)}" for name, value in fields)
+    of = " ".join(part for part in (str(found.ref) if found.ref else "", found.path) if part)
+    message = "\n".join(
+        part for part in (of, found.message, f"hint: {found.hint}" if found.hint else "") if part
+    )
+    return f"::{words[found.level]} {properties}::{_escaped(message, _IN_DATA)}"
+
+
+_IN_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+_IN_PROPERTIES = {**_IN_DATA, ":": "%3A", ",": "%2C"}
+
+
+def _escaped(text: str, table: dict[str, str]) -> str:
+    return "".join(table.get(letter, letter) for letter in text)
+
+
+def emit(found: Iterable[Diagnostic], form: str | None, said: str, unplaced: str = "") -> None:
+    """Print diagnostics as `json`, `yaml`, `github`, or else as text, which ends with what was looked at (`said`)."""
+    listed = in_order(found)
+    if form in ("json", "yaml"):
+        from meltemi.ctl.output import show as show_document
+
+        show_document([document(one) for one in listed], form)
+    elif form == "github":
+        for one in listed:
+            click.echo(github(one))
+    else:
+        show(listed, err=False, unplaced=unplaced)
+        counts = [
+            plural(number, word)
+            for level, word in ((Level.ERROR, "error"), (Level.WARNING, "warning"), (Level.INFO, "note"))
+            if (number := count(listed, level)) or (listed and level is not Level.INFO)
+        ]
+        click.echo(f"{said}: {', '.join(counts) or 'good'}.")
+
+
+def at_least(found: Iterable[Diagnostic], level: str) -> list[Diagnostic]:
+    """Keep those of a level, such as `warning`, and the graver ones."""
+    graver = list(Level)[: list(Level).index(Level(level.lower())) + 1]
+    return [one for one in found if one.level in graver]
+
+
+def show(found: Iterable[Diagnostic], err: bool = True, unplaced: str = "") -> None:
     """Print diagnostics in the order of their places; of very many the first, and how many more there are."""
     ordered = in_order(found)
     for one in ordered[:MOST_SHOWN]:
-        for line in lines(one):
+        for line in lines(one, unplaced):
             click.echo(line, err=err)
     if len(ordered) > MOST_SHOWN:
         click.echo(f"... and {len(ordered) - MOST_SHOWN} more findings; -o json has them all.", err=err)

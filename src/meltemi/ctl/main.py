@@ -36,6 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "apply": Entry("apply", "Create or change objects from YAML files.", CONFIGURE),
     "delete": Entry("delete", "Delete objects.", CONFIGURE),
     "validate": Entry("validate", "Check YAML files without a mesh.", CONFIGURE),
+    "analyze": Entry("analyze", "Find what is wrong between objects, in files or in the mesh.", CONFIGURE),
     "wait": Entry("wait", "Wait until every proxy has an object, or until it is gone or ready.", CONFIGURE),
     "kubeconfig": Entry("kubeconfig", "Print the path of the mesh's kubeconfig, for kubectl.", CONFIGURE),
     "status": Entry("status", "Show the mesh, its workloads, gateways and problems.", LOOK),

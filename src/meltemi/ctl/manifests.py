@@ -10,6 +10,7 @@ from typing import Any
 
 from meltemi.api import registry
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
+from meltemi.api.kind import Kind, Object
 from meltemi.api.problems import UNKNOWN_KIND
 from meltemi.ctl.invocation import USAGE, CtlError
 from meltemi.galley.core.ingest import NOT_AN_OBJECT
@@ -160,25 +161,37 @@ def placed(manifests: Iterable[Manifest], namespace: str) -> tuple[list[Manifest
     return sorted(kept, key=lambda one: registry.rank(registry.of_document(one.document))), found
 
 
+Examined = tuple[Manifest, Kind[Any] | None, Object[Any] | None]
+"""A manifest, its kind (None for one that is not known), and its object (None where it has errors)."""
+
+
 def checked(manifests: Iterable[Manifest], unknown_allowed: bool = False) -> list[Diagnostic]:
     """Check every object by all rules there are, with the places of what was found."""
+    _, found = examined(manifests)
+    return [one for one in found if not unknown_allowed or one.code is not UNKNOWN_KIND]
+
+
+def examined(manifests: Iterable[Manifest]) -> tuple[list[Examined], list[Diagnostic]]:
+    """Decode every object and check it by all rules there are; findings have their places."""
     from meltemi import checks
 
+    objects: list[Examined] = []
     found: list[Diagnostic] = []
     for manifest in manifests:
         kind = registry.of_document(manifest.document)
         if kind is None:
-            if not unknown_allowed:
-                message = f"there is no kind {manifest.kind} in {manifest.api_version}."
-                place = manifest.parsed.position("kind")
-                found.append(Diagnostic(UNKNOWN_KIND, message, manifest.ref, "kind", _other(manifest), place))
+            message = f"there is no kind {manifest.kind} in {manifest.api_version}."
+            place = manifest.parsed.position("kind")
+            found.append(Diagnostic(UNKNOWN_KIND, message, manifest.ref, "kind", _other(manifest), place))
+            objects.append((manifest, None, None))
             continue
-        _, problems = checks.check(kind, manifest.document, registry.split(manifest.api_version)[1])
+        made, problems = checks.check(kind, manifest.document, registry.split(manifest.api_version)[1])
+        objects.append((manifest, kind, made))
         found.extend(
             one if one.position is not None else replace(one, position=manifest.parsed.position(one.path))
             for one in problems
         )
-    return found
+    return objects, found
 
 
 def _other(manifest: Manifest) -> str:

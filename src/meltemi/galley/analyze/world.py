@@ -37,6 +37,7 @@ class Analysis:
         self._failures: dict[str, Failure] = {}
         self._checks: dict[Any, str] = {}
         self._mesh = meshconfig.NOTHING
+        self._mesh_file = ""
         self._root = ROOT_NAMESPACE.default
 
     def document(self, kind: Kind[Any], document: Document, made: Object[Any] | None = None) -> None:
@@ -53,9 +54,18 @@ class Analysis:
         key = f"{made.namespace}/{made.name}"
         self.fact(CONDITIONS, kind.resource, key, conditions_of(document) or None)
         if kind.resource == "configmaps" and (made.namespace, made.name) == (self._root, meshconfig.NAME):
-            self._mesh = meshconfig.mesh_settings(document, self._mesh)
-            for change in self._mesh.changes:
-                self._changes[change.kind.name, change.namespace, change.name] = change
+            self._settings(document)
+
+    def mesh_config(self, text: str, file: str) -> None:
+        """Take a text for the mesh's settings, in place of what its ConfigMap says. Networks it has none."""
+        metadata = {"name": meshconfig.NAME, "namespace": self._root}
+        self._mesh_file = file
+        self._settings({"metadata": metadata, "data": {"mesh": text}})
+
+    def _settings(self, document: Document) -> None:
+        self._mesh = meshconfig.mesh_settings(document, self._mesh)
+        for change in self._mesh.changes:
+            self._changes[change.kind.name, change.namespace, change.name] = change
 
     def fact(self, kind: FactKind[Any], namespace: str, name: str, value: Any) -> None:
         """Set a fact, or remove it with None."""
@@ -94,10 +104,14 @@ class Analysis:
         found: dict[Diagnostic, None] = {}
         for name, failure in self._failures.items():
             found[Diagnostic(INTERNAL, f"the analyzer {name} failed: {failure}")] = None
-        # Positions of these are within the setting's own text.
-        found.update({replace(one, position=None): None for one in self._mesh.findings})
+        found.update({self._placed(one): None for one in self._mesh.findings})
         found.update({one: None for one in self._engine.all_reports() if isinstance(one, Diagnostic)})
         return tuple(sorted(found, key=order))
+
+    def _placed(self, one: Diagnostic) -> Diagnostic:
+        """Place a finding about the mesh's settings, whose position is within their own text."""
+        place = one.position if self._mesh_file else None
+        return replace(one, position=None if place is None else replace(place, file=self._mesh_file))
 
 
 def order(one: Diagnostic) -> tuple[str, str, str, str, str, str]:
