@@ -54,6 +54,11 @@ def test_versions_and_columns_are_istios() -> None:
         "EnvoyFilter": (("v1alpha3",), "v1alpha3", []),
         "ProxyConfig": (("v1beta1",), "v1beta1", []),
         "PeerAuthentication": (("v1", "v1beta1"), "v1", ["Mode", "Age"]),
+        "RequestAuthentication": (("v1", "v1beta1"), "v1", []),
+        "AuthorizationPolicy": (("v1", "v1beta1"), "v1", ["Action", "Age"]),
+        "Telemetry": (("v1", "v1alpha1"), "v1alpha1", ["Age"]),
+        "WasmPlugin": (("v1alpha1",), "v1alpha1", ["Age"]),
+        "TrafficExtension": (("v1alpha1",), "v1alpha1", ["Age"]),
     }
 
 

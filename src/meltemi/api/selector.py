@@ -77,3 +77,15 @@ class PolicyTargetReference:
             "namespace",
         ),
     )
+
+
+def _one_target(given: Mapping[str, Any]) -> bool:
+    return len({"selector", "target_ref", "target_refs"} & given.keys()) <= 1
+
+
+ONE_TARGET = Rule(
+    "(has(self.selector) ? 1 : 0) + (has(self.targetRef) ? 1 : 0) + (has(self.targetRefs) ? 1 : 0) <= 1",
+    "only one of targetRefs or selector can be set",
+    _one_target,
+)
+"""Of policies: they are for workloads, or for objects."""

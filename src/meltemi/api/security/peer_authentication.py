@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, ClassVar
 
-from meltemi.api.declare import field
+from meltemi.api.declare import Rule, each, field
 from meltemi.api.kind import Column, Kind
 from meltemi.api.selector import LabelSelector
 from meltemi.api.values import EMPTY, Map
@@ -27,6 +30,18 @@ class MutualTLS:
     mode: MutualTLSMode = field("What is accepted; UNSET asks the wider policy.", MutualTLSMode.UNSET)
 
 
+def _of_workloads(given: Mapping[str, Any]) -> bool:
+    selector = given.get("selector")
+    return "port_level_mtls" not in given or (selector is not None and len(selector.match_labels) > 0)
+
+
+def _wrong_ports(given: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for port in given.get("port_level_mtls", ()):
+        # More digits than a port has, without reading thousands of them.
+        if not re.fullmatch("0*[0-9]{1,5}", port, re.ASCII) or not 1 <= int(port[-5:]) <= 65535:
+            yield "portLevelMtls", port
+
+
 @dataclass(frozen=True, slots=True)
 class PeerAuthentication:
     """What a workload accepts from its peers."""
@@ -35,6 +50,21 @@ class PeerAuthentication:
     mtls: MutualTLS | None = field("For all ports; asks the wider policy if not given.", None)
     port_level_mtls: Map[MutualTLS] = field(
         "For single ports of the workload, by number.", EMPTY, min_items=1
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.portLevelMtls) || (has(self.selector) && has(self.selector.matchLabels) && "
+            "size(self.selector.matchLabels) > 0)",
+            "portLevelMtls requires selector: ports belong to workloads",
+            _of_workloads,
+            "portLevelMtls",
+        ),
+        each(
+            "!has(self.portLevelMtls) || self.portLevelMtls.all(port, 0 < int(port) && int(port) <= 65535)",
+            "port must be between 1 and 65535",
+            _wrong_ports,
+        ),
     )
 
 

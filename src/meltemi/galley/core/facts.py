@@ -6,19 +6,18 @@ else down: the last good one stays in force and the finding is told. A security 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 from meltemi.api import registry
 from meltemi.api.core.pod import PodStatus as Reported
-from meltemi.api.decode import decode_lenient, decode_status, decode_value
+from meltemi.api.decode import decode_lenient, decode_status
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.encode import encode
 from meltemi.api.kind import Kind, Object
 from meltemi.api.kubernetes.check import knows
-from meltemi.api.security.peer_authentication import MutualTLS, MutualTLSMode, PeerAuthentication
-from meltemi.api.selector import LabelSelector
+from meltemi.galley.core.closed import closed
 from meltemi.galley.core.ingest import Check, checked
 from meltemi.model.facts import POD_STATUS, PodStatus
 from meltemi.query import Change, FactKind
@@ -187,23 +186,6 @@ def read(
         return decode_lenient(kind, document), ()
     obj, found = check(kind, document, version)
     return (None if any(one.level is Level.ERROR for one in found) else obj), found
-
-
-def closed(kind: Kind[Any], document: Document) -> Object[Any] | None:
-    """Give what stands in for a policy that never was good: the strictest of its kind; None for other kinds.
-
-    Its selector is kept if it can be read; else it holds for the whole namespace.
-    """
-    if kind.model is not PeerAuthentication:
-        return None
-    spec = document.get("spec")
-    selector: LabelSelector | None = None
-    if isinstance(spec, dict) and spec.get("selector") is not None:
-        selector, found = decode_value(LabelSelector, spec["selector"])
-        if found:
-            selector = None
-    blank = decode_lenient(kind, {**document, "spec": {}})
-    return replace(blank, spec=PeerAuthentication(selector=selector, mtls=MutualTLS(MutualTLSMode.STRICT)))
 
 
 def _reports(kind: Kind[Any], document: Document) -> tuple[Change[Any], ...]:

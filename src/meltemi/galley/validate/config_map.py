@@ -1,0 +1,27 @@
+"""Rules of ConfigMaps that the mesh reads: the one with its settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from meltemi.api.core.config import ConfigMap
+from meltemi.api.diagnostics import Diagnostic
+from meltemi.api.kind import Object
+from meltemi.galley.core import meshconfig
+
+_KEYS = frozenset({"mesh", "meshNetworks"})
+
+
+def validate(obj: Object[ConfigMap]) -> tuple[Diagnostic, ...]:
+    """Check the mesh's settings, of any revision; other ConfigMaps are nobody's business."""
+    if obj.name.partition("-")[0] != meshconfig.NAME or not _KEYS & obj.spec.data.keys():
+        return ()
+    document = {"metadata": {"namespace": obj.namespace, "name": obj.name}, "data": dict(obj.spec.data)}
+    mesh, networks = meshconfig.read(document)
+    # Positions are within the text; whoever reads the whole file knows better where the text stands.
+    return tuple(
+        replace(one, message=f"{one.message} (line {one.position.line} of the text)", position=None)
+        if one.position is not None
+        else one
+        for one in (*mesh.findings, *networks.findings)
+    )
