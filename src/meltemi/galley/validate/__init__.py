@@ -22,6 +22,12 @@ VALIDATORS: dict[str, str] = {
     "gateways.networking.istio.io": "meltemi.galley.validate.gateway",
     "serviceentries.networking.istio.io": "meltemi.galley.validate.service_entry",
     "peerauthentications.security.istio.io": "meltemi.galley.validate.peer_authentication",
+    "requestauthentications.security.istio.io": "meltemi.galley.validate.request_authentication",
+    "authorizationpolicies.security.istio.io": "meltemi.galley.validate.authorization_policy",
+    "telemetries.telemetry.istio.io": "meltemi.galley.validate.telemetry",
+    "wasmplugins.extensions.istio.io": "meltemi.galley.validate.extensions",
+    "trafficextensions.extensions.istio.io": "meltemi.galley.validate.extensions",
+    "configmaps": "meltemi.galley.validate.config_map",
     "services": "meltemi.galley.validate.service",
     "pods": "meltemi.galley.validate.pod",
 }
