@@ -172,7 +172,7 @@ async def test_ended_it_leaves_no_task_and_nothing_open(name: str, root: Path) -
         async with world(name, folder) as made:
             await made.put("a", x="1")
             async with running(made.source) as batches:
-                await until(lambda batches=batches: batches)
+                await until(batches.__len__)
     await asyncio.sleep(0.05)
     assert len(asyncio.all_tasks()) == tasks
     assert _open() <= files

@@ -21,7 +21,8 @@ from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.encode import encode
 from meltemi.api.kind import Object
 from meltemi.api.kubernetes.check import knows
-from meltemi.galley.core.facts import INTERNAL, Forgetful, Kept, Key, Stand, Verdict, closed, read
+from meltemi.galley.core.closed import closed
+from meltemi.galley.core.facts import INTERNAL, Document, Forgetful, Kept, Key, Stand, Verdict, read
 from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.query import Call, Change, Engine, FactKind, Failure
 
@@ -52,6 +53,7 @@ class SetAside:
         self._kept = kept if kept is not None else Forgetful()
         self._aside: dict[Key, Aside] = {}
         self._before: dict[Key, Any] = {}
+        self._news: dict[Key, tuple[Verdict, Document | None]] = {}
 
     def admit(self, engine: Engine, changes: Sequence[Change[Any]]) -> list[Change[Any]]:
         """Give what of a transaction is to be applied: all but what is set aside and comes again as it was."""
@@ -82,7 +84,8 @@ class SetAside:
     def settle(self, engine: Engine, failures: Iterable[Failure]) -> Iterator[Change[Any]]:
         """Set aside what makes calls fail, one object after the other; give each change of the engine's facts.
 
-        The caller applies a change and refreshes before it asks for the next.
+        The caller applies a change and refreshes before it asks for the next; in a thread, if it likes. What was found
+        is told by `tell`.
         """
         left = _MOST_AT_ONCE
         for failure in failures:
@@ -94,6 +97,14 @@ class SetAside:
                     break
                 self._set_aside(engine, change, failure)
                 yield change
+
+    def tell(self) -> None:
+        """Say and keep what the last search has found."""
+        news, self._news = self._news, {}
+        for key, (verdict, good) in news.items():
+            self._verdicts.tell(key, "translation", verdict)
+            if good is not None:
+                self._kept.put(key, verdict.uid, good)
 
     def _culprit(self, engine: Engine, failure: Failure) -> Change[Any] | None:
         """Find the first suspect that must be put back for a call to fail no more."""
@@ -154,19 +165,19 @@ class SetAside:
             raise TypeError(f"{key} is no object, and was suspected")
         self._aside[key] = Aside(bad, change.value)
         kind = registry.of_resource(key[0])
-        stand = Stand.NOTHING
+        stand, good = Stand.NOTHING, None
         if change.value is not None:
             was = self._before.get(key) == change.value or self._kept.get(key, bad.uid) is not None
             stand = Stand.LAST_GOOD if was else Stand.CLOSED
-            if stand is Stand.LAST_GOOD and kind is not None:
-                self._kept.put(key, bad.uid, encode(kind, change.value))
+            if was and kind is not None:
+                good = encode(kind, change.value)
         words = (
             f"Meltemi failed while it translated this object: {failure.error}: {failure.message} "
             f"(in {failure.where.query})"
         )
-        found = Diagnostic(INTERNAL, words, bad.ref)
         _log.error("%s is set aside: %s", bad.ref, words)
-        self._verdicts.tell(key, "translation", Verdict((found,), stand, bad.generation, bad.uid))
+        verdict = Verdict((Diagnostic(INTERNAL, words, bad.ref),), stand, bad.generation, bad.uid)
+        self._news[key] = (verdict, good)
 
 
 def _configures(key: Key) -> bool:

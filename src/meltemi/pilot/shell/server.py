@@ -209,15 +209,20 @@ class PilotServer:
         if not failed:
             return found, []
 
-        def settle() -> list[Change[Any]]:
-            made = []
+        instead: list[Change[Any]] = []
+
+        def settle() -> None:
             for change in self._aside.settle(self.engine, failed):
-                made.append(change)
+                instead.append(change)
                 self.engine.apply([change])
                 found.extend(self.engine.refresh())
-            return made
 
-        instead = await self._in_thread(settle)
+        try:
+            await self._in_thread(settle)
+        except Exception:  # noqa: BLE001
+            # What fails keeps what is in force; that we could not say why must not end the pushes to all others.
+            _log.exception("the search for what makes translation fail has failed itself")
+        self._aside.tell()
         # Of a root that failed and then did not, only the end is told.
         last = {(change.function, change.args): change for change in found}
         return list(last.values()), instead
