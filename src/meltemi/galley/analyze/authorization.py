@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from meltemi.api.kind import Object
+from meltemi.api.security.authorization_policy import AuthorizationPolicy
 from meltemi.api.values import EMPTY
 from meltemi.galley.analyze.codes import NO_WORKLOADS, NOT_FOUND
 from meltemi.galley.analyze.inputs import whole
@@ -48,9 +47,9 @@ def _of_one(q: Db, namespace: str, name: str) -> None:
                         tell(q, NOT_FOUND, made, at, f'there is no namespace "{text}"')
 
 
-def _workloads(q: Db, made: Object[Any]) -> None:
+def _workloads(q: Db, made: Object[AuthorizationPolicy]) -> None:
     spec = made.spec
-    if spec.target_refs or getattr(spec, "target_ref", None) is not None:
+    if spec.target_refs or spec.target_ref is not None:
         return
     labels = spec.selector.match_labels if spec.selector is not None else EMPTY
     wide = made.namespace == root_namespace(q)

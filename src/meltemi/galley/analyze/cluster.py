@@ -31,7 +31,7 @@ NEEDED: Final[tuple[tuple[str, str, bool], ...]] = (
 
 @query
 def check(q: Db) -> None:
-    """Look at what the cluster said of itself and of the caller."""
+    """Look at the cluster's release."""
     version = q.fact(CLUSTER, "", "version") or ""
     found = re.match(r"v?(\d+)\.(\d+)", version)
     if found is not None and (int(found[1]), int(found[2])) < OLDEST:
@@ -39,6 +39,11 @@ def check(q: Db) -> None:
             f"the cluster runs Kubernetes {version}; the oldest that is supported is {OLDEST[0]}.{OLDEST[1]}"
         )
         q.report(Diagnostic(OLD_KUBERNETES, message))
+
+
+@query
+def permissions(q: Db) -> None:
+    """Look at what the cluster says that the caller may not do. Only who installs needs it: it must be asked for."""
     for name in q.names(DENIED, ""):
         why = q.fact(DENIED, "", name)
         message = f"you may not create {name}" + (f": {why}" if why else "")

@@ -77,7 +77,7 @@ def selectors(q: Db) -> None:
     for kind in POLICIES:
         for made in every(q, kind):
             spec = made.spec
-            if spec.selector is None or spec.target_refs or getattr(spec, "target_ref", None) is not None:
+            if spec.selector is None or spec.target_refs or spec.target_ref is not None:
                 continue
             gateways = {
                 one.labels[OF_GATEWAY]: None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meltemi.query import FactKind
 
@@ -11,23 +11,31 @@ if TYPE_CHECKING:
     from meltemi.api.core.replication import ReplicationController
     from meltemi.api.core.webhook import WebhookConfiguration
     from meltemi.api.core.workloads import CronJob, DaemonSet, Deployment, Job, ReplicaSet, StatefulSet
+    from meltemi.api.extensions.wasm_plugin import WasmPlugin
+    from meltemi.api.gatewayapi.gateway import Gateway as KubernetesGateway
     from meltemi.api.kind import Object
     from meltemi.api.networking.envoy_filter import EnvoyFilter
     from meltemi.api.networking.sidecar import Sidecar
     from meltemi.api.networking.workload_entry import WorkloadEntry
     from meltemi.api.networking.workload_group import WorkloadGroup
+    from meltemi.api.security.authorization_policy import AuthorizationPolicy
+    from meltemi.api.security.request_authentication import RequestAuthentication
+    from meltemi.api.telemetry.telemetry import Telemetry
 
 SIDECARS: FactKind[Object[Sidecar]] = FactKind("sidecars.networking.istio.io")
 ENVOY_FILTERS: FactKind[Object[EnvoyFilter]] = FactKind("envoyfilters.networking.istio.io")
 WORKLOAD_ENTRIES: FactKind[Object[WorkloadEntry]] = FactKind("workloadentries.networking.istio.io")
 WORKLOAD_GROUPS: FactKind[Object[WorkloadGroup]] = FactKind("workloadgroups.networking.istio.io")
 
-REQUEST_AUTHENTICATIONS: FactKind[Object[Any]] = FactKind("requestauthentications.security.istio.io")
-AUTHORIZATION_POLICIES: FactKind[Object[Any]] = FactKind("authorizationpolicies.security.istio.io")
-TELEMETRIES: FactKind[Object[Any]] = FactKind("telemetries.telemetry.istio.io")
-WASM_PLUGINS: FactKind[Object[Any]] = FactKind("wasmplugins.extensions.istio.io")
-TRAFFIC_EXTENSIONS: FactKind[Object[Any]] = FactKind("trafficextensions.extensions.istio.io")
-KUBERNETES_GATEWAYS: FactKind[Object[Any]] = FactKind("gateways.gateway.networking.k8s.io")
+REQUEST_AUTHENTICATIONS: FactKind[Object[RequestAuthentication]] = FactKind(
+    "requestauthentications.security.istio.io"
+)
+AUTHORIZATION_POLICIES: FactKind[Object[AuthorizationPolicy]] = FactKind(
+    "authorizationpolicies.security.istio.io"
+)
+TELEMETRIES: FactKind[Object[Telemetry]] = FactKind("telemetries.telemetry.istio.io")
+WASM_PLUGINS: FactKind[Object[WasmPlugin]] = FactKind("wasmplugins.extensions.istio.io")
+KUBERNETES_GATEWAYS: FactKind[Object[KubernetesGateway]] = FactKind("gateways.gateway.networking.k8s.io")
 
 DEPLOYMENTS: FactKind[Object[Deployment]] = FactKind("deployments.apps")
 STATEFUL_SETS: FactKind[Object[StatefulSet]] = FactKind("statefulsets.apps")

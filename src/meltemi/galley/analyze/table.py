@@ -57,7 +57,14 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
         "Keys of RequestAuthentications are not fetched from just anywhere.",
     ),
     Analyzer(
-        "cluster.ClusterAnalyzer", "cluster", ("IST0141", "IST0142"), "The cluster takes an installation."
+        "cluster.VersionAnalyzer", "cluster", ("IST0142",), "The cluster's Kubernetes is recent enough."
+    ),
+    Analyzer(
+        "cluster.PermissionsAnalyzer",
+        "cluster:permissions",
+        ("IST0141",),
+        "You may install the control plane.",
+        unasked=False,
     ),
     Analyzer(
         "conditions.ConditionAnalyzer",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.kind import Object
 from meltemi.api.problems import DEPRECATED
+from meltemi.api.telemetry.telemetry import Telemetry
 from meltemi.api.values import EMPTY, Map
 from meltemi.galley.analyze.codes import CONFLICTING_TELEMETRIES, NO_PROVIDER, SEVERAL_DEFAULT_TELEMETRIES
 from meltemi.galley.analyze.kinds import TELEMETRIES
@@ -43,7 +42,7 @@ def defaults(q: Db) -> None:
             tell(q, SEVERAL_DEFAULT_TELEMETRIES, made, ("metadata", "name"), message, hint)
 
 
-def labels(made: Object[Any]) -> Map[str]:
+def labels(made: Object[Telemetry]) -> Map[str]:
     """Give the labels that a Telemetry selects; none for the whole namespace."""
     return made.spec.selector.match_labels if made.spec.selector is not None else EMPTY
 
@@ -52,7 +51,7 @@ def labels(made: Object[Any]) -> Map[str]:
 def providers(q: Db) -> None:
     """Tell of access logs without provider, where the mesh has no default one."""
     mesh = q.fact(facts.MESH_CONFIG, "", facts.MESH)
-    if mesh is not None and mesh.default_providers is not None and mesh.default_providers.access_logging:
+    if mesh is not None and mesh.default_providers.access_logging:
         return
     for made in every(q, TELEMETRIES):
         for index, one in enumerate(made.spec.access_logging):
