@@ -99,6 +99,8 @@ def _nearest_type(name: str) -> str:
     package, simple, parts = _split(name)
     if _OLD.match(package):
         return "Envoy speaks v3 only: try using the v3 XDS API"
+    if not package:
+        return f'give the full name, such as "type.googleapis.com/{MESSAGES[ApplyTo.CLUSTER]}"'
     for depth in range(1, len(parts) + 1):
         here = ".".join(parts[:depth])
         if not _load(here):

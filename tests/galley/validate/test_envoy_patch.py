@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from tests.galley.rule_documents import errors, findings, told
+
+from meltemi.api.diagnostics import Level
+from meltemi.api.networking.envoy_filter import ApplyTo
+from meltemi.galley.validate import envoy_patch
+
+V1ALPHA3 = "networking.istio.io/v1alpha3"
+VALUE = "spec.configPatches[0].patch.value"
+URL = "type.googleapis.com/"
+LUA = URL + "envoy.extensions.filters.http.lua.v3.Lua"
+STRUCT = URL + "udpa.type.v1.TypedStruct"
+
+
+def patched(apply_to: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"configPatches": [{"applyTo": apply_to, "patch": {"operation": "MERGE", "value": value}}]}
+
+
+def cluster(**value: Any) -> dict[str, Any]:
+    return patched("CLUSTER", value)
+
+
+def extension(url: Any, **config: Any) -> dict[str, Any]:
+    return patched("HTTP_FILTER", {"name": "a", "typed_config": {"@type": url, **config}})
+
+
+def wrong(spec: dict[str, Any]) -> list[str]:
+    return [path.removeprefix(VALUE) for path in errors("EnvoyFilter", spec, version=V1ALPHA3)]
+
+
+def odd(spec: dict[str, Any]) -> list[str]:
+    said = told("EnvoyFilter", spec, version=V1ALPHA3)
+    return [path.removeprefix(VALUE) for code, path in said if path.startswith(VALUE)]
+
+
+def hint(spec: dict[str, Any], below: str) -> str:
+    return next(
+        one.hint for one in findings("EnvoyFilter", spec, version=V1ALPHA3) if one.path == VALUE + below
+    )
+
+
+@pytest.mark.parametrize("apply_to", [one for one in ApplyTo if one is not ApplyTo.INVALID])
+def test_all_that_can_be_patched_has_its_message(apply_to: ApplyTo) -> None:
+    assert envoy_patch.message(envoy_patch.MESSAGES[apply_to]) is not None
+
+
+@pytest.mark.parametrize(
+    ("spec", "below"),
+    [
+        (cluster(name=5), ".name"),
+        (cluster(connect_timeout="5"), ".connect_timeout"),
+        (cluster(connect_timeout={"seconds": 5}), ".connect_timeout"),
+        (cluster(respect_dns_ttl="yes"), ".respect_dns_ttl"),
+        (cluster(per_connection_buffer_limit_bytes=-1), ".per_connection_buffer_limit_bytes"),
+        (cluster(lb_policy=[]), ".lb_policy"),
+        (cluster(load_assignment=[]), ".load_assignment"),
+        (cluster(load_assignment={"endpoints": {}}), ".load_assignment.endpoints"),
+        (
+            cluster(load_assignment={"endpoints": [{"priority": "x"}]}),
+            ".load_assignment.endpoints[0].priority",
+        ),
+        (cluster(load_assignment={"named_endpoints": []}), ".load_assignment.named_endpoints"),
+        (cluster(load_assignment={"named_endpoints": {"a": 5}}), ".load_assignment.named_endpoints.a"),
+        (cluster(ring_hash_lb_config={}, maglev_lb_config={}), ".ring_hash_lb_config"),
+        (cluster(metadata={"filter_metadata": {"a": 5}}), ".metadata.filter_metadata.a"),
+        (patched("HTTP_FILTER", {"typed_config": 5}), ".typed_config"),
+        (patched("HTTP_FILTER", {"typed_config": {"inline_code": ""}}), '.typed_config["@type"]'),
+        (extension(5), '.typed_config["@type"]'),
+        (extension(URL + "envoy.extensions.filters.http.lua.v3.Lau"), '.typed_config["@type"]'),
+        (extension(URL + "envoy.extensions.filters.http.lau.v3.Lua"), '.typed_config["@type"]'),
+        (extension(URL + "envoy.config.filter.http.lua.v2.Lua"), '.typed_config["@type"]'),
+        (extension(URL + "os.path"), '.typed_config["@type"]'),
+        (extension(URL + "Lua"), '.typed_config["@type"]'),
+        (extension(LUA, inline_code=5), ".typed_config.inline_code"),
+        (extension(STRUCT, value=5), ".typed_config.value"),
+        (extension(URL + "google.protobuf.Duration", value="x"), ".typed_config"),
+    ],
+)
+def test_what_protobuf_cannot_read_is_refused_where_it_stands(spec: dict[str, Any], below: str) -> None:
+    assert wrong(spec) == [below]
+
+
+@pytest.mark.parametrize(
+    ("spec", "below"),
+    [
+        (cluster(nme="a"), ".nme"),
+        (cluster(load_assignment={"endpoints": [{}, {"metadat": {}}]}), ".load_assignment.endpoints[1].metadat"),
+        (cluster(lb_policy="RUND_ROBIN"), ".lb_policy"),
+        (extension(LUA, inline_cod=""), ".typed_config.inline_cod"),
+        (extension(STRUCT, type_url=LUA, value={"inline_cod": ""}), ".typed_config.value.inline_cod"),
+        (extension(STRUCT, type_url=LUA, value={"inline_code": 5}), ".typed_config.value.inline_code"),
+        (patched("NETWORK_FILTER", {"name": "envoy.filters.network.echo"}), ""),
+        (cluster(transport_socket={"name": "tls"}), ".transport_socket"),
+    ],
+)  # fmt: skip
+def test_what_another_envoy_may_know_is_told(spec: dict[str, Any], below: str) -> None:
+    assert wrong(spec) == []
+    assert odd(spec) == [below]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        cluster(
+            name="a", connectTimeout="0.25s", lb_policy="MAGLEV", per_connection_buffer_limit_bytes="1024"
+        ),
+        cluster(lb_policy=1, http2_protocol_options={}, circuit_breakers=None),
+        cluster(
+            metadata={"filter_metadata": {"a": {"b": [1, {}]}}},
+            load_assignment={"named_endpoints": {"a": {}}},
+        ),
+        extension(LUA, inline_code="", source_codes={"a": {"inline_string": ""}}),
+        extension(STRUCT, type_url=URL + "golang.Plugin", value={"anything": 5}),
+        patched("HTTP_FILTER", {"name": "a", "config_discovery": {"type_urls": [LUA]}}),
+        patched("HTTP_FILTER", {"typed_config": {}}),
+        patched("VIRTUAL_HOST", {"typed_per_filter_config": {"lua": {"@type": LUA}}}),
+        extension(URL + "google.protobuf.Duration", value="1s"),
+    ],
+)
+def test_what_protobuf_reads_is_taken(spec: dict[str, Any]) -> None:
+    assert wrong(spec) == []
+    assert odd(spec) == []
+
+
+def test_every_fault_is_found_at_once() -> None:
+    assert wrong(cluster(name=5, connect_timeout="x", nme=1)) == [".connect_timeout", ".name"]
+
+
+def test_hints_name_what_was_meant() -> None:
+    assert hint(cluster(nme="a"), ".nme") == 'did you mean "name"?'
+    assert hint(cluster(lb_policy="RUND_ROBIN"), ".lb_policy") == 'did you mean "ROUND_ROBIN"?'
+    at = '.typed_config["@type"]'
+    assert hint(extension(URL + "envoy.extensions.filters.http.lua.v3.Luaa"), at) == 'did you mean "Lua"?'
+    assert hint(extension(URL + "envoy.extensions.filters.http.luaa.v3.Lua"), at) == (
+        'in envoy.extensions.filters.http: did you mean "lua"?'
+    )
+    assert "full name" in hint(extension("Lua"), at)
+    assert "v3" in hint(extension(URL + "envoy.config.filter.http.lua.v2.Lua"), at)
+
+
+@pytest.mark.parametrize(
+    "name", ["meltemi.ctl.Main", "envoy._main.X", "os.X", "xml.etree.X", "envoy..X", ".X", ""]
+)
+def test_a_name_of_a_type_makes_no_other_module_be_imported(name: str) -> None:
+    before = set(sys.modules)
+    assert wrong(extension(URL + name)) == ['.typed_config["@type"]']
+    assert {
+        one for one in set(sys.modules) - before if not one.startswith(("envoy.", "xds.", "udpa."))
+    } == set()
+    assert "envoy._main" not in sys.modules
+
+
+def test_messages_say_what_is_wanted() -> None:
+    found = findings("EnvoyFilter", cluster(connect_timeout="5"), version=V1ALPHA3)
+    assert [one.message for one in found if one.level is Level.ERROR] == [
+        'must be a duration in seconds such as "1.5s", not "5"'
+    ]
