@@ -4,6 +4,7 @@
     declare    how a field is declared                      compiled   declarations to decoders
     decode     documents to objects, all errors at once     encode     and back
     openapi    declarations to OpenAPI and CRD schemas      ledger     what is done with each field
+    unapplied  what has no effect yet, as data              warnings   and that of it which a document sets
     diagnostics, problems, paths                            findings, while and after they are found
 
 Istio's kinds (`networking`, `security`) are declared whole. Kubernetes' own (`core`) are declared for what the mesh

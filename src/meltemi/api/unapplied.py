@@ -53,7 +53,13 @@ class Stored:
 _SHOWS_NOTHING = "the server that asks for it is not opened"
 _ANY_TLS_BUT_PASSTHROUGH = ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL", "AUTO_PASSTHROUGH")
 
-GAPS: Final[Mapping[str, tuple[Gap, ...]]] = {
+
+def _kinds(hint: str, group: str, *plurals: str, code: Code = NOT_APPLIED) -> dict[str, tuple[Gap, ...]]:
+    """Give the line of some whole kinds of a group."""
+    return {f"{plural}.{group}" if group else plural: (Gap("", hint, code=code),) for plural in plurals}
+
+
+_FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
     "virtualservices.networking.istio.io": (
         Gap("spec.http[].delegate", "the route is left out"),
         Gap("spec.http[].fault.delay.exponentialDelay"),
@@ -120,10 +126,103 @@ GAPS: Final[Mapping[str, tuple[Gap, ...]]] = {
         Gap("spec.endpoints[].network", "the endpoint is taken to be on the caller's network"),
     ),
 }
+
+_KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
+    **_kinds("a local mesh makes no Pods of it", "", "replicationcontrollers"),
+    **_kinds(
+        "a local mesh makes no Pods of it", "apps", "deployments", "replicasets", "statefulsets", "daemonsets"
+    ),
+    **_kinds("a local mesh makes no Pods of it", "batch", "jobs", "cronjobs"),
+    **_kinds("a local mesh mounts none", "", "persistentvolumes", "persistentvolumeclaims"),
+    **_kinds("EndpointSlices are read", "", "endpoints"),
+    **_kinds("the number of Pods stays as it is", "autoscaling", "horizontalpodautoscalers"),
+    **_kinds("nothing evicts Pods on a local mesh", "policy", "poddisruptionbudgets"),
+    **_kinds("no kind is served by it", "apiextensions.k8s.io", "customresourcedefinitions"),
+    **_kinds(
+        "who may do what is by the token alone on a local mesh",
+        "rbac.authorization.k8s.io",
+        "roles",
+        "clusterroles",
+        "rolebindings",
+        "clusterrolebindings",
+    ),
+    **_kinds(
+        "no webhook is called on a local mesh",
+        "admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations",
+        "validatingwebhookconfigurations",
+    ),
+    **_kinds("use a Gateway and a VirtualService", "networking.k8s.io", "ingressclasses", "ingresses"),
+    **_kinds(
+        "use PeerAuthentication to keep strangers out",
+        "networking.k8s.io",
+        "networkpolicies",
+        code=NOT_ENFORCED,
+    ),
+}
+_GATEWAY_API: Final = _kinds(
+    "use a Gateway and a VirtualService of networking.istio.io",
+    "gateway.networking.k8s.io",
+    *("gatewayclasses", "gateways", "referencegrants"),
+    *("httproutes", "grpcroutes", "tlsroutes", "tcproutes", "backendtlspolicies"),
+)
+_ISTIO: Final[Mapping[str, tuple[Gap, ...]]] = {
+    **_kinds("every workload sees all that is exported to it", "networking.istio.io", "sidecars"),
+    **_kinds("it is no endpoint of any service", "networking.istio.io", "workloadentries", "workloadgroups"),
+    **_kinds("proxies run with the mesh's settings", "networking.istio.io", "proxyconfigs"),
+    **_kinds("proxies get what Meltemi makes, unchanged", "networking.istio.io", "envoyfilters"),
+    **_kinds("proxies tell what they tell by default", "telemetry.istio.io", "telemetries"),
+    **_kinds("no proxy loads it", "extensions.istio.io", "wasmplugins", "trafficextensions"),
+    **_kinds("all requests are allowed", "security.istio.io", "authorizationpolicies", code=NOT_ENFORCED),
+    **_kinds("tokens are not looked at", "security.istio.io", "requestauthentications", code=NOT_ENFORCED),
+    **_kinds(
+        "use PeerAuthentication for mutual TLS",
+        "authentication.istio.io",
+        "policies",
+        "meshpolicies",
+        code=NOT_ENFORCED,
+    ),
+    **_kinds(
+        "all requests are allowed",
+        "rbac.istio.io",
+        "rbacconfigs",
+        "serviceroles",
+        "servicerolebindings",
+        code=NOT_ENFORCED,
+    ),
+}
+_MIXER: Final = _kinds(
+    "nothing is denied, limited or reported by it",
+    "config.istio.io",
+    *("attributemanifests", "rules", "handlers", "instances", "templates", "adapters"),
+    *(
+        "bypasses",
+        "circonuses",
+        "deniers",
+        "fluentds",
+        "kubernetesenvs",
+        "listcheckers",
+        "memquotas",
+        "noops",
+    ),
+    *("opas", "prometheuses", "rbacs", "redisquotas", "servicecontrols", "signalfxs", "solarwindses"),
+    *("stackdrivers", "statsds", "stdios"),
+    *("apikeys", "authorizations", "checknothings", "edges", "kuberneteses", "listentries", "logentries"),
+    *("metrics", "quotas", "reportnothings", "servicecontrolreports", "tracespans"),
+    *("httpapispecs", "httpapispecbindings", "quotaspecs", "quotaspecbindings"),
+)
+GAPS: Final[Mapping[str, tuple[Gap, ...]]] = {**_FIELDS, **_ISTIO, **_MIXER, **_GATEWAY_API, **_KUBERNETES}
 """By the resource of the kind, for `Gateway` is a kind of two groups."""
 
 STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
-    "configmaps": (Stored("", "settings of users' own apps; the mesh reads none yet"),),
+    "virtualservices.networking.istio.io": (
+        Stored("spec.http[].websocketUpgrade", "upgrades are allowed always, as in Istio since 1.1"),
+    ),
+    "gateways.networking.istio.io": (
+        Stored("spec.servers[].name", "for people: listeners are named by their port"),
+        Stored("spec.servers[].port.name", "for people: listeners are named by their number"),
+    ),
+    "configmaps": (Stored("", "users' own; the mesh's settings are in `istio` of its root namespace"),),
     "secrets": (Stored("", "credentials of users' own; the mesh reads none yet"),),
     "events": (Stored("", "written for people, and read by them"),),
     "leases.coordination.k8s.io": (Stored("", "for programs that elect a leader among themselves"),),

@@ -1,0 +1,24 @@
+"""Every case of the field ledger, and the fields that are applied and have no case yet."""
+
+from __future__ import annotations
+
+from tests.live.fields import (
+    connections,
+    destination_rules,
+    gateways,
+    http_matches,
+    http_routes,
+    peer_authentications,
+    service_entries,
+)
+from tests.live.fields.case import Case
+
+CASES: tuple[Case, ...] = (
+    *http_matches.CASES,
+    *http_routes.CASES,
+    *connections.CASES,
+    *destination_rules.CASES,
+    *gateways.CASES,
+    *service_entries.CASES,
+    *peer_authentications.CASES,
+)

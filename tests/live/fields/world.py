@@ -1,0 +1,317 @@
+"""The ledger's mesh: all variants of all cases in it at once, each with a host of its own, and what is seen of them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import os
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from tests.live import meshes
+from tests.live.fields import asking
+from tests.live.fields.asking import GATEWAY, Ask
+from tests.live.fields.case import KINDS, Answer, Case, Document, Own, Seen
+from tests.live.fields.certificates import pem
+from tests.live.fields.dropping import DROP, without
+
+from meltemi.api.registry import of_document
+from meltemi.ctl.client import APPLY, ApiError
+
+HERE = Path(__file__).parent
+PODS = {
+    "echo-v1": ("default", "echo", "v1", True),
+    "echo-v2": ("default", "echo", "v2", True),
+    "client": ("default", "client", "v1", True),
+    "stranger": ("other", "stranger", "v1", True),
+    "outsider": ("default", "outsider", "v1", False),
+}
+"""Name: namespace, app, version, whether it has a sidecar."""
+INGRESS = ("istio-system", "istio-ingressgateway")
+CALLERS = ("client", "stranger", "outsider")
+
+
+Found = dict[tuple[str, str], Seen]
+"""What was seen, by case and dropped field, "" being none."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A case with all its fields, or without one."""
+
+    case: Case
+    drop: str
+    own: Own
+
+    def documents(self) -> list[Document]:
+        """Give its objects, the one without the field marked for translation."""
+        made = copy.deepcopy(list(self.case.make(self.own)))
+        if self.drop:
+            subject = next(one for one in made if one["kind"] == KINDS[self.case.kind])
+            if self.case.at_admission:
+                without(subject, self.drop)
+            else:
+                subject["metadata"]["annotations"] = {DROP: self.drop}
+        return made
+
+
+@dataclass
+class Envoy:
+    """What one proxy holds: clusters by name, routes by host, endpoints by cluster."""
+
+    clusters: dict[str, Document] = field(default_factory=dict)
+    routes: dict[str, list[Document]] = field(default_factory=dict)
+    endpoints: dict[str, list[Document]] = field(default_factory=dict)
+    listeners: dict[str, Document] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """The mesh, and the addresses of its pods."""
+
+    mesh: meshes.Mesh
+    pods: dict[str, str]
+
+    def see(self, cases: Iterable[Case], *, drop: bool) -> Found:
+        """Run cases, and with `drop` each once more without each of its fields; by (case, field or "")."""
+        variants: list[Variant] = []
+        for case in cases:
+            for path in ("", *(case.shows if drop else ())):
+                number = len(variants)
+                variants.append(Variant(case, path, Own(f"f{number}", number, self.pods)))
+        together = [one for one in variants if not one.case.alone]
+        found = self._batch(together)
+        for one in variants:
+            if one.case.alone:
+                found.update(self._batch([one]))
+                self._delete(one.documents())
+        return found
+
+    def _batch(self, variants: list[Variant]) -> Found:
+        documents = [document for one in variants for document in one.documents()]
+        refused = self._apply(documents)
+        self._settle([one for one in documents if _name(one) not in refused])
+        answers = asyncio.run(self._ask(variants))
+        envoys = {name: self._envoy(name) for name in (GATEWAY, "client", "stranger")}
+        return {
+            (one.case.id, one.drop): Seen(one.own, got, envoys, refused.get(one.own.name, ""))
+            for one, got in zip(variants, answers, strict=True)
+        }
+
+    def _apply(self, documents: list[Document]) -> dict[str, str]:
+        """Apply objects; by their names, the words of those that the API refused."""
+        refused = {}
+        for document in documents:
+            try:
+                self.mesh.client.json(
+                    "PATCH", _where(document), {"fieldManager": "test"}, document, content_type=APPLY
+                )
+            except ApiError as error:
+                refused[_name(document)] = str(error)
+        return refused
+
+    def _delete(self, documents: list[Document]) -> None:
+        for document in documents:
+            self.mesh.client.json("DELETE", _where(document))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and any(self._progress(one) is not None for one in documents):
+            time.sleep(0.02)
+
+    def _progress(self, document: Document) -> Any:
+        kind, meta = of_document(document), document["metadata"]
+        assert kind is not None
+        where = f"/meltemi/v1/progress/{kind.resource}/{meta['namespace']}/{meta['name']}"
+        try:
+            return self.mesh.client.json("GET", where)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return None
+
+    def _settle(self, documents: list[Document], patience: float = 120.0) -> None:
+        """Wait until every proxy has them, or has refused them."""
+        deadline = time.monotonic() + patience
+        left = documents
+        while left := [one for one in left if not _done(self._progress(one))]:
+            assert time.monotonic() < deadline, (
+                f"{len(left)} objects are not everywhere: {[*map(_name, left)]}"
+            )
+            time.sleep(0.1)
+
+    async def _ask(self, variants: list[Variant]) -> list[list[Answer]]:
+        """Make all requests, each list where it says, all callers at the same time."""
+        asked: list[list[Ask]] = [list(one.case.asks(one.own)) for one in variants]
+        found: list[list[Answer]] = [[] for _ in variants]
+        longest = max((len(asks) for asks in asked), default=0)
+        for turn in range(longest):
+            by: dict[str, list[tuple[int, Ask]]] = {}
+            for index, asks in enumerate(asked):
+                if turn < len(asks):
+                    by.setdefault(asks[turn].via, []).append((index, asks[turn]))
+            calls = [
+                self._calls(via, [{"asks": [asdict(ask)]} for _, ask in pairs]) for via, pairs in by.items()
+            ]
+            for pairs, answers in zip(by.values(), await asyncio.gather(*calls), strict=True):
+                for (index, _), got in zip(pairs, answers, strict=True):
+                    found[index].extend(got)
+        return found
+
+    async def _calls(self, via: str, asked: list[dict[str, Any]]) -> list[list[Answer]]:
+        ingress = urllib.parse.urlsplit(self.mesh.hands.ingress)
+        if via == GATEWAY:
+            for one in asked:
+                for ask in one["asks"]:
+                    ask["address"], ask["port"] = ingress.hostname, ingress.port
+            return await asking.all_of(asked)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                f"{self.mesh.hands.ingress}/_call", json=asked, headers={"host": f"{via}.call.test"}
+            ) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            made: list[list[Answer]] = await answer.json()
+            return made
+
+    def _envoy(self, name: str) -> Envoy:
+        namespace, pod = INGRESS if name == GATEWAY else (PODS[name][0], name)
+        found = Envoy()
+        dump = json.loads(self.mesh.hands.envoy(namespace, pod, "config_dump"))
+        for config in dump["configs"]:
+            for row in config.get("dynamic_active_clusters", ()):
+                found.clusters[row["cluster"]["name"]] = row["cluster"]
+            for row in config.get("dynamic_route_configs", ()):
+                for host in row["route_config"].get("virtual_hosts", ()):
+                    for domain in host["domains"]:
+                        found.routes.setdefault(domain, host.get("routes", []))
+            for row in config.get("dynamic_listeners", ()):
+                if "active_state" in row:
+                    found.listeners[row["name"]] = row["active_state"]["listener"]
+        for row in json.loads(self.mesh.hands.envoy(namespace, pod, "clusters?format=json"))[
+            "cluster_statuses"
+        ]:
+            found.endpoints[row["name"]] = row.get("host_statuses", [])
+        return found
+
+
+def _done(progress: Any) -> bool:
+    if progress is None:
+        return False
+    return bool(progress["rejected"]) or (
+        progress["generation"] >= 1 and progress["reconciled"] >= progress["total"]
+    )
+
+
+def _name(document: Document) -> str:
+    return str(document["metadata"]["name"]).partition("-")[0]
+
+
+def _where(document: Document) -> str:
+    kind, meta = of_document(document), document["metadata"]
+    assert kind is not None
+    group, _, version = document["apiVersion"].rpartition("/")
+    root = f"/apis/{group}/{version}" if group else "/api/v1"
+    return f"{root}/namespaces/{meta['namespace']}/{kind.plural}/{meta['name']}"
+
+
+def _pod(name: str) -> Document:
+    namespace, app, version, sidecar = PODS[name]
+    env = {"ECHO_TLS": pem(), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    labels = {"app": app, "version": version, **({} if sidecar else {"sidecar.istio.io/inject": "false"})}
+    container = {
+        "name": app,
+        "image": "local",
+        "command": [sys.executable, str(HERE / "echo.py"), name],
+        "env": [{"name": key, "value": value} for key, value in env.items()],
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
+    }
+
+
+def _service(app: str, namespace: str) -> Document:
+    ports = (("http", 8080), ("http-alt", 8081), ("tcp", 9000), ("tls", 8443))
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": app, "namespace": namespace},
+        "spec": {"selector": {"app": app}, "ports": [{"name": name, "port": port} for name, port in ports]},
+    }
+
+
+def _fixed() -> Iterator[Document]:
+    """What is there for all cases: the way in, the subsets of echo, and a host for each caller."""
+
+    def of(kind: str, name: str, spec: Document) -> Document:
+        meta = {"name": name, "namespace": "default"}
+        return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": meta, "spec": spec}
+
+    port = {"number": 80, "name": "http", "protocol": "HTTP"}
+    yield of(
+        "Gateway",
+        "front",
+        {"selector": {"istio": "ingressgateway"}, "servers": [{"port": port, "hosts": ["*"]}]},
+    )
+    subsets = [{"name": version, "labels": {"version": version}} for version in ("v1", "v2")]
+    yield of("DestinationRule", "echo", {"host": "echo", "subsets": subsets})
+    for name, (namespace, app, version, _) in PODS.items():
+        where: Document = {"host": f"{app}.{namespace}.svc.cluster.local", "port": {"number": 8080}}
+        if app == "echo":
+            where["subset"] = version
+        spec = {
+            "hosts": [f"{name}.call.test"],
+            "gateways": ["front"],
+            "http": [{"route": [{"destination": where}]}],
+        }
+        yield of("VirtualService", f"call-{name}", spec)
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """Start the ledger's mesh."""
+    before = os.environ.get("PYTHONPATH")
+    pods = [_pod(name) for name in PODS]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE / "hook"), before)))
+    try:
+        with meshes.mesh("fields") as mesh:
+            space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}}
+            mesh.apply(space)
+            for document in (
+                *(_service(app, space) for space, app, _, _ in dict.fromkeys(PODS.values())),
+                *pods,
+            ):
+                mesh.put(document)
+            for name in PODS:
+                mesh.meltemi(
+                    "wait", f"pod/{name}", "-n", PODS[name][0], "--for=Ready", "--timeout", "90s"
+                ).good()
+            file = Path(mesh.layout.state) / "tls.pem"
+            file.write_text(pem())
+            made = World(mesh, {"file": str(file)})
+            for name, (namespace, _, _, _) in PODS.items():
+                found = mesh.client.json("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+                made.pods[name] = found["status"]["podIP"]
+            found = mesh.client.json("GET", f"/api/v1/namespaces/{INGRESS[0]}/pods/{INGRESS[1]}")
+            made.pods[GATEWAY] = found["status"]["podIP"]
+            fixed = list(_fixed())
+            assert not made._apply(fixed)
+            made._settle(fixed)
+            yield made
+    finally:
+        if before is None:
+            os.environ.pop("PYTHONPATH", None)
+        else:
+            os.environ["PYTHONPATH"] = before
