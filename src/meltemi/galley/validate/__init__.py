@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Final, Protocol
 
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.kind import Kind, Object
 
 Validator = Callable[[Object[Any]], tuple[Diagnostic, ...]]
+
+
+class Check(Protocol):
+    """What a module of a higher room has as `check`: its findings about an object of the group it is listed for."""
+
+    def __call__(self, kind: Kind[Any], obj: Object[Any]) -> tuple[Diagnostic, ...]:
+        """Check a decoded object."""
+
 
 # Imported on first use: a command that reads one VirtualService need not load the rules of all kinds.
 # By the resource of the kind: `Gateway` is a kind of two groups.
@@ -28,15 +36,31 @@ VALIDATORS: dict[str, str] = {
     "wasmplugins.extensions.istio.io": "meltemi.galley.validate.extensions",
     "trafficextensions.extensions.istio.io": "meltemi.galley.validate.extensions",
     "configmaps": "meltemi.galley.validate.config_map",
+    "policies.authentication.istio.io": "meltemi.galley.validate.authentication_policy",
+    "meshpolicies.authentication.istio.io": "meltemi.galley.validate.authentication_policy",
+    "rbacconfigs.rbac.istio.io": "meltemi.galley.validate.rbac_config",
+    "serviceroles.rbac.istio.io": "meltemi.galley.validate.service_role",
+    "servicerolebindings.rbac.istio.io": "meltemi.galley.validate.service_role_binding",
+    "quotaspecs.config.istio.io": "meltemi.galley.validate.quota_spec",
+    "quotaspecbindings.config.istio.io": "meltemi.galley.validate.quota_spec_binding",
+    "httpapispecs.config.istio.io": "meltemi.galley.validate.http_api_spec",
+    "httpapispecbindings.config.istio.io": "meltemi.galley.validate.http_api_spec_binding",
     "services": "meltemi.galley.validate.service",
     "pods": "meltemi.galley.validate.pod",
 }
 
+ROOMS: Final[dict[str, tuple[str, ...]]] = {}
+"""By group: modules of rooms that Galley may not know, which `checks` lists here; imported on first use as well."""
+
 
 def validate(kind: Kind[Any], obj: Object[Any]) -> tuple[Diagnostic, ...]:
-    """Check a decoded object by the rules of its kind; a kind without rules has no findings."""
+    """Check a decoded object by the rules of its kind, those of other rooms included; a kind may have none."""
+    found: tuple[Diagnostic, ...] = ()
     module = VALIDATORS.get(kind.resource)
-    if module is None:
-        return ()
-    validator: Validator = import_module(module).validate
-    return validator(obj)
+    if module is not None:
+        validator: Validator = import_module(module).validate
+        found = validator(obj)
+    for room in ROOMS.get(kind.group, ()):
+        check: Check = import_module(room).check
+        found += check(kind, obj)
+    return found
