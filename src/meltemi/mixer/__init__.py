@@ -1,1 +1,1 @@
-"""The room `mixer`; see ARCHITECTURE.md."""
+"""Mixer: adapters, templates, and what its configuration must be to them; see ARCHITECTURE.md."""

@@ -42,3 +42,25 @@ ADAPTERS: Final[tuple[Kind[Any], ...]] = (
     STATSD,
     STDIO,
 )
+
+__all__ = [
+    "ADAPTERS",
+    "BYPASS",
+    "CIRCONUS",
+    "DENIER",
+    "FLUENTD",
+    "KUBERNETESENV",
+    "LISTCHECKER",
+    "MEMQUOTA",
+    "NOOP",
+    "OPA",
+    "PROMETHEUS",
+    "RBAC",
+    "REDISQUOTA",
+    "SERVICECONTROL",
+    "SIGNALFX",
+    "SOLARWINDS",
+    "STACKDRIVER",
+    "STATSD",
+    "STDIO",
+]

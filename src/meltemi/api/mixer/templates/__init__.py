@@ -30,3 +30,19 @@ TEMPLATES: Final[tuple[Kind[Any], ...]] = (
     SERVICECONTROLREPORT,
     TRACESPAN,
 )
+
+__all__ = [
+    "APIKEY",
+    "AUTHORIZATION",
+    "CHECKNOTHING",
+    "EDGE",
+    "KUBERNETES",
+    "LISTENTRY",
+    "LOGENTRY",
+    "METRIC",
+    "QUOTA",
+    "REPORTNOTHING",
+    "SERVICECONTROLREPORT",
+    "TEMPLATES",
+    "TRACESPAN",
+]

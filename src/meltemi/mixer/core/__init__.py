@@ -1,0 +1,1 @@
+"""Pure: which templates and adapters there are, and checks of their objects, alone and together."""
