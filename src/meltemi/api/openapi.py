@@ -295,28 +295,31 @@ class _Definitions(Mapping[str, Schema]):
 
     def __init__(self) -> None:
         self._made = dict(SCHEMAS)
-        self._kinds = {
-            definition_name(kind, version): (kind, version)
-            for kind in (*registry.KINDS, *registry.ALIASES)
-            for version in kind.versions
-            if (kind.group, version, kind.name) not in _NATIVE
-        }
 
     def __getitem__(self, name: str) -> Schema:
         made = self._made.get(name)
         if made is None:
-            made = self._made[name] = _definition(*self._kinds[name])
+            made = self._made[name] = _definition(*_named(name))
         return made
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._made or name in self._kinds
 
     def __iter__(self) -> Iterator[str]:
         yield from SCHEMAS
-        yield from self._kinds
+        for kind in (*registry.KINDS, *registry.ALIASES):
+            for version in kind.versions:
+                if (kind.group, version, kind.name) not in _NATIVE:
+                    yield definition_name(kind, version)
 
     def __len__(self) -> int:
-        return len(SCHEMAS) + len(self._kinds)
+        return sum(1 for _ in self)
+
+
+def _named(definition: str) -> tuple[Kind[Any], str]:
+    """Give the kind and version of a definition that is none of Kubernetes'; KeyError where there is none."""
+    *reverse, version, name = definition.split(".")
+    kind = registry.find(".".join(reversed(reverse)), version, name)
+    if kind is None:
+        raise KeyError(definition)
+    return kind, version
 
 
 _DEFINITIONS: Final = _Definitions()

@@ -47,14 +47,17 @@ if TYPE_CHECKING:
 class _Index:
     """The kinds of one package by what they are asked for."""
 
-    __slots__ = ("aliases", "by_name", "by_plural", "kinds")
+    __slots__ = ("aliases", "by_name", "by_path", "by_plural", "kinds")
 
     def __init__(self, kinds: tuple[Kind[Any], ...], aliases: tuple[Alias[Any], ...]) -> None:
         self.kinds = kinds
         self.aliases = aliases
-        self.by_name: dict[tuple[str, str, str], Kind[Any]] = {
-            (kind.group, version, kind.name): kind for kind in (*kinds, *aliases) for version in kind.versions
-        }
+        self.by_name: dict[tuple[str, str, str], Kind[Any]] = {}
+        self.by_path: dict[tuple[str, str, str], Kind[Any]] = {}
+        for kind in (*kinds, *aliases):
+            for version in kind.versions:
+                self.by_name[kind.group, version, kind.name] = kind
+                self.by_path[kind.group, version, kind.plural] = kind
         self.by_plural = {(kind.group, kind.plural): kind for kind in kinds}
 
 
@@ -83,6 +86,12 @@ def find(group: str, version: str, kind: str) -> Kind[Any] | None:
     """Give the kind, or the alias, of that group, served version and name; None where there is none."""
     package = PACKAGES.get(group)
     return _INDEXES[package].by_name.get((group, version, kind)) if package is not None else None
+
+
+def by_path(group: str, version: str, plural: str) -> Kind[Any] | None:
+    """Give the kind, or the alias, that is served there; None where there is none."""
+    package = PACKAGES.get(group)
+    return _INDEXES[package].by_path.get((group, version, plural)) if package is not None else None
 
 
 def by_resource(group: str, plural: str) -> Kind[Any] | None:

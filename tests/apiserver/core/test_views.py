@@ -14,7 +14,7 @@ from meltemi.apiserver.core import discovery, negotiate
 from meltemi.apiserver.core.durations import age, human, rfc3339, seconds_of
 from meltemi.apiserver.core.jsonpath import find as find_path
 from meltemi.apiserver.core.lists import Continue, continued
-from meltemi.apiserver.core.scheme import Target, scheme, target, version_rank
+from meltemi.apiserver.core.scheme import Scheme, Target, target, version_rank
 from meltemi.apiserver.core.selectors import LabelSelector, Requirement, field_selector, label_selector
 from meltemi.apiserver.core.status import ApiError
 from meltemi.apiserver.core.table import definitions, layout, row
@@ -232,7 +232,7 @@ def test_versions_sort_as_kubernetes_sorts_them() -> None:
 
 
 def test_old_and_aggregated_discovery_tell_the_same() -> None:
-    known = scheme(KINDS)
+    known = Scheme(KINDS)
     new: set[tuple[str, str, str]] = set()
     for core in (True, False):
         for item in discovery.aggregated(known, core=core, form="v2")["items"]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-from meltemi.api.kind import Alias, Kind
-from meltemi.api.registry import ALIASES
+from meltemi.api import registry
+from meltemi.api.kind import Kind
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -111,20 +111,34 @@ def target(path: str) -> Target | None:
     return Target(group, version, padded[0], namespace, padded[1], padded[2], "/".join(rest[3:]))
 
 
-@dataclass(frozen=True, slots=True)
 class Scheme:
-    """All that is served, found by group, version and plural."""
+    """All that is served, found by group, version and plural: some kinds, or, if none are given, every one.
 
-    kinds: tuple[Kind[Any], ...]
-    _by_path: Mapping[tuple[str, str, str], Kind[Any]] = field(default_factory=dict)
+    A group's kinds are imported when one of them is first asked for, all of them when all are asked for.
+    """
+
+    def __init__(self, kinds: Iterable[Kind[Any]] | None = None) -> None:
+        self._chosen = tuple(kinds) if kinds is not None else None
+
+    @property
+    def kinds(self) -> tuple[Kind[Any], ...]:
+        """Every kind, and every older or second name of one."""
+        chosen = registry.KINDS if self._chosen is None else self._chosen
+        resources = {kind.resource for kind in chosen}
+        return (*chosen, *(alias for alias in registry.ALIASES if alias.resource in resources))
 
     def find(self, group: str, version: str, plural: str) -> Kind[Any] | None:
         """Return the kind served there."""
-        return self._by_path.get((group, version, plural))
+        if self._chosen is None:
+            return registry.by_path(group, version, plural)
+        place = (group, plural)
+        return next((k for k in self.kinds if (k.group, k.plural) == place and version in k.versions), None)
 
     def by_resource(self, resource: str) -> Kind[Any] | None:
         """Return the kind of a `plural.group`."""
-        return next((kind for kind in self.kinds if kind.resource == resource), None)
+        if self._chosen is None:
+            return registry.of_resource(resource)
+        return next((kind for kind in self._chosen if kind.resource == resource), None)
 
     def virtual(self, group: str, version: str, plural: str) -> Virtual | None:
         """Return the virtual resource there."""
@@ -161,11 +175,3 @@ def version_rank(version: str) -> tuple[int, int, int, str]:
         if major.isdecimal() and minor.isdecimal() and bool(mark) == bool(word):
             return stage, -int(major), -int(minor), version
     return 3, 0, 0, version
-
-
-def scheme(kinds: Iterable[Kind[Any]], aliases: Iterable[Alias[Any]] = ALIASES) -> Scheme:
-    """Return the scheme of these kinds, and of those aliases that are of one of them."""
-    found = tuple(kinds)
-    resources = {kind.resource for kind in found}
-    found += tuple(alias for alias in aliases if alias.resource in resources)
-    return Scheme(found, {(k.group, version, k.plural): k for k in found for version in k.versions})

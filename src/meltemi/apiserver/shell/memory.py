@@ -55,6 +55,10 @@ class Memory:
             if signal is not None:
                 signal.set()
 
+    def wake_all(self) -> None:
+        """Wake everyone."""
+        self.wake(set(self._signals))
+
     def signal(self, resource: str) -> asyncio.Event:
         """Return the event that the next change of the resource sets; take it before looking for changes."""
         found = self._signals.get(resource)

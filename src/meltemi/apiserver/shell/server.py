@@ -28,13 +28,12 @@ from aiohttp.http import HttpProcessingError
 
 from meltemi.api import openapi
 from meltemi.api.kind import Kind
-from meltemi.api.registry import KINDS
 from meltemi.apiserver.core.authz import RULES, Rule
 from meltemi.apiserver.core.durations import rfc3339, seconds_of
 from meltemi.apiserver.core.hooks import Hooks
 from meltemi.apiserver.core.objects import fresh
 from meltemi.apiserver.core.schema import Schemas
-from meltemi.apiserver.core.scheme import scheme
+from meltemi.apiserver.core.scheme import Scheme
 from meltemi.apiserver.core.status import ApiError
 from meltemi.apiserver.core.storage import Key
 from meltemi.apiserver.shell.authn import Authenticator
@@ -64,6 +63,7 @@ class Served:
 class ApiServer:
     """One API server over one open store.
 
+    It serves these `kinds`, or all there are.
     `definitions` and `name_of` give the OpenAPI definitions of the kinds and their names; by default `api.openapi`'s.
     `namespaces` are made if they are missing, as Kubernetes does with its own.
     """
@@ -74,7 +74,7 @@ class ApiServer:
         *,
         authn: Authenticator,
         hooks: Hooks | None = None,
-        kinds: Iterable[Kind[Any]] = KINDS,
+        kinds: Iterable[Kind[Any]] | None = None,
         definitions: Mapping[str, Mapping[str, Any]] | None = None,
         name_of: Callable[[Kind[Any], str], str] = openapi.definition_name,
         rules: tuple[Rule, ...] = RULES,
@@ -84,7 +84,7 @@ class ApiServer:
         known = definitions if definitions is not None else openapi.definitions()
         self._context = Context(
             store,
-            scheme(kinds),
+            Scheme(kinds),
             Schemas(known),
             name_of,
             hooks if hooks is not None else Hooks(),
@@ -157,7 +157,7 @@ class ApiServer:
             sweeper.cancel()
             await asyncio.gather(sweeper, return_exceptions=True)
             closing.set()
-            self._context.store.memory.wake({kind.resource for kind in self._context.scheme.kinds})
+            self._context.store.memory.wake_all()
             await runner.cleanup()
             _remove_files(unix, unix_tls)
 

@@ -27,7 +27,8 @@ class Collector:
         self._owned: dict[str, set[Where]] = {}
 
     async def run(self) -> None:
-        """Collect, for ever."""
+        """Collect, for ever, once every kind is known whole: an owner's kind must not be missed."""
+        await self._world.complete.wait()
         for resource, copy in self._world.copies.items():
             self._world.subscribe(copy, self._handler(resource))
         await self._work.run(self._reconcile)

@@ -24,7 +24,8 @@ class Deletion:
         self._work: Work[str] = Work("namespace deletion")
 
     async def run(self) -> None:
-        """Empty and finalize namespaces, for ever."""
+        """Empty and finalize namespaces, for ever, once every kind is known: no object of one must be left."""
+        await self._world.complete.wait()
         self._world.subscribe(self._world.namespaces, self._on_namespace)
         await self._work.run(self._reconcile)
 

@@ -27,7 +27,7 @@ async def run(client: KubeClient, settings: Settings, ready: asyncio.Event | Non
     is away is normal: everything is tried again.
     """
     await _until_done(lambda: bootstrap(client, settings))
-    world = World(client)
+    world = World(client, settings.pause)
     async with asyncio.TaskGroup() as group:
         group.create_task(world.run(), name="controllers' copies")
         await world.synced()

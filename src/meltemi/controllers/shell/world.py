@@ -25,19 +25,33 @@ log = logging.getLogger(__name__)
 _WHOLE = (NAMESPACE, NODE, SERVICE, POD, ENDPOINT_SLICE)
 """Kinds whose documents are read; of all others the metadata are enough."""
 
+_FIRST = (*_WHOLE, SERVICE_ACCOUNT)
+"""Kinds that the controllers need to begin."""
+
 
 class World:
-    """Live copies of every kind. `run` follows them; `synced` waits until all are whole."""
+    """Live copies of every kind. `run` follows them; `synced` waits until those that come first are whole.
 
-    def __init__(self, client: KubeClient, kinds: Iterable[Kind[Any]] | None = None) -> None:
+    Most kinds are followed for their owners and namespaces only, which nothing at the start of a mesh waits for: they
+    come after a pause (`complete` is set then), so that declaring them takes no time from what does.
+    """
+
+    def __init__(self, client: KubeClient, pause: float = 0.0) -> None:
         self.client = client
-        kinds = registry.KINDS if kinds is None else tuple(kinds)
-        self.copies: dict[str, Reflector] = {
-            kind.resource: Reflector(client, kind, keep=kind in _WHOLE) for kind in kinds
-        }
-        self.kinds: dict[str, Kind[Any]] = {kind.resource: kind for kind in kinds}
+        self.complete = asyncio.Event()
+        self.copies: dict[str, Reflector] = {}
+        self.kinds: dict[str, Kind[Any]] = {}
+        self._pause = pause
+        self._add(_FIRST)
         # A ConfigMap's data are read for one name only.
         self.roots = Reflector(client, CONFIG_MAP, field_selector=f"metadata.name={ROOT_CONFIG_MAP}")
+
+    def _add(self, kinds: Iterable[Kind[Any]]) -> tuple[Reflector, ...]:
+        made = {kind.resource: kind for kind in kinds if kind.resource not in self.kinds}
+        self.kinds |= made
+        copies = {name: Reflector(self.client, kind, keep=kind in _WHOLE) for name, kind in made.items()}
+        self.copies |= copies
+        return tuple(copies.values())
 
     @property
     def namespaces(self) -> Reflector:
@@ -83,11 +97,31 @@ class World:
     async def run(self) -> None:
         """Follow all collections, for ever."""
         async with asyncio.TaskGroup() as group:
-            for copy in (*self.copies.values(), self.roots):
+
+            def follow(copy: Reflector) -> None:
                 name = f"copy of {copy.resource.plural}"
                 group.create_task(isolated(name, copy.run), name=name)
 
+            for copy in (*self.copies.values(), self.roots):
+                follow(copy)
+            await self.synced()
+            await asyncio.sleep(self._pause)
+            rest = self._add(await asyncio.to_thread(_owned))
+            for copy in rest:
+                follow(copy)
+            for copy in rest:
+                await copy.synced.wait()
+            self.complete.set()
+
     async def synced(self) -> None:
-        """Wait until every copy is whole."""
-        for copy in (*self.copies.values(), self.roots):
-            await copy.synced.wait()
+        """Wait until what comes first is whole."""
+        for resource in (kind.resource for kind in _FIRST):
+            await self.copies[resource].synced.wait()
+        await self.roots.synced.wait()
+
+
+def _owned() -> tuple[Kind[Any], ...]:
+    """Give the kinds whose objects may belong to others or be in a namespace; what is built in has neither."""
+    return tuple(
+        kind for kind in registry.KINDS if kind.resource != "customresourcedefinitions.apiextensions.k8s.io"
+    )
