@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from tests.galley.fake_server import FakeServer, running
 
+from meltemi import checks
 from meltemi.api.core.config import CONFIG_MAP
 from meltemi.api.core.namespace import NAMESPACE
 from meltemi.api.core.service import SERVICE
@@ -18,10 +20,13 @@ from meltemi.apiserver.core import users
 from meltemi.apiserver.shell.authn import Authenticator
 from meltemi.apiserver.shell.server import ApiServer
 from meltemi.apiserver.shell.store import Store
+from meltemi.galley.core.facts import Stand
 from meltemi.galley.shell.cluster import ClusterSource
+from meltemi.galley.shell.directory import DirectorySource
 from meltemi.galley.shell.feed import Feed
 from meltemi.galley.shell.kube import ApiError, KubeClient, Patch
-from meltemi.galley.shell.source import every
+from meltemi.galley.shell.memory import MemorySource
+from meltemi.galley.shell.source import Source, every
 from meltemi.query import Change
 
 Batches = list[tuple[Change[Any], ...]]
@@ -29,8 +34,14 @@ Batches = list[tuple[Change[Any], ...]]
 
 @contextlib.asynccontextmanager
 async def feeding(client: KubeClient, *kinds: Any) -> AsyncIterator[tuple[Feed, Batches]]:
+    async with fed(ClusterSource(client, every(kinds))) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def fed(*sources: Source, **options: Any) -> AsyncIterator[tuple[Feed, Batches]]:
     batches: Batches = []
-    feed = Feed((ClusterSource(client, every(kinds)),), batches.append)
+    feed = Feed(sources, batches.append, **options)
     task = asyncio.get_running_loop().create_task(feed.run())
     try:
         async with asyncio.timeout(20):
@@ -131,3 +142,141 @@ async def test_against_the_api_server_itself(socket: Path) -> None:
                 seen = [(change.kind.name, change.value is None) for batch in batches[1:] for change in batch]
             assert ("services", False) in seen
             assert ("virtualservices.networking.istio.io", False) in seen
+
+
+def route(name: str = "cart", weight: int = 1, **meta: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": "default", **meta},
+        "spec": {
+            "hosts": [name],
+            "http": [
+                {"route": [{"destination": {"host": "a"}, "weight": weight}, {"destination": {"host": "b"}}]}
+            ],
+        },
+    }
+
+
+def weights(batches: Batches) -> dict[str, int | None]:
+    """What is in force of the routes, by name."""
+    found: dict[str, int | None] = {}
+    for change in (change for batch in batches for change in batch):
+        if change.kind.name.startswith("virtualservices"):
+            found[change.name] = None if change.value is None else change.value.spec.http[0].route[0].weight
+    return found
+
+
+KEY = ("virtualservices.networking.istio.io", "default", "cart")
+
+
+async def test_all_sources_are_one_transaction_at_first(socket: Path) -> None:
+    first, second = MemorySource([route("cart")], name="one"), MemorySource([route("pay", 2)], name="two")
+    async with fed(first, second) as (feed, batches):
+        assert weights(batches[:1]) == {"cart": 1, "pay": 2}
+        assert [(state.name, state.synced, state.errors) for state in feed.states] == [
+            ("one", True, ()),
+            ("two", True, ()),
+        ]
+        second.put(route("pay", 3), route("more", 4))
+        await arrival(batches, 2)
+        assert weights(batches) == {"cart": 1, "pay": 3, "more": 4}
+
+
+async def test_of_two_sources_the_first_wins_and_the_second_takes_over() -> None:
+    first, second = MemorySource(name="one"), MemorySource([route(weight=2)], name="two")
+    async with fed(first, second) as (feed, batches):
+        assert weights(batches) == {"cart": 2}
+        first.put(route(weight=1))
+        await arrival(batches, 2)
+        assert weights(batches) == {"cart": 1}
+        (told,) = feed.states[1].findings
+        assert (told.code.id, str(told.ref)) == ("MEL0073", "virtualservice default/cart")
+        assert "one has the object, too" in told.message
+        second.put(route(weight=3))
+        await asyncio.sleep(0.05)
+        assert weights(batches) == {"cart": 1}
+        first.delete(route())
+        await asyncio.sleep(0.05)
+        assert weights(batches) == {"cart": 3}
+        assert feed.states[1].findings == ()
+        second.delete(route())
+        await asyncio.sleep(0.05)
+        assert weights(batches) == {"cart": None}
+
+
+async def test_an_object_of_a_directory_that_breaks_a_rule_is_told_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "cart.yaml"
+    file.write_text(json.dumps(route(weight=5), indent=1))
+    source = DirectorySource(tmp_path, every([VIRTUAL_SERVICE]), period=0.01, quiet=0.01)
+    async with fed(MemorySource(), source, check=checks.check) as (feed, batches):
+        assert weights(batches) == {"cart": 5}
+        file.write_text(json.dumps(route(weight=-5), indent=1))
+        while KEY not in feed.found:
+            await asyncio.sleep(0.01)
+        verdict = feed.found[KEY]
+        assert verdict.stand is Stand.LAST_GOOD
+        assert weights(batches) == {"cart": 5}
+        lines = file.read_text().splitlines()
+        line = 1 + next(number for number, one in enumerate(lines) if '"weight": -5' in one)
+        column = lines[line - 1].index("-5") + 1
+        assert str(verdict.findings[0].position) == f"{file}:{line}:{column}"
+        assert feed.states[1].findings == verdict.findings
+        # It moves down the file, and nothing else.
+        file.write_text("# one more line\n" + file.read_text())
+        while str(feed.found[KEY].findings[0].position) != f"{file}:{line + 1}:{column}":
+            await asyncio.sleep(0.01)
+        file.write_text(json.dumps(route(weight=6), indent=1))
+        while feed.found:
+            await asyncio.sleep(0.01)
+        assert weights(batches) == {"cart": 6}
+
+
+async def test_kubernetes_own_kinds_are_checked_where_no_server_did() -> None:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "a", "namespace": "default"},
+        "spec": {"ports": "many"},
+    }
+    async with fed(MemorySource([service])) as (feed, batches):
+        assert [change for batch in batches for change in batch] == []
+        assert list(feed.found) == [("services", "default", "a")]
+
+
+def settings(text: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system"},
+        "data": {"mesh": text},
+    }
+
+
+def policy(batches: Batches) -> list[object]:
+    """How often the policy for traffic to unknown places was set, and to what."""
+    return [
+        change.value
+        for batch in batches
+        for change in batch
+        if (change.kind.name, change.name) == ("setting", "outboundTrafficPolicy.mode")
+    ]
+
+
+async def test_the_mesh_s_settings_come_with_the_same_transactions() -> None:
+    closed = "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"
+    source = MemorySource([settings(closed), route()])
+    async with fed(source) as (feed, batches):
+        assert policy(batches[:1]) == ["REGISTRY_ONLY"]
+        assert weights(batches[:1]) == {"cart": 1}
+        source.put(settings("outboundTrafficPolicy: {mode: NONSENSE}"))
+        while not feed.found:
+            await asyncio.sleep(0.01)
+        verdict = feed.found["configmaps", "istio-system", "istio"]
+        assert verdict.stand is Stand.LAST_GOOD
+        assert verdict.findings[0].path == "data.mesh.outboundTrafficPolicy.mode"
+        assert policy(batches) == ["REGISTRY_ONLY"]
+        source.delete(settings(""))
+        await arrival(batches, 2)
+        assert policy(batches) == ["REGISTRY_ONLY", None]
+        assert not feed.found

@@ -53,6 +53,7 @@ class SetAside:
         self._kept = kept if kept is not None else Forgetful()
         self._aside: dict[Key, Aside] = {}
         self._before: dict[Key, Any] = {}
+        self._left: tuple[Failure, ...] = ()
         self._news: dict[Key, tuple[Verdict, Document | None]] = {}
 
     def admit(self, engine: Engine, changes: Sequence[Change[Any]]) -> list[Change[Any]]:
@@ -78,8 +79,10 @@ class SetAside:
         self._verdicts.tell(key, "translation", None)
 
     def failed(self, engine: Engine, roots: Iterable[Failure]) -> tuple[Failure, ...]:
-        """Give what raised in the last refresh, each once; `roots` are the failures of roots."""
-        return tuple({failure.where: failure for failure in (*engine.take_failures(), *roots)}.values())
+        """Give what raised in the last refresh or was left by the last search; `roots` are the failures of roots."""
+        left, self._left = self._left, ()
+        found = {failure.where: failure for failure in (*left, *engine.take_failures(), *roots)}
+        return tuple(found.values())
 
     def settle(self, engine: Engine, failures: Iterable[Failure]) -> Iterator[Change[Any]]:
         """Set aside what makes calls fail, one object after the other; give each change of the engine's facts.
@@ -87,8 +90,8 @@ class SetAside:
         The caller applies a change and refreshes before it asks for the next; in a thread, if it likes. What was found
         is told by `tell`.
         """
-        left = _MOST_AT_ONCE
-        for failure in failures:
+        left, failures = _MOST_AT_ONCE, tuple(failures)
+        for number, failure in enumerate(failures):
             while left and engine.failing(failure.where):
                 left -= 1
                 change = self._culprit(engine, failure)
@@ -97,6 +100,9 @@ class SetAside:
                     break
                 self._set_aside(engine, change, failure)
                 yield change
+            if not left:
+                self._left = failures[number:]
+                return
 
     def tell(self) -> None:
         """Say and keep what the last search has found."""
