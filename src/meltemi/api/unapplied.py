@@ -74,11 +74,13 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
             "conditions on claims of tokens never hold",
             ("@request.auth.claims",),
         ),
+        Gap("*port.name", "it is refused: a name never chose a port"),
         Gap("spec.tcp[].match[].sourceSubnet", "callers from everywhere match"),
         Gap("spec.tls[].match[].sourceSubnet", "callers from everywhere match"),
     ),
     "destinationrules.networking.istio.io": (
         Gap("spec.workloadSelector", "the whole object is left out"),
+        Gap("*port.name", "it is refused: a name never chose a port"),
         Gap("*loadBalancer.localityLbSetting"),
         Gap("*loadBalancer.warmupDurationSecs"),
         Gap("*loadBalancer.warmup"),
@@ -154,7 +156,7 @@ _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
     ),
     **_kinds("use a Gateway and a VirtualService", "networking.k8s.io", "ingressclasses", "ingresses"),
     **_kinds(
-        "use PeerAuthentication to keep strangers out",
+        "a local mesh has no network plug-in; PeerAuthentication keeps strangers out",
         "networking.k8s.io",
         "networkpolicies",
         code=NOT_ENFORCED,
