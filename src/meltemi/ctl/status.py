@@ -123,12 +123,16 @@ def _items(client: Client, where: str) -> tuple[Any, ...]:
     return tuple(client.json("GET", where).get("items") or ())
 
 
+_GROUPS = ("istio.io", "gateway.networking.k8s.io", "networking.k8s.io")
+"""How the groups of kinds end that tell the mesh what to do."""
+
+
 def _istio(client: Client) -> tuple[Any, ...]:
-    """List the objects of Istio's kinds: their status says how far they have come."""
+    """List the objects of the mesh's kinds: their status says how far they have come."""
     # The preferred version of each kind comes first, and one is enough.
-    kinds = {kind.full: kind for kind in reversed(tuple(discover(client))) if kind.group.endswith("istio.io")}
+    kinds = {kind.full: kind for kind in reversed(tuple(discover(client))) if kind.group.endswith(_GROUPS)}
     return tuple(
-        {"kind": kind.kind, **row}
+        {"apiVersion": kind.api_version, "kind": kind.kind, **row}
         for _, kind in sorted(kinds.items())
         if "list" in kind.verbs
         for row in _items(client, kind.where())

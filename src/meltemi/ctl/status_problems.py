@@ -9,6 +9,7 @@ from typing import Any
 
 from meltemi.ctl.output import age
 from meltemi.ctl.proxy_status import TYPES, refusals, state
+from meltemi.ctl.status_unapplied import unapplied_objects
 
 Row = Mapping[str, Any]
 
@@ -91,6 +92,7 @@ def problems(mesh: Mesh) -> tuple[Problem, ...]:
         *_objects(mesh),
         *_refusals(mesh),
         *_certificates(mesh),
+        *_unapplied(mesh),
     )
 
 
@@ -175,6 +177,13 @@ def _objects(mesh: Mesh) -> Iterator[Problem]:
     for (namespace, words), rows in refused.items():
         look = mesh.command(f"get {' '.join(map(_label, rows))} -o yaml", namespace)
         yield Problem(" and ".join(map(_named, rows)), f"refused by {words}", look)
+
+
+def _unapplied(mesh: Mesh) -> Iterator[Problem]:
+    for rows, words in unapplied_objects(mesh.objects):
+        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        look = mesh.command(f"get {_label(rows[0])} -o yaml", str(rows[0]["metadata"].get("namespace", "")))
+        yield Problem(f"{_named(rows[0])}{more}", words, look)
 
 
 def _label(row: Row) -> str:

@@ -1,0 +1,50 @@
+"""What has no effect, as `status` tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meltemi.ctl.status_problems import Mesh, problems
+
+
+def row(kind: str, name: str, spec: Any, group: str = "networking.istio.io/v1") -> dict[str, Any]:
+    return {"apiVersion": group, "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+
+def told(*objects: dict[str, Any]) -> list[tuple[str, str, str]]:
+    found = problems(Mesh(name="default", now=0.0, logs="/log", objects=objects))
+    return [(one.object, one.message, one.next) for one in found]
+
+
+def test_a_field_without_effect_is_told_with_what_happens_meanwhile() -> None:
+    spec = {"host": "a", "trafficPolicy": {"outlierDetection": {"consecutiveErrors": 3}}}
+    assert told(row("DestinationRule", "a", spec)) == [
+        (
+            "destinationrule shop/a",
+            "MEL0501 consecutiveErrors is not applied yet: use consecutive5xxErrors",
+            "meltemi get destinationrule/a -o yaml -n shop",
+        )
+    ]
+
+
+def test_what_is_not_enforced_comes_first_and_like_ones_share_a_line() -> None:
+    policies = [row("AuthorizationPolicy", name, {}, "security.istio.io/v1") for name in ("a", "b", "c")]
+    found = told(row("Sidecar", "default", {}), *policies)
+    assert [object_ for object_, _, _ in found] == [
+        "authorizationpolicy shop/a and 2 more",
+        "sidecar shop/default",
+    ]
+    assert found[0][1].startswith("MEL0508 this AuthorizationPolicy is NOT enforced")
+
+
+def test_several_fields_of_an_object_are_counted() -> None:
+    spec = {
+        "host": "a",
+        "trafficPolicy": {"proxyProtocol": {}, "loadBalancer": {"warmup": {"duration": "1s"}}},
+    }
+    ((_, words, _),) = told(row("DestinationRule", "a", spec))
+    assert words == "MEL0501 proxyProtocol is not applied yet, and 1 more"
+
+
+def test_what_is_applied_or_unknown_is_not_told() -> None:
+    assert told(row("VirtualService", "a", {"hosts": ["a"]}), row("Thing", "a", {}, "other.io/v1")) == []
