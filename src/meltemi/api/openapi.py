@@ -29,6 +29,8 @@ _NATIVE: Final = by_kind()
 
 _CONDITION: Final[Schema] = {
     "type": "object",
+    # A key of a list must be given.
+    "required": ["type"],
     "properties": {
         "type": {"type": "string", "description": "What it is about."},
         "status": {"type": "string", "description": "True, False or Unknown."},

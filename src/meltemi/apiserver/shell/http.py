@@ -27,7 +27,7 @@ from meltemi.apiserver.core.status import (
 )
 from meltemi.apiserver.core.storage import Key
 from meltemi.apiserver.core.users import User
-from meltemi.apiserver.shell import answers, bodies, deletes, reads, virtual, writes
+from meltemi.apiserver.shell import answers, bodies, definitions, deletes, reads, virtual, writes
 from meltemi.apiserver.shell.context import Context, MemoryReader
 from meltemi.apiserver.shell.documents import Documents
 from meltemi.apiserver.shell.watch import Watch
@@ -51,6 +51,7 @@ class Handler:
         self._rules = rules
         self._reader = MemoryReader(context.store.memory)
         self._documents = Documents(context)
+        definitions.provide(context)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -160,6 +161,13 @@ class Handler:
     ) -> web.StreamResponse:
         form = _form(request)
         view = reads.View(self._context, kind, place.version, form, request.query.get("includeObject", ""))
+        if kind.resource == definitions.RESOURCE:
+            read = await bodies.read(request)
+            sent = await bodies.yaml_or_json(read) if read and not verb.startswith("delete") else None
+            found = definitions.write(self._writing(user, request, place, kind), verb, sent)
+            return answers.raw(
+                view.shown(found.entry), content_type=form.content_type, warnings=found.warnings
+            )
         if verb in {"delete", "deletecollection"}:
             return await self._delete(user, request, place, view, verb)
         writing = self._writing(user, request, place, kind)

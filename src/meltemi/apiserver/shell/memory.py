@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from meltemi.apiserver.core.status import expired
 from meltemi.apiserver.core.storage import Entry, Event, Key
@@ -28,6 +28,19 @@ class Memory:
         self._events: deque[Event] = deque()
         self._by_resource: dict[str, deque[Event]] = {}
         self._signals: dict[str, asyncio.Event] = {}
+        self._later: dict[str, Callable[[], Iterable[Entry]]] = {}
+
+    def provide(self, resource: str, make: Callable[[], Iterable[Entry]]) -> None:
+        """Have a resource's objects made when they are first looked for: such as are always there, in no store."""
+        self._later[resource] = make
+
+    def _spaces(self, resource: str) -> Table:
+        make = self._later.pop(resource, None)
+        if make is not None:
+            table = self._objects.setdefault(resource, {})
+            for entry in make():
+                table.setdefault(entry.key.namespace, {})[entry.key.name] = entry
+        return self._objects.get(resource, {})
 
     def apply(self, event: Event) -> None:
         """Take one event into the state and the window."""
@@ -68,11 +81,11 @@ class Memory:
 
     def get(self, key: Key) -> Entry | None:
         """Return one object."""
-        return self._objects.get(key.resource, {}).get(key.namespace, {}).get(key.name)
+        return self._spaces(key.resource).get(key.namespace, {}).get(key.name)
 
     def entries(self, resource: str, namespace: str | None = None) -> Iterator[Entry]:
         """Yield objects in order of namespace and name."""
-        spaces = self._objects.get(resource, {})
+        spaces = self._spaces(resource)
         chosen = sorted(spaces) if namespace is None else [namespace]
         for space in chosen:
             names = spaces.get(space, {})
@@ -112,7 +125,7 @@ class Memory:
 
     def count(self, resource: str) -> int:
         """Return how many objects there are of a resource."""
-        return sum(len(names) for names in self._objects.get(resource, {}).values())
+        return sum(len(names) for names in self._spaces(resource).values())
 
 
 def after(entries: list[Entry], namespace: str, name: str) -> int:

@@ -1,0 +1,46 @@
+"""`meltemi manifest`: what a cluster needs of Meltemi, as YAML or JSON to apply there."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from meltemi.ctl.invocation import GOOD, common_but
+
+
+@click.group("manifest")
+def command() -> None:
+    """Print manifests for a cluster."""
+
+
+@command.command("crds")
+@click.option(
+    "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="The form."
+)
+@common_but("namespace", "istio_namespace", "mesh", "kubeconfig", "context")
+def crds(*, output: str) -> int:
+    """Print the definitions of all kinds that a cluster does not know by itself.
+
+    For a cluster: meltemi manifest crds | kubectl apply --server-side -f -
+    """
+    from meltemi.api.crds import crd, kinds
+    from meltemi.ctl.output import show_json
+
+    documents = (crd(kind) for kind in kinds())
+    if output == "json":
+        show_json({"apiVersion": "v1", "kind": "List", "items": list(documents)})
+        return GOOD
+    import yaml
+
+    # libyaml's: the definitions are long.
+    yaml.dump_all(
+        documents,
+        sys.stdout,
+        Dumper=yaml.CSafeDumper,
+        explicit_start=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
+    )
+    return GOOD
