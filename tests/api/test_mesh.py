@@ -33,7 +33,7 @@ ALL = [*models(MeshNetworks, models(MeshConfig, {}))]
 @pytest.mark.parametrize("model", ALL, ids=lambda model: model.__name__)
 def test_every_declared_value_is_frozen_hashable_and_documented(model: type[Any]) -> None:
     assert hash(model()) == hash(model())
-    assert model.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert model.__dataclass_params__.frozen
     assert "__slots__" in vars(model)
     assert not str(model.__doc__).startswith(model.__name__ + "(")
     assert [one.name for one in dataclasses.fields(model)] == [one.name for one in fields_of(model)]
