@@ -1,0 +1,48 @@
+"""What has no effect is told at every door: kubectl, validate, apply, status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.live.meshes import Mesh
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
+
+POLICY = {
+    "apiVersion": "security.istio.io/v1",
+    "kind": "AuthorizationPolicy",
+    "metadata": {"name": "nobody", "namespace": "default"},
+    "spec": {},
+}
+RULE = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "DestinationRule",
+    "metadata": {"name": "unapplied", "namespace": "default"},
+    "spec": {"host": "nobody.test", "trafficPolicy": {"loadBalancer": {"warmup": {"duration": "5s"}}}},
+}
+LOUD = "this AuthorizationPolicy is NOT enforced"
+FIELD = "spec.trafficPolicy.loadBalancer.warmup"
+
+
+def test_whoever_sets_what_has_no_effect_is_told(world: Mesh, tmp_path: Path) -> None:
+    file = tmp_path / "both.yaml"
+    file.write_text("\n---\n".join(map(json.dumps, (POLICY, RULE))))
+    try:
+        applied = world.kubectl("apply", "-f", str(file))
+        assert applied.code == 0
+        for words in (LOUD, FIELD, "MEL0508", "MEL0501"):
+            assert words in applied.err, applied.err
+        ours = world.meltemi("apply", "-f", str(file))
+        assert LOUD in ours.out + ours.err
+        checked = world.meltemi("validate", "-f", str(file))
+        assert checked.code == 0
+        assert LOUD in checked.out + checked.err
+        assert FIELD in checked.out + checked.err
+        status = json.loads(world.meltemi("status", "-o", "json").out)
+        problems = {one["object"]: one["message"] for one in status["problems"]}
+        assert LOUD in problems["authorizationpolicy default/nobody"]
+        assert "warmup is not applied yet" in problems["destinationrule default/unapplied"]
+    finally:
+        world.kubectl("delete", "-f", str(file))
