@@ -300,3 +300,60 @@ def test_a_command_is_never_cut() -> None:
 
 def test_an_empty_mesh_says_how_to_go_on() -> None:
     assert plain(status_page.page(found(0, 0), 80))[-1].startswith("No workload yet: meltemi run --mesh shop")
+
+
+SOURCES = (
+    {"name": "kubernetes", "synced": True, "errors": [], "findings": []},
+    {
+        "name": "directory /etc/mesh",
+        "synced": True,
+        "errors": ["/etc/mesh: No such file or directory; what it gave last stays in force"],
+        "findings": [
+            {
+                "code": "MEL0010",
+                "level": "error",
+                "message": "did not find expected key",
+                "position": {"file": "/etc/mesh/cart.yaml", "line": 4, "column": 2},
+            },
+            {"code": "MEL0073", "level": "warning", "message": "given already", "position": None},
+            {"code": "IST0133", "level": "warning", "message": "hm", "position": None},
+        ],
+    },
+)
+
+
+def test_a_directory_is_shown_with_what_is_wrong_and_where() -> None:
+    told = summary(replace(recorded("well"), sources=SOURCES))
+    assert told["sources"][1] == {"name": "directory /etc/mesh", "state": "away", "findings": 3}
+    shown = plain(status_page.page(told, 100))
+    assert "  sources       kubernetes, /etc/mesh (away)" in shown
+    assert [(one["object"], one["message"]) for one in told["problems"]] == [
+        ("directory /etc/mesh", "/etc/mesh: No such file or directory; what it gave last stays in force"),
+        ("/etc/mesh/cart.yaml:4:2", "MEL0010 did not find expected key"),
+        ("directory /etc/mesh", "MEL0073 given already"),
+    ]
+    assert told["problems"][1]["next"] == "meltemi validate -f /etc/mesh/cart.yaml"
+    # One source is no news.
+    one = plain(status_page.page(summary(replace(recorded("well"), sources=SOURCES[:1])), 100))
+    assert not [line for line in one if "sources" in line]
+
+
+def test_an_object_that_is_set_aside_says_why() -> None:
+    condition = {
+        "type": "Reconciled",
+        "status": "False",
+        "reason": "SetAside",
+        "message": "IST0106 spec.hosts: no hosts; the last good version stays in force",
+    }
+    row = {
+        "kind": "VirtualService",
+        "metadata": {"name": "cart", "namespace": "shop"},
+        "status": {"conditions": [condition]},
+    }
+    assert list(problems(Mesh("default", 0, "/s/log", objects=[row]))) == [
+        Problem(
+            "virtualservice shop/cart",
+            f"is set aside: {condition['message']}",
+            "meltemi get virtualservice/cart -o yaml -n shop",
+        )
+    ]

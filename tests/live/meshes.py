@@ -118,13 +118,16 @@ def until(holds: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 @contextmanager
-def mesh(name: str = "test") -> Iterator[Mesh]:
-    """Start a mesh in folders of its own; afterwards nothing of it is left, even when the test failed."""
+def mesh(name: str = "test", *options: str) -> Iterator[Mesh]:
+    """Start a mesh in folders of its own; afterwards nothing of it is left, even when the test failed.
+
+    `options` are those of `up`.
+    """
     root = Path(tempfile.mkdtemp(prefix="ml-"))
     env = {**os.environ, "XDG_STATE_HOME": f"{root}/s", "XDG_RUNTIME_DIR": f"{root}/r", "NO_COLOR": "1"}
     (root / "r").mkdir(mode=0o700)
     try:
-        started = run(cli(name, "up", "--detach"), env)
+        started = run(cli(name, "up", "--detach", *options), env)
         assert started.code == 0, f"{started.out}\n{started.err}\n{logs(root)}"
         layout = find_layout(name, env)
         token = owner_token(Path(layout.tokens_folder) / "admin")

@@ -102,7 +102,9 @@ def _ask_api(call: Invocation) -> dict[str, Any]:
 
 
 def _ask_pilot(call: Invocation) -> dict[str, Any]:
-    return {"syncz": _patient(call).json("GET", "/debug/syncz")}
+    client = _patient(call)
+    own = client.json("GET", "/meltemi/v1/status")
+    return {"syncz": client.json("GET", "/debug/syncz"), "sources": tuple(own.get("sources") or ())}
 
 
 def _ask_agent(call: Invocation) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def _head(found: Mapping[str, Any]) -> list[str]:
     step = f"{proxies['inStep']} of {proxies['total']} in step"
     if {"api", "pilot"} & {*found["unknown"]}:
         step = colour("not known", "yellow")
+    sources = found.get("sources") or ()
+    several = [f"  sources       {', '.join(map(_source, sources))}"] if len(sources) > 1 else []
     return [
         f"mesh {found['mesh']}, up {found['up']}",
         f"  components    {', '.join(running) or colour('none', 'red')}",
@@ -46,8 +48,14 @@ def _head(found: Mapping[str, Any]) -> list[str]:
         f"  certificates  {'not known' if 'agent' in found['unknown'] else _certificates(found['certificates'])}",
         f"  ingress       {'  '.join(row['url'] for row in found['gateways']) or colour('none', 'red')}",
         f"  kubectl       --kubeconfig {found['kubeconfig']}",
+        *several,
         "",
     ]
+
+
+def _source(row: Mapping[str, Any]) -> str:
+    name = str(row["name"]).removeprefix("directory ")
+    return name if row["state"] == "followed" else colour(f"{name} ({row['state']})", "yellow")
 
 
 def _certificates(held: Mapping[str, Any]) -> str:

@@ -69,6 +69,7 @@ class Mesh:
     objects: Sequence[Row] = ()
     proxies: Sequence[Proxy] = ()
     certificates: Mapping[tuple[str, str], Certificate] | None = None
+    sources: Sequence[Row] = ()
     unasked: Mapping[str, str] | None = None
 
     def command(self, words: str, namespace: str = "default") -> str:
@@ -87,6 +88,7 @@ def problems(mesh: Mesh) -> tuple[Problem, ...]:
     return (
         *_processes(mesh),
         *_unasked(mesh),
+        *_sources(mesh),
         *(found for pod in mesh.pods for found in pod_problems(mesh, pod)),
         *_behind(mesh),
         *_objects(mesh),
@@ -113,6 +115,27 @@ def _unasked(mesh: Mesh) -> Iterator[Problem]:
         name, process = _ASKED[what]
         if process in running:
             yield Problem(name, f"does not answer: {reason}", mesh.log(process))
+
+
+def _sources(mesh: Mesh) -> Iterator[Problem]:
+    """Directories that cannot be read, and files and objects of theirs that are not in force as they are written."""
+    for row in mesh.sources:
+        for error in row.get("errors") or ():
+            yield Problem(str(row["name"]), str(error), mesh.log("daemon"))
+        for found in row.get("findings") or ():
+            place = found.get("position") or {}
+            file = str(place.get("file") or "")
+            where = f"{file}:{place.get('line')}:{place.get('column')}" if file else str(row["name"])
+            # A warning about an object's content is no problem of the mesh; one about its file is.
+            if found.get("level") == "error" or found.get("code") in _OF_FILES:
+                words = f"{found.get('code')} {found.get('message')}"
+                yield Problem(
+                    where, words, mesh.command(f"validate -f {file}") if file else mesh.log("daemon")
+                )
+
+
+_OF_FILES = ("MEL0070", "MEL0071", "MEL0072", "MEL0073")
+"""What is told of files rather than of what stands in them."""
 
 
 def pod_problems(mesh: Mesh, pod: Row) -> Iterator[Problem]:
@@ -164,7 +187,7 @@ def _connected(mesh: Mesh, namespace: str, name: str) -> bool:
 
 
 def _objects(mesh: Mesh) -> Iterator[Problem]:
-    """Objects that not every proxy has: refused with Envoy's words, or still on their way."""
+    """Objects that not every proxy has: wrong, refused with Envoy's words, or still on their way."""
     refused: dict[tuple[str, str], list[Row]] = {}
     for row in mesh.objects:
         condition = _reconciled(row)
@@ -172,6 +195,9 @@ def _objects(mesh: Mesh) -> Iterator[Problem]:
         if condition.get("status") == "False" and condition.get("reason") == "Rejected":
             # Objects that meet in one refused resource are told together; the count differs, the words do not.
             refused.setdefault((namespace, words.partition(": ")[2]), []).append(row)
+        elif condition.get("status") == "False" and condition.get("reason") == "SetAside":
+            look = mesh.command(f"get {_label(row)} -o yaml", namespace)
+            yield Problem(_named(row), f"is set aside: {words}", look)
         elif condition.get("status") == "False":
             yield Problem(_named(row), f"has reached {words}", mesh.command(f"wait {_label(row)}", namespace))
     for (namespace, words), rows in refused.items():

@@ -18,6 +18,7 @@ Row = Mapping[str, Any]
 class Inputs:
     """All that is asked for: the API's lists, Pilot's `syncz`, the agent's pods, `init`'s processes, the edge's ports.
 
+    `sources` are where configuration comes from, as `/meltemi/v1/status` tells them.
     `now` is in seconds since the epoch. `unasked` says why something could not be asked: by `api`, `pilot`, `agent`.
     """
 
@@ -32,6 +33,7 @@ class Inputs:
     objects: Sequence[Row] = ()
     syncz: Sequence[Row] = ()
     agent: Sequence[Row] = ()
+    sources: Sequence[Row] = ()
     unasked: Mapping[str, str] | None = None
 
 
@@ -53,6 +55,7 @@ def summary(told: Inputs) -> dict[str, Any]:
         objects=told.objects,
         proxies=[Proxy(row, word(row)) for row in told.syncz],
         certificates=certificates,
+        sources=told.sources,
         unasked=told.unasked or {},
     )
     began = min((row["started"] for row in system if row["started"]), default=told.now)
@@ -65,12 +68,22 @@ def summary(told: Inputs) -> dict[str, Any]:
         "proxies": {"total": len(told.syncz), "inStep": sum(map(in_step, told.syncz))},
         "certificates": spans(certificates.values(), told.now),
         "gateways": gateways(told.ports or {}),
+        "sources": [
+            {"name": row["name"], "state": _state(row), "findings": len(row.get("findings") or ())}
+            for row in told.sources
+        ],
         "services": sum(1 for row in told.services if row["metadata"]["namespace"] != "istio-system"),
         "kubeconfig": told.kubeconfig,
         "workloads": workloads,
         "unknown": sorted(told.unasked or {}),
         "problems": [found.document() for found in problems(mesh)],
     }
+
+
+def _state(source: Row) -> str:
+    if source.get("errors"):
+        return "away"
+    return "followed" if source.get("synced") else "not read yet"
 
 
 def _key(pod: Row) -> tuple[str, str]:

@@ -18,6 +18,11 @@ from meltemi.ctl.kinds import Resource, discover
 from meltemi.ctl.progress import spinner
 
 RECONCILED = "Reconciled"
+_REFUSED = {
+    "Rejected": ("was rejected", "meltemi proxy-status"),
+    "SetAside": ("is set aside", "meltemi status"),
+}
+"""Reasons for which an object cannot come until it changes: what is said, and where to look."""
 
 
 @click.command("wait")
@@ -154,10 +159,11 @@ class Target:
             return
 
     def _refuse_rejected(self, goal: str, document: Mapping[str, Any] | None) -> None:
-        """Do not wait for what cannot come: an Envoy has refused it, and it is not sent again until it changes."""
+        """Do not wait for what cannot come: it is wrong, or an Envoy has refused it, and does until it changes."""
         found = condition(document, RECONCILED) if goal == RECONCILED else None
-        if found and found.get("reason") == "Rejected" and _is_current(document, found):
-            raise CtlError(f"{self.label} was rejected: {found.get('message')}", "meltemi proxy-status")
+        if found and found.get("reason") in _REFUSED and _is_current(document, found):
+            words, look = _REFUSED[str(found["reason"])]
+            raise CtlError(f"{self.label} {words}: {found.get('message')}", look)
 
     def _missing(self, goal: str) -> str:
         """Say which proxies lack it, from the engine itself."""
