@@ -296,3 +296,12 @@ def test_kubeconfig(cli: Cli, mesh: Served) -> None:
     Path(mesh.layout.kubeconfig).write_text("x")
     assert cli.good("kubeconfig").lines == [mesh.layout.kubeconfig]
     Path(mesh.layout.kubeconfig).unlink()
+
+
+def test_a_folder_of_variants_is_good_with_a_warning(cli: Cli, shop: Path) -> None:
+    shop.write_text(SHOP)
+    shop.with_name("variant.yaml").write_text(SHOP)
+    found = cli("validate", str(shop.parent))
+    assert found.code == 0
+    assert "warning MEL0014 object-given-twice" in found.out
+    assert cli("validate", "--fail-on", "warning", str(shop.parent)).code == 1

@@ -111,7 +111,7 @@ def gather(
 ) -> World:
     """Read the objects of files, each checked by its own rules; CtlError where a file cannot be read."""
     manifests, found = read(files, recursive)
-    manifests, problems = placed(manifests, namespace)
+    manifests, problems = placed(manifests, namespace, one_world=False)
     world = World(analyzers, manifests)
     objects, told = examined(manifests)
     foreign = set()

@@ -14,6 +14,7 @@ from meltemi.api.kind import Kind, Object
 from meltemi.api.problems import UNKNOWN_KIND
 from meltemi.ctl.invocation import USAGE, CtlError
 from meltemi.galley.core.ingest import NOT_AN_OBJECT
+from meltemi.galley.core.ingest import TWICE as VARIANT
 from meltemi.galley.core.text import Parsed, parse
 
 TWICE = code(
@@ -126,10 +127,13 @@ def _take(parsed: Parsed, manifests: list[Manifest], found: list[Diagnostic]) ->
     )
 
 
-def placed(manifests: Iterable[Manifest], namespace: str) -> tuple[list[Manifest], list[Diagnostic]]:
+def placed(
+    manifests: Iterable[Manifest], namespace: str, *, one_world: bool = True
+) -> tuple[list[Manifest], list[Diagnostic]]:
     """Put objects without a namespace into one (`default` if none is named), sort them by what needs what.
 
-    Objects that stand twice, and those that name another namespace than the command line, become diagnostics.
+    Objects that name another namespace than the command line become diagnostics, and so do objects that stand twice:
+    errors where all files make one world, as for `apply`, else warnings, for folders hold variants of one thing.
     """
     kept: list[Manifest] = []
     found: list[Diagnostic] = []
@@ -155,7 +159,11 @@ def placed(manifests: Iterable[Manifest], namespace: str) -> tuple[list[Manifest
         if key in seen:
             first = seen[key].parsed.position()
             message = f"it stands at {first} already."
-            found.append(Diagnostic(TWICE, message, here.ref, position=here.parsed.position()))
+            found.append(
+                Diagnostic(
+                    TWICE if one_world else VARIANT, message, here.ref, position=here.parsed.position()
+                )
+            )
         seen.setdefault(key, here)
         kept.append(here)
     return sorted(kept, key=lambda one: registry.rank(registry.of_document(one.document))), found

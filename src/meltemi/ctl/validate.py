@@ -49,7 +49,7 @@ def command(
     if not files and not more:
         raise click.UsageError("name at least one file, folder or -.")
     manifests, found = read((*files, *more), recursive)
-    manifests, problems = placed(manifests, call.namespace)
+    manifests, problems = placed(manifests, call.namespace, one_world=False)
     found = [*found, *problems, *checked(manifests)]
     findings.emit(found, output, findings.plural(len(manifests), "object"))
     return FINDINGS if findings.at_least(found, fail_on) else GOOD
