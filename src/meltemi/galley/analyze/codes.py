@@ -213,38 +213,6 @@ EXTERNAL_NAME_PORT = code(
     "A port of an ExternalName Service is taken for TCP, and there is no address by which its connections could be "
     "told from others.",
 )
-RELATIVE_PATCH = code(
-    "IST0151",
-    "envoy-filter-uses-relative-operation",
-    Level.WARNING,
-    "A patch changes what must be there already, and the EnvoyFilter has no priority: if another EnvoyFilter adds it, "
-    "which of the two is applied first is left to their age. Set a priority.",
-)
-REPLACE_MISUSED = code(
-    "IST0152",
-    "envoy-filter-uses-replace-operation-incorrectly",
-    Level.ERROR,
-    "Only HTTP_FILTER and NETWORK_FILTER can be replaced.",
-)
-ADD_MISUSED = code(
-    "IST0153",
-    "envoy-filter-uses-add-operation-incorrectly",
-    Level.ERROR,
-    "ADD does nothing for ROUTE_CONFIGURATION and HTTP_ROUTE.",
-)
-REMOVE_MISUSED = code(
-    "IST0154",
-    "envoy-filter-uses-remove-operation-incorrectly",
-    Level.ERROR,
-    "REMOVE does nothing for ROUTE_CONFIGURATION and HTTP_ROUTE.",
-)
-RELATIVE_PATCH_OF_VERSION = code(
-    "IST0155",
-    "envoy-filter-uses-relative-operation-with-proxy-version",
-    Level.WARNING,
-    "A patch without priority changes what another one, for a certain proxyVersion, sets: after an upgrade that one no "
-    "longer applies, and neither does this one.",
-)
 OLD_GATEWAY_API = code(
     "IST0156",
     "unsupported-gateway-api-version",

@@ -91,8 +91,8 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     Analyzer(
         "envoyfilter.EnvoyPatchAnalyzer",
         "envoy_filters",
-        ("IST0151", "IST0152", "IST0153", "IST0154", "IST0155"),
-        "Patches of EnvoyFilters do something, whatever comes first.",
+        ("IST0155",),
+        "Patches of EnvoyFilters need nothing that another one adds for some proxies only.",
     ),
     Analyzer(
         "externalcontrolplane.ExternalControlPlaneAnalyzer",
@@ -245,6 +245,11 @@ BY_VALIDATION: Final = (
     "IST0131",
     "IST0133",
     "IST0134",
+    "IST0151",
+    "IST0152",
+    "IST0153",
+    "IST0154",
+    "IST0155",
 )
 """Codes that the rules of a single object tell (`galley.validate`): analysis includes them."""
 
