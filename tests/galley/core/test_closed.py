@@ -92,7 +92,8 @@ def test_of_issuers_that_cannot_be_read_no_token_is_believed_and_the_others_stay
 
 
 def test_where_no_issuer_can_be_read_nothing_stands_in() -> None:
-    for spec in ({"jwtRules": [5]}, {"jwtRules": 5}, {}, "nonsense"):
+    specs: tuple[Any, ...] = ({"jwtRules": [5]}, {"jwtRules": 5}, {}, "nonsense")
+    for spec in specs:
         assert stand_in("RequestAuthentication", spec) is None
 
 
@@ -104,7 +105,10 @@ def test_other_kinds_have_no_stand_in() -> None:
 
 
 def test_the_stand_in_goes_when_the_policy_is_good() -> None:
-    wrong, right = (document("AuthorizationPolicy", spec) for spec in ({"rules": 5}, {"rules": [{}]}))
+    wrong, right = (
+        document("AuthorizationPolicy", {"rules": 5}),
+        document("AuthorizationPolicy", {"rules": [{}]}),
+    )
     declared = of_document(wrong)
     assert declared is not None
     intake = Intake()

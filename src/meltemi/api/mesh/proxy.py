@@ -13,7 +13,9 @@ from meltemi.api.declare import field
 from meltemi.api.duration import SECOND, Duration
 from meltemi.api.mesh.tracing import Tracing
 from meltemi.api.networking.destination_rule import ClientTLSSettings, TcpKeepalive
-from meltemi.api.values import EMPTY, Json, Map
+from meltemi.api.networking.proxy_config import ProxyImage
+from meltemi.api.networking.workload_group import ReadinessProbe
+from meltemi.api.values import EMPTY, Map
 
 
 class AuthenticationPolicy(Enum):
@@ -189,13 +191,6 @@ class ProxyHeaders:
 
 
 @dataclass(frozen=True, slots=True)
-class ProxyImage:
-    """Which build of the proxy runs."""
-
-    image_type: str = field("default, debug or distroless.", "")
-
-
-@dataclass(frozen=True, slots=True)
 class ProxyConfig:
     """How a proxy is started; a change needs a restart of the Pod."""
 
@@ -240,8 +235,8 @@ class ProxyConfig:
     gateway_topology: Topology | None = field("What stands in front of a gateway.", None)
     termination_drain_duration: Duration = field("How long an ending proxy drains.", Duration(5 * SECOND))
     mesh_id: str = field("Name of the mesh among several.", "")
-    readiness_probe: Json | None = field(
-        "Probe of a workload outside of Kubernetes, as a WorkloadGroup has it.", None, format="object"
+    readiness_probe: ReadinessProbe | None = field(
+        "How the agent of a workload outside of Kubernetes finds out whether it serves.", None
     )
     proxy_stats_matcher: ProxyStatsMatcher | None = field("Statistics that are kept besides.", None)
     hold_application_until_proxy_starts: bool | None = field(

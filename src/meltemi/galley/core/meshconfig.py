@@ -21,11 +21,12 @@ from meltemi.api.decode import decode_value, encode_value
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Object
-from meltemi.api.mesh import MeshConfig, MeshNetworks
+from meltemi.api.mesh import MeshConfig, MeshNetworks, ProxyConfig
 from meltemi.api.mesh.config import OutboundTrafficMode, OutboundTrafficPolicy
 from meltemi.galley.core.text import SYNTAX, parse
-from meltemi.galley.validate import mesh_config, mesh_networks
+from meltemi.galley.validate import mesh_config, mesh_networks, mesh_proxy
 from meltemi.galley.validate.findings import At, Findings
+from meltemi.galley.validate.pod import PROXY_CONFIG
 from meltemi.model.facts import MESH, MESH_CONFIG, MESH_NETWORKS, SETTING
 from meltemi.model.settings import SETTINGS
 from meltemi.query import Change
@@ -66,7 +67,7 @@ NOTHING: Final = MeshRead()
 
 @dataclass(frozen=True, slots=True)
 class Text(Generic[T]):
-    """One text of the ConfigMap: its value as far as it could be read, and the findings."""
+    """One text: its value as far as it could be read, and the findings."""
 
     key: str
     value: T
@@ -109,17 +110,28 @@ def read(document: Document | None) -> tuple[Text[MeshConfig], Text[MeshNetworks
     ref = Ref("ConfigMap", str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
     data = document.get("data") or {}
     return (
-        _text(ref, data, "mesh", MeshConfig, _check_mesh),
-        _text(ref, data, "meshNetworks", MeshNetworks, mesh_networks.check),
+        _text(ref, ("data", "mesh"), data.get("mesh"), MeshConfig, _check_mesh),
+        _text(ref, ("data", "meshNetworks"), data.get("meshNetworks"), MeshNetworks, mesh_networks.check),
     )
 
 
-def _text(ref: Ref, data: Document, key: str, model: type[T], check: Check) -> Text[T]:
-    text = data.get(key)
+def proxy_config(ref: Ref, text: str) -> Text[ProxyConfig]:
+    """Read a Pod's annotation `proxy.istio.io/config`: what it does not say has the default."""
+    return _text(ref, ("metadata", "annotations", PROXY_CONFIG), text, ProxyConfig, mesh_proxy.check)
+
+
+def with_line(one: Diagnostic) -> Diagnostic:
+    """Say in the message at which line of the text it is: who reads the file around it knows no better place."""
+    if one.position is None:
+        return one
+    return replace(one, message=f"{one.message} (line {one.position.line} of the text)", position=None)
+
+
+def _text(ref: Ref, at: At, text: Any, model: type[T], check: Check) -> Text[T]:
+    key = str(at[-1])
     if not isinstance(text, str):
         return Text(key, model(), ())
     documents, problems = parse(text, key)
-    at: At = ("data", key)
     found = [replace(one, ref=ref, path=paths.text(at)) for one in problems]
     if not found and len(documents) > 1:
         place = documents[1].position()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from meltemi.api.core.config import ConfigMap
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.kind import Object
@@ -18,10 +16,4 @@ def validate(obj: Object[ConfigMap]) -> tuple[Diagnostic, ...]:
         return ()
     document = {"metadata": {"namespace": obj.namespace, "name": obj.name}, "data": dict(obj.spec.data)}
     mesh, networks = meshconfig.read(document)
-    # Positions are within the text; whoever reads the whole file knows better where the text stands.
-    return tuple(
-        replace(one, message=f"{one.message} (line {one.position.line} of the text)", position=None)
-        if one.position is not None
-        else one
-        for one in (*mesh.findings, *networks.findings)
-    )
+    return tuple(meshconfig.with_line(one) for one in (*mesh.findings, *networks.findings))

@@ -17,7 +17,7 @@ from meltemi.api.networking.destination_rule import (
     TrafficPolicy,
     TunnelSettings,
 )
-from meltemi.galley.validate import balancing, rules
+from meltemi.galley.validate import balancing, client_tls, rules
 from meltemi.galley.validate.findings import (
     NO_SERVER_VERIFICATION,
     NO_SERVER_VERIFICATION_OF_PORT,
@@ -160,29 +160,8 @@ def _idle(found: Findings, at: At, timeout: Duration | None) -> None:
 
 
 def _tls(found: Findings, at: At, tls: ClientTLSSettings, *, of_port: bool) -> None:
-    files = {
-        "clientCertificate": tls.client_certificate,
-        "privateKey": tls.private_key,
-        "caCertificates": tls.ca_certificates,
-        "caCrl": tls.ca_crl,
-    }
-    if tls.insecure_skip_verify and tls.mode in (ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL):
-        if tls.ca_certificates:
-            found.error((*at, "caCertificates"), "cannot be set together with insecureSkipVerify")
-        if tls.subject_alt_names:
-            found.error((*at, "subjectAltNames"), "cannot be set together with insecureSkipVerify")
-        if tls.credential_name and tls.mode is ClientTLSMode.SIMPLE:
-            found.error((*at, "credentialName"), "cannot be set together with insecureSkipVerify")
-    if tls.mode in (ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL) and tls.credential_name:
-        for name in (name for name, given in files.items() if given):
-            found.error((*at, name), "cannot be set together with credentialName")
-        return
-    if tls.mode is ClientTLSMode.MUTUAL:
-        if not tls.client_certificate:
-            found.error((*at, "clientCertificate"), "Required value: MUTUAL needs a client certificate")
-        if not tls.private_key:
-            found.error((*at, "privateKey"), "Required value: MUTUAL needs the certificate's private key")
-    verified = tls.ca_certificates or tls.insecure_skip_verify
+    client_tls.check(found, at, tls)
+    verified = tls.credential_name or tls.ca_certificates or tls.insecure_skip_verify
     if tls.mode in (ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL) and not verified:
         found.add(
             NO_SERVER_VERIFICATION_OF_PORT if of_port else NO_SERVER_VERIFICATION,

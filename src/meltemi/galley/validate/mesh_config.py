@@ -6,7 +6,7 @@ from typing import Final
 
 from meltemi.api.duration import HOUR, MILLISECOND, Duration
 from meltemi.api.mesh.config import MeshConfig, OutboundTrafficMode, OutboundTrafficPolicy
-from meltemi.galley.validate import balancing, mesh_providers, mesh_proxy, rules
+from meltemi.galley.validate import balancing, client_tls, mesh_providers, mesh_proxy, rules
 from meltemi.galley.validate.findings import At, Findings
 
 CURVES: Final = frozenset({"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"})
@@ -102,6 +102,13 @@ def _selectors(found: Findings, at: At, config: MeshConfig) -> None:
 
 
 def _tls(found: Findings, at: At, config: MeshConfig) -> None:
+    client_tls.check(found, (*at, "outboundTrafficPolicy", "tls"), config.outbound_traffic_policy.tls)
+    for index, source in enumerate(config.config_sources):
+        client_tls.check(found, (*at, "configSources", index, "tlsSettings"), source.tls_settings)
+    if config.ca is not None:
+        client_tls.check(found, (*at, "ca", "tlsSettings"), config.ca.tls_settings)
+        if fault := mesh_proxy.address_fault(config.ca.address):
+            found.error((*at, "ca", "address"), fault)
     if config.mesh_mtls is not None and config.mesh_mtls.ecdh_curves:
         found.error((*at, "meshMTLS", "ecdhCurves"), "mesh TLS does not support ECDH curves configuration")
     if config.tls_defaults is not None:

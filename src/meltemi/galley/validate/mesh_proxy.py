@@ -5,7 +5,7 @@ from __future__ import annotations
 from meltemi.api.duration import SECOND
 from meltemi.api.mesh.proxy import AuthenticationPolicy, PrivateKeyProvider, ProxyConfig
 from meltemi.api.mesh.tracing import Tracing
-from meltemi.galley.validate import rules
+from meltemi.galley.validate import client_tls, rules
 from meltemi.galley.validate.findings import At, Findings
 
 _AUTO_ALLOCATE = "ISTIO_META_DNS_AUTO_ALLOCATE"
@@ -51,6 +51,9 @@ def check(found: Findings, at: At, config: ProxyConfig) -> None:
 
 def _addresses(found: Findings, at: At, config: ProxyConfig) -> None:
     access_logs, metrics = config.envoy_access_log_service, config.envoy_metrics_service
+    for name, service in (("envoyAccessLogService", access_logs), ("envoyMetricsService", metrics)):
+        if service is not None:
+            client_tls.check(found, (*at, name, "tlsSettings"), service.tls_settings)
     for path, address in (
         (("discoveryAddress",), config.discovery_address),
         (("zipkinAddress",), config.zipkin_address),
@@ -92,5 +95,6 @@ def _tracing(found: Findings, at: At, tracing: Tracing) -> None:
     ):
         if address is not None and (fault := address_fault(address.replace("$(HOST_IP)", "127.0.0.1", 1))):
             found.error((*at, name, "address"), fault)
+    client_tls.check(found, (*at, "tlsSettings"), tracing.tls_settings)
     if tracing.lightstep is not None and not tracing.lightstep.access_token:
         found.error((*at, "lightstep", "accessToken"), "Required value: an access token is needed")

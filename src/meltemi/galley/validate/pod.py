@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from meltemi.api import names
+from typing import Final
+
+from meltemi.api import names, paths
 from meltemi.api.core.pod import Container, Pod
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.kind import Object
 from meltemi.galley.validate.findings import Findings
+
+PROXY_CONFIG: Final = "proxy.istio.io/config"
 
 
 def validate(obj: Object[Pod]) -> tuple[Diagnostic, ...]:
@@ -15,7 +19,16 @@ def validate(obj: Object[Pod]) -> tuple[Diagnostic, ...]:
     seen: set[str] = set()
     _names(found, "containers", obj.spec.containers, seen)
     _names(found, "initContainers", obj.spec.init_containers, seen)
+    if PROXY_CONFIG in obj.annotations:
+        _proxy_config(found, obj)
     return found.all()
+
+
+def _proxy_config(found: Findings, obj: Object[Pod]) -> None:
+    from meltemi.galley.core import meshconfig  # Most Pods have no such annotation.
+
+    for one in meshconfig.proxy_config(obj.ref, obj.annotations[PROXY_CONFIG]).errors:
+        found.warn(paths.parts(one.path), meshconfig.with_line(one).message, one.hint)
 
 
 def _names(found: Findings, field: str, containers: tuple[Container, ...], seen: set[str]) -> None:
