@@ -29,6 +29,11 @@ VALIDATORS: dict[str, str] = {
     "destinationrules.networking.istio.io": "meltemi.galley.validate.destination_rule",
     "gateways.networking.istio.io": "meltemi.galley.validate.gateway",
     "serviceentries.networking.istio.io": "meltemi.galley.validate.service_entry",
+    "sidecars.networking.istio.io": "meltemi.galley.validate.sidecar",
+    "workloadentries.networking.istio.io": "meltemi.galley.validate.workload_entry",
+    "workloadgroups.networking.istio.io": "meltemi.galley.validate.workload_group",
+    "proxyconfigs.networking.istio.io": "meltemi.galley.validate.proxy_config",
+    "envoyfilters.networking.istio.io": "meltemi.galley.validate.envoy_filter",
     "peerauthentications.security.istio.io": "meltemi.galley.validate.peer_authentication",
     "requestauthentications.security.istio.io": "meltemi.galley.validate.request_authentication",
     "authorizationpolicies.security.istio.io": "meltemi.galley.validate.authorization_policy",
@@ -60,6 +65,9 @@ def validate(kind: Kind[Any], obj: Object[Any]) -> tuple[Diagnostic, ...]:
     if module is not None:
         validator: Validator = import_module(module).validate
         found = validator(obj)
+    if obj.annotations and kind.group.endswith(".istio.io"):
+        annotated: Validator = import_module("meltemi.galley.validate.annotations").validate
+        found += annotated(obj)
     for room in ROOMS.get(kind.group, ()):
         check: Check = import_module(room).check
         found += check(kind, obj)
