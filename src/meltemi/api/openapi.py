@@ -14,7 +14,7 @@ from meltemi.api.declare import RULES, Meta
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Alias, Kind
 from meltemi.api.kubernetes.schemas import PREFIX, SCHEMAS, by_kind
-from meltemi.api.scalars import INTEGERS
+from meltemi.api.scalars import INT_OR_STRING, INTEGERS
 from meltemi.api.values import Json, Map
 
 Schema = dict[str, Any]
@@ -27,6 +27,10 @@ DELETE_OPTIONS: Final = f"{_META}DeleteOptions"
 
 _NATIVE: Final = by_kind()
 
+_INT_OR_STRING: Final[Schema] = {
+    "anyOf": [{"type": "integer"}, {"type": "string"}],
+    "x-kubernetes-int-or-string": True,
+}
 _CONDITION: Final[Schema] = {
     "type": "object",
     # A key of a list must be given.
@@ -207,7 +211,7 @@ def _field(field: Field, version: str) -> Schema:
 
 def _value(hint: Any, meta: Meta, version: str) -> Schema:
     if is_int_or_string(hint):
-        return {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
+        return dict(_INT_OR_STRING)
     hint = unwrapped(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
@@ -250,6 +254,8 @@ def _scalar(hint: Any, meta: Meta) -> Schema:
 
 
 def _integer(meta: Meta) -> Schema:
+    if meta.format == INT_OR_STRING:
+        return dict(_INT_OR_STRING)
     made: Schema = {"type": "integer"}
     if meta.format in ("int32", "int64"):
         made["format"] = meta.format
