@@ -40,8 +40,9 @@ def test_every_code_of_istio_is_told_or_named_with_its_reason() -> None:
 @pytest.mark.parametrize("number", ISTIO)
 def test_codes_have_istios_level(number: int) -> None:
     code = f"IST{number:04}"
+    # Codes are registered where they are told.
     for one in ANALYZERS:
-        assert one.check
+        one.check  # noqa: B018
     assert CODES[code].level is LEVELS_OF_OURS.get(code, ISTIO[number])
 
 
