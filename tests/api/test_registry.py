@@ -59,6 +59,13 @@ def test_versions_and_columns_are_istios() -> None:
         "Telemetry": (("v1", "v1alpha1"), "v1alpha1", ["Age"]),
         "WasmPlugin": (("v1alpha1",), "v1alpha1", ["Age"]),
         "TrafficExtension": (("v1alpha1",), "v1alpha1", ["Age"]),
+        # Istio 1.0's own generation, whose CRDs have no columns.
+        "Policy": (("v1alpha1",), "v1alpha1", []),
+        "MeshPolicy": (("v1alpha1",), "v1alpha1", []),
+        "RbacConfig": (("v1alpha1",), "v1alpha1", []),
+        "ServiceRole": (("v1alpha1",), "v1alpha1", []),
+        "ServiceRoleBinding": (("v1alpha1",), "v1alpha1", []),
+        **{kind.name: (("v1alpha2",), "v1alpha2", []) for kind in registry.in_group("config.istio.io")},
     }
 
 
