@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 
 from meltemi.api.kind import Kind
+from meltemi.galley.shell.credentials import Credentials, CredentialsError, Fixed
 
 Document = dict[str, Any]
 Token = str | Callable[[], str]
@@ -120,16 +121,26 @@ class KubeClient:
     """One API server, one identity. Use it as `async with KubeClient(...) as client`.
 
     `address` is `https://host:port`, `http://host:port` or `unix:///path/to/socket`. `token` may be a function, asked
-    before each request, so that a rotated file is seen. Every method raises `ApiError` or `UnreachableError`.
-    `timeout` limits connecting and the whole of each request but watches, in seconds.
+    before each request; `credentials` are what is renewed otherwise. `server_name` is whom the server's certificate
+    must be for, where that is not its address; `proxy` the URL of an HTTP proxy on the way. Every method raises
+    `ApiError` or `UnreachableError`. `timeout` limits connecting and the whole of each request but watches, in seconds.
     """
 
     def __init__(
-        self, address: str, *, token: Token = "", tls: ssl.SSLContext | None = None, timeout: float = 30.0
+        self,
+        address: str,
+        *,
+        token: Token = "",
+        tls: ssl.SSLContext | None = None,
+        credentials: Credentials | None = None,
+        server_name: str = "",
+        proxy: str = "",
+        timeout: float = 30.0,
     ) -> None:
         self.address = address
-        self._token = token
-        self._tls = tls
+        self._credentials = credentials if credentials is not None else Fixed(token, tls)
+        self._server_name = server_name
+        self._proxy = proxy
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
         self._origin = "http://localhost" if address.startswith(_UNIX) else address.rstrip("/")
@@ -332,10 +343,13 @@ class KubeClient:
         # The server ends the stream at timeoutSeconds; silence for longer means that the connection is dead.
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=timeout_seconds + 30)
         where = path_of(collection, namespace)
+        bears = await self._bears()
         try:
             async with self._session_now().get(
-                self._origin + where, params=params, headers=self._headers(), timeout=limits
+                self._origin + where, params=params, timeout=limits, **bears
             ) as answer:
+                if answer.status == 401:
+                    self._credentials.refused()
                 if answer.status >= 400:
                     raise _error(answer.status, await answer.read())
                 async for line in _lines(answer.content):
@@ -353,36 +367,54 @@ class KubeClient:
         content_type: str = "application/json",
     ) -> Document:
         """Send one request and read its JSON; for paths that have no method of their own."""
-        headers = self._headers()
-        data = None
-        if body is not None:
-            data = orjson.dumps(body)
-            headers["Content-Type"] = content_type
-        try:
-            async with self._session_now().request(
-                method, self._origin + path, params=params, data=data, headers=headers
-            ) as answer:
-                text = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnreachableError(f"{method} {path}: {_words(error)}") from error
-        if answer.status >= 400:
-            raise _error(answer.status, text)
+        data = None if body is None else orjson.dumps(body)
+        more = {} if body is None else {"Content-Type": content_type}
+        status, text = await self._send(method, path, params, data, more)
+        if status == 401 and self._credentials.refused():
+            status, text = await self._send(method, path, params, data, more)
+        if status >= 400:
+            raise _error(status, text)
         try:
             document = orjson.loads(text)
         except orjson.JSONDecodeError:
             document = None
         if not isinstance(document, dict):
-            raise ApiError(
-                answer.status, "InternalError", f"{method} {path} did not answer with a JSON object", {}
-            )
+            raise ApiError(status, "InternalError", f"{method} {path} did not answer with a JSON object", {})
         return document
 
-    def _headers(self) -> dict[str, str]:
-        token = self._token if isinstance(self._token, str) else self._token()
-        headers = {"Accept": "application/json", "User-Agent": "meltemi"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        more: Mapping[str, str],
+    ) -> tuple[int, bytes]:
+        bears = await self._bears(more)
+        try:
+            async with self._session_now().request(
+                method, self._origin + path, params=params, data=data, **bears
+            ) as answer:
+                return answer.status, await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UnreachableError(f"{method} {path}: {_words(error)}") from error
+
+    async def _bears(self, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Give what each request has besides what it asks for: who we are, and the way to the server."""
+        try:
+            now = await self._credentials.now()
+        except CredentialsError as error:
+            raise UnreachableError(str(error)) from error
+        own = {"Accept": "application/json", "User-Agent": "meltemi", **(more or {})}
+        bears: dict[str, Any] = {"headers": [*own.items(), *now.headers]}
+        if now.tls is not None:
+            # A connection is used again only with the context that it was made with.
+            bears["ssl"] = now.tls
+        if self._server_name:
+            bears["server_hostname"] = self._server_name
+        if self._proxy:
+            bears["proxy"] = self._proxy
+        return bears
 
     def _session_now(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -390,7 +422,7 @@ class KubeClient:
             if self.address.startswith(_UNIX):
                 connector = aiohttp.UnixConnector(self.address.removeprefix(_UNIX), limit=0)
             else:
-                connector = aiohttp.TCPConnector(limit=0, ssl=self._tls if self._tls is not None else True)
+                connector = aiohttp.TCPConnector(limit=0)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=self._timeout),

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-import json
-import os
-import ssl
-import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from meltemi.galley.core.text import parse
-from meltemi.galley.shell.kube import KubeClient, Token
+from meltemi.galley.shell.credentials import Bytes, CredentialsError, Plugin, Renewed, Trust, followed
+from meltemi.galley.shell.kube import KubeClient
 
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_EXEC_SECONDS = 60.0
+_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+_TOLD: Final = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url")
+"""What a plug-in is told of the cluster as the kubeconfig has it."""
 
 
 class KubeconfigError(Exception):
@@ -28,35 +25,25 @@ class KubeconfigError(Exception):
 
 
 def in_cluster(environment: Mapping[str, str], folder: Path = _ACCOUNT) -> KubeClient:
-    """Make a client for the cluster this process runs in, by its service account; its rotated token is followed."""
+    """Make a client for the cluster this process runs in, by its service account, whose files are followed."""
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if not host or not (folder / "token").exists():
         raise KubeconfigError(
             "this is no pod of a cluster: there is no service account and no KUBERNETES_SERVICE_HOST"
         )
     address = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-    tls = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-    return KubeClient(address, token=file_token(folder / "token"), tls=tls)
+    trust = Trust(followed(folder / "ca.crt"))
+    return KubeClient(address, credentials=Renewed(trust, secure=True, token=followed(folder / "token")))
 
 
-def file_token(path: Path) -> Callable[[], str]:
-    """Give a function that reads the token, again whenever the file has changed."""
-    known: tuple[int, str] = (-1, "")
-
-    def read() -> str:
-        nonlocal known
-        changed = path.stat().st_mtime_ns
-        if changed != known[0]:
-            known = (changed, path.read_text(encoding="utf-8").strip())
-        return known[1]
-
-    return read
-
-
-async def from_kubeconfig(path: Path, context: str = "") -> KubeClient:
+async def from_kubeconfig(
+    path: Path, context: str = "", *, clock: Callable[[], float] = time.time
+) -> KubeClient:
     """Make a client for a context of a kubeconfig, its current one if none is named.
 
-    Tokens (also in files), client certificates and credential plug-ins (`exec`) are known. Raises KubeconfigError.
+    Known are tokens (also in files), client certificates, credential plug-ins (`exec`), names and passwords,
+    impersonation, proxies and server names; files are followed, plug-ins asked again. `clock` is in seconds since the
+    epoch. Raises KubeconfigError, also where the credentials are not there now.
     """
     config = _load(path)
     name = context or str(config.get("current-context") or "")
@@ -66,16 +53,18 @@ async def from_kubeconfig(path: Path, context: str = "") -> KubeClient:
     server = str(cluster.get("server") or "")
     if not server:
         raise KubeconfigError(f"{path}: the cluster of context {name!r} has no server")
-    credentials = await _credentials(user, path)
-    tls = _tls(cluster, credentials, path) if server.startswith("https://") else None
-    return KubeClient(server, token=credentials.token, tls=tls)
-
-
-@dataclass(slots=True)
-class _Credentials:
-    token: Token = ""
-    certificate: bytes = b""
-    key: bytes = field(default=b"", repr=False)
+    try:
+        credentials = _credentials(cluster, user, path, secure=server.startswith("https://"), clock=clock)
+        # What cannot work is told now, not by whoever asks first.
+        await credentials.now()
+    except CredentialsError as error:
+        raise KubeconfigError(f"{path}: {error}") from error
+    return KubeClient(
+        server,
+        credentials=credentials,
+        server_name=str(cluster.get("tls-server-name") or ""),
+        proxy=_proxy(cluster, path),
+    )
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -99,109 +88,87 @@ def _entry(config: Mapping[str, Any], section: str, name: str, key: str) -> dict
     raise KubeconfigError(f"the kubeconfig has no {key} {name!r}")
 
 
-async def _credentials(user: Mapping[str, Any], path: Path) -> _Credentials:
-    plugin = user.get("exec")
-    if isinstance(plugin, dict):
-        return await _run(plugin, path)
-    made = _Credentials(
-        certificate=_bytes(user, "client-certificate", path), key=_bytes(user, "client-key", path)
-    )
-    if user.get("tokenFile"):
-        made.token = file_token(_relative(str(user["tokenFile"]), path))
-    elif user.get("token"):
-        made.token = str(user["token"])
-    return made
-
-
-async def _run(plugin: Mapping[str, Any], path: Path) -> _Credentials:
-    """Ask a credential plug-in once; a token that expires is asked for again."""
-    first = await asyncio.to_thread(_ask, plugin, path)
-    if not first.token or not first.expires:
-        return _Credentials(token=first.token, certificate=first.certificate, key=first.key)
-    current = first
-
-    def token() -> str:
-        nonlocal current
-        if current.expires - time.time() < 10:
-            current = _ask(plugin, path)
-        return current.token
-
-    return _Credentials(token=token, certificate=first.certificate, key=first.key)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    token: str
-    certificate: bytes
-    key: bytes
-    expires: float
-
-
-def _ask(plugin: Mapping[str, Any], path: Path) -> _Answer:
-    import subprocess
-
-    command = str(plugin.get("command") or "")
-    arguments = [str(one) for one in plugin.get("args") or ()]
-    if "/" in command:
-        command = str(_relative(command, path))
-    more = {str(one["name"]): str(one["value"]) for one in plugin.get("env") or () if isinstance(one, dict)}
-    version = str(plugin.get("apiVersion") or "client.authentication.k8s.io/v1")
-    wanted = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    try:
-        done = subprocess.run(
-            [command, *arguments],
-            env={**os.environ, **more, "KUBERNETES_EXEC_INFO": json.dumps(wanted)},
-            capture_output=True,
-            timeout=_EXEC_SECONDS,
-            check=True,
-        )
-        status = json.loads(done.stdout)["status"]
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
-        hint = f" ({plugin['installHint']})" if plugin.get("installHint") else ""
+def _credentials(
+    cluster: Mapping[str, Any],
+    user: Mapping[str, Any],
+    path: Path,
+    *,
+    secure: bool,
+    clock: Callable[[], float],
+) -> Renewed:
+    if user.get("auth-provider"):
         raise KubeconfigError(
-            f"the credential plug-in {command!r} gave no credentials: {error}{hint}"
-        ) from error
-    stamp = status.get("expirationTimestamp")
-    return _Answer(
-        str(status.get("token") or ""),
-        str(status.get("clientCertificateData") or "").encode(),
-        str(status.get("clientKeyData") or "").encode(),
-        datetime.fromisoformat(stamp).timestamp() if stamp else 0.0,
+            f"{path}: auth-provider is gone from Kubernetes: a user has a credential plug-in (exec)"
+        )
+    authorities = _bytes(cluster, "certificate-authority", path)
+    verified = not cluster.get("insecure-skip-tls-verify")
+    if not verified and authorities():
+        raise KubeconfigError(
+            f"{path}: insecure-skip-tls-verify, and authorities to verify with, exclude each other"
+        )
+    plugin = user.get("exec")
+    token = str(user.get("token") or "").encode()
+    return Renewed(
+        Trust(authorities, verified),
+        secure=secure,
+        token=followed(_relative(str(user["tokenFile"]), path)) if user.get("tokenFile") else lambda: token,
+        certificate=_bytes(user, "client-certificate", path),
+        key=_bytes(user, "client-key", path),
+        plugin=Plugin(plugin, path.parent, cluster=_told(cluster, authorities), clock=clock)
+        if isinstance(plugin, dict)
+        else None,
+        headers=tuple(_headers(user)),
     )
 
 
-def _tls(cluster: Mapping[str, Any], credentials: _Credentials, path: Path) -> ssl.SSLContext:
-    authorities = _bytes(cluster, "certificate-authority", path)
-    try:
-        context = ssl.create_default_context(cadata=authorities.decode("ascii") if authorities else None)
-        if cluster.get("insecure-skip-tls-verify"):
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if credentials.certificate and credentials.key:
-            _load_pair(context, credentials)
-    except (ssl.SSLError, ValueError) as error:
-        raise KubeconfigError(f"{path}: a certificate or key cannot be read: {error}") from error
-    return context
+def _told(cluster: Mapping[str, Any], authorities: Bytes) -> dict[str, Any]:
+    """Give what a plug-in is told of the cluster."""
+    told = {name: cluster[name] for name in _TOLD if cluster.get(name)}
+    data = authorities()
+    if data:
+        told["certificate-authority-data"] = base64.b64encode(data).decode()
+    for extension in cluster.get("extensions") or ():
+        if isinstance(extension, dict) and extension.get("name") == "client.authentication.k8s.io/exec":
+            told["config"] = extension.get("extension")
+    return told
 
 
-def _load_pair(context: ssl.SSLContext, credentials: _Credentials) -> None:
-    # Python's ssl reads pairs from files only; the file is ours alone, and gone at once.
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(credentials.certificate + b"\n" + credentials.key)
-        file.flush()
-        context.load_cert_chain(file.name)
+def _headers(user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give the headers of a name and password, and of whom to act as."""
+    if user.get("username"):
+        pair = f"{user['username']}:{user.get('password') or ''}"
+        yield "Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}"
+    if user.get("as"):
+        yield "Impersonate-User", str(user["as"])
+    if user.get("as-uid"):
+        yield "Impersonate-Uid", str(user["as-uid"])
+    for group in user.get("as-groups") or ():
+        yield "Impersonate-Group", str(group)
+    for name, values in (user.get("as-user-extra") or {}).items():
+        for value in values or ():
+            yield f"Impersonate-Extra-{name}", str(value)
 
 
-def _bytes(entry: Mapping[str, Any], name: str, path: Path) -> bytes:
-    """Read `NAME-data` (base64), or the file that `NAME` names."""
+def _proxy(cluster: Mapping[str, Any], path: Path) -> str:
+    found = str(cluster.get("proxy-url") or "")
+    if found and urlsplit(found).scheme not in ("http", "https"):
+        raise KubeconfigError(f"{path}: proxy-url: a proxy is http:// or https://, not {found!r}")
+    return found
+
+
+def _bytes(entry: Mapping[str, Any], name: str, path: Path) -> Bytes:
+    """Read `NAME-data` (base64), or follow the file that `NAME` names."""
     try:
         if entry.get(f"{name}-data"):
-            return base64.b64decode(str(entry[f"{name}-data"]), validate=True)
+            data = base64.b64decode("".join(str(entry[f"{name}-data"]).split()), validate=True)
+            return lambda: data
         if entry.get(name):
-            return _relative(str(entry[name]), path).read_bytes()
-    except (OSError, binascii.Error) as error:
+            read = followed(_relative(str(entry[name]), path))
+            read()
+            return read
+    except (CredentialsError, binascii.Error) as error:
         raise KubeconfigError(f"{path}: {name} cannot be read: {error}") from error
-    return b""
+    return bytes
 
 
 def _relative(name: str, path: Path) -> Path:
