@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from meltemi.api.kind import Object
-from meltemi.api.security.authorization_policy import AuthorizationPolicy
 from meltemi.api.values import EMPTY
 from meltemi.galley.analyze.codes import NO_WORKLOADS, NOT_FOUND
 from meltemi.galley.analyze.inputs import whole
@@ -18,6 +19,9 @@ from meltemi.galley.analyze.workloads import (
 )
 from meltemi.model import facts
 from meltemi.query import Db, query
+
+if TYPE_CHECKING:
+    from meltemi.api.security.authorization_policy import AuthorizationPolicy
 
 
 @query

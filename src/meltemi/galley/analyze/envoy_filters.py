@@ -5,15 +5,16 @@ What a single EnvoyFilter gets wrong, its own validation tells.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from meltemi.api.networking.envoy_filter import ConfigPatch, Operation
 from meltemi.galley.analyze.kinds import ENVOY_FILTERS
 from meltemi.galley.analyze.reading import every, full, tell
-from meltemi.galley.validate.envoy_filter import RELATIVE_WITH_VERSION
 from meltemi.query import Db, query
 
-RELATIVE: Final = (Operation.REMOVE, Operation.REPLACE, Operation.INSERT_BEFORE, Operation.INSERT_AFTER)
+if TYPE_CHECKING:
+    from meltemi.api.networking.envoy_filter import ConfigPatch
+
+RELATIVE: Final = ("REMOVE", "REPLACE", "INSERT_BEFORE", "INSERT_AFTER")
 
 
 @query
@@ -25,8 +26,13 @@ def check(q: Db) -> None:
         for index, one in enumerate(made.spec.config_patches):
             name = patched(one)
             first = versioned.get(name)
-            relative = one.patch is not None and one.patch.operation in RELATIVE and not made.spec.priority
+            relative = (
+                one.patch is not None and one.patch.operation.name in RELATIVE and not made.spec.priority
+            )
             if relative and first not in (None, full(made)):
+                # Its module knows Envoy's messages: too much for the many folders without EnvoyFilters.
+                from meltemi.galley.validate.envoy_filter import RELATIVE_WITH_VERSION
+
                 message = f'it needs "{name}", which {first} patches for certain proxy versions only'
                 hint = "set spec.priority, or use INSERT_FIRST"
                 at = ("spec", "configPatches", index, "patch", "operation")

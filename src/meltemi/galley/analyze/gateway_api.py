@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from meltemi.api.core.custom import CustomResourceDefinition
 from meltemi.api.kind import Object
 from meltemi.galley.analyze.codes import (
     GATEWAY_API_BELOW_MINIMUM,
@@ -23,6 +22,9 @@ from meltemi.galley.analyze.kinds import (
 from meltemi.galley.analyze.reading import every, tell
 from meltemi.galley.analyze.workloads import selected
 from meltemi.query import Db, FactKind, query
+
+if TYPE_CHECKING:
+    from meltemi.api.core.custom import CustomResourceDefinition
 
 GROUP: Final = "gateway.networking.k8s.io"
 BETA: Final = ("Gateway", "GatewayClass", "HTTPRoute", "ReferenceGrant")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from meltemi.api.kind import Object
-from meltemi.api.networking.sidecar import Sidecar
 from meltemi.api.values import EMPTY, Map
 from meltemi.galley.analyze.codes import (
     CONFLICTING_SIDECARS,
@@ -15,6 +16,9 @@ from meltemi.galley.analyze.reading import tell, within
 from meltemi.galley.analyze.selection import conflicts, none_selected
 from meltemi.galley.analyze.workloads import AMBIENT_POD, mode, root_namespace, selected
 from meltemi.query import Db, query
+
+if TYPE_CHECKING:
+    from meltemi.api.networking.sidecar import Sidecar
 
 
 @query

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.kind import Object
 from meltemi.api.problems import DEPRECATED
-from meltemi.api.telemetry.telemetry import Telemetry
 from meltemi.api.values import EMPTY, Map
 from meltemi.galley.analyze.codes import CONFLICTING_TELEMETRIES, NO_PROVIDER, SEVERAL_DEFAULT_TELEMETRIES
 from meltemi.galley.analyze.kinds import TELEMETRIES
@@ -14,6 +15,9 @@ from meltemi.galley.analyze.selection import conflicts, none_selected
 from meltemi.galley.analyze.workloads import root_namespace
 from meltemi.model import facts
 from meltemi.query import Db, query
+
+if TYPE_CHECKING:
+    from meltemi.api.telemetry.telemetry import Telemetry
 
 
 @query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from meltemi.api.core import Pod, Service, ServicePort
 from meltemi.api.core.pod import POD, SIDECAR, Container
@@ -15,13 +15,16 @@ from meltemi.api.kind import Alias, Kind, Object
 from meltemi.api.values import Map
 from meltemi.galley.analyze.inputs import CONDITIONS, WHOLE, Condition
 from meltemi.galley.analyze.table import ANALYZERS, Analyzer
-from meltemi.galley.core import meshconfig
-from meltemi.galley.core.facts import INTERNAL, fact_kind
 from meltemi.model.settings import ROOT_NAMESPACE
 from meltemi.query import Change, Engine, FactKind, Failure
 
+if TYPE_CHECKING:
+    from meltemi.galley.core.meshconfig import MeshRead
+
 Document = dict[str, Any]
 
+SETTINGS: Final = "istio"
+"""The ConfigMap of the mesh's settings, in the root namespace."""
 GATEWAYS: Final = ("ingressgateway", "egressgateway")
 """What an installation's own gateways are labelled with: `istio: ingressgateway`."""
 GATEWAY_PORTS: Final = (80, 443, 8080, 8443, 15021, 15443, 31400)
@@ -36,7 +39,7 @@ class Analysis:
         self._changes: dict[tuple[str, str, str], Change[Any]] = {}
         self._failures: dict[str, Failure] = {}
         self._checks: dict[Any, str] = {}
-        self._mesh = meshconfig.NOTHING
+        self._mesh: MeshRead | None = None
         self._mesh_file = ""
         self._root = ROOT_NAMESPACE.default
 
@@ -50,20 +53,23 @@ class Analysis:
             kind = kind.of
         if made is None:
             made = decode_lenient(kind, document)
-        self.fact(fact_kind(kind), made.namespace, made.name, made)
+        self.fact(FactKind(kind.resource), made.namespace, made.name, made)
         key = f"{made.namespace}/{made.name}"
         self.fact(CONDITIONS, kind.resource, key, conditions_of(document) or None)
-        if kind.resource == "configmaps" and (made.namespace, made.name) == (self._root, meshconfig.NAME):
+        if kind.resource == "configmaps" and (made.namespace, made.name) == (self._root, SETTINGS):
             self._settings(document)
 
     def mesh_config(self, text: str, file: str) -> None:
         """Take a text for the mesh's settings, in place of what its ConfigMap says. Networks it has none."""
-        metadata = {"name": meshconfig.NAME, "namespace": self._root}
+        metadata = {"name": SETTINGS, "namespace": self._root}
         self._mesh_file = file
         self._settings({"metadata": metadata, "data": {"mesh": text}})
 
     def _settings(self, document: Document) -> None:
-        self._mesh = meshconfig.mesh_settings(document, self._mesh)
+        # Imported where there are settings: MeshConfig is a large tree, and most folders have none.
+        from meltemi.galley.core.meshconfig import NOTHING, mesh_settings
+
+        self._mesh = mesh_settings(document, self._mesh or NOTHING)
         for change in self._mesh.changes:
             self._changes[change.kind.name, change.namespace, change.name] = change
 
@@ -86,7 +92,7 @@ class Analysis:
                 made: Object[Any] = Object(kind.name, self._root, full, spec, labels)
                 key = (kind.resource, self._root, full)
                 if key not in self._changes:
-                    self.fact(fact_kind(kind), self._root, full, made)
+                    self.fact(FactKind(kind.resource), self._root, full, made)
 
     def findings(self) -> tuple[Diagnostic, ...]:
         """Give all findings, each once, by object and place."""
@@ -102,9 +108,11 @@ class Analysis:
             if isinstance(change.new, Failure):
                 self._failures[name] = change.new
         found: dict[Diagnostic, None] = {}
-        for name, failure in self._failures.items():
-            found[Diagnostic(INTERNAL, f"the analyzer {name} failed: {failure}")] = None
-        found.update({self._placed(one): None for one in self._mesh.findings})
+        found.update(
+            {internal(f"the analyzer {name} failed: {one}"): None for name, one in self._failures.items()}
+        )
+        if self._mesh is not None:
+            found.update({self._placed(one): None for one in self._mesh.findings})
         found.update({one: None for one in self._engine.all_reports() if isinstance(one, Diagnostic)})
         return tuple(sorted(found, key=order))
 
@@ -112,6 +120,13 @@ class Analysis:
         """Place a finding about the mesh's settings, whose position is within their own text."""
         place = one.position if self._mesh_file else None
         return replace(one, position=None if place is None else replace(place, file=self._mesh_file))
+
+
+def internal(message: str) -> Diagnostic:
+    """Tell of a fault of our own."""
+    from meltemi.galley.core.facts import INTERNAL
+
+    return Diagnostic(INTERNAL, message)
 
 
 def order(one: Diagnostic) -> tuple[str, str, str, str, str, str]:
