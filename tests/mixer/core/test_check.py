@@ -24,6 +24,25 @@ def test_galley_tells_it_where_it_reads_text() -> None:
     assert found == ingest(yaml.safe_dump(WRONG), "a.yaml", check=checks.check).diagnostics
 
 
+def test_its_place_is_found_whichever_way_fields_are_written() -> None:
+    text = """
+apiVersion: config.istio.io/v1alpha2
+kind: kubernetes
+metadata: {name: a}
+spec:
+  destination_uid: destination.uid
+  source_ip: '"0.0.0.0"'
+  sourceUid: source.ip
+"""
+    places = {
+        one.path: one.position for one in ingest(text, "a.yaml", check=checks.check).diagnostics if one.path
+    }
+    assert {path: str(place) for path, place in places.items()} == {
+        "spec.sourceIp": "a.yaml:7:14",
+        "spec.sourceUid": "a.yaml:8:14",
+    }
+
+
 def test_galley_tells_it_where_it_reads_what_is_stored() -> None:
     kind = of_document(WRONG)
     assert kind is not None

@@ -56,6 +56,7 @@ LARGEST_DOCUMENT: Final = 3 * 1024 * 1024
 MOST_NODES: Final = 500_000
 DEEPEST: Final = 64
 _LETTERS: Final = frozenset(string.ascii_letters)
+_CAPITAL: Final = re.compile(r"[A-Z]")
 
 Marks = dict[str, "Mark"] | list["Mark"] | None
 
@@ -90,6 +91,9 @@ class Parsed:
         mark = self.mark
         for part in paths.parts(path):
             below = mark.below(part)
+            if below is None and isinstance(part, str):
+                # Proto JSON reads the original names as well, which is how Mixer's configuration is mostly written.
+                below = mark.below(_CAPITAL.sub(lambda found: f"_{found.group().lower()}", part))
             if below is None:
                 break
             mark = below
