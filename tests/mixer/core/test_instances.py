@@ -83,7 +83,7 @@ def test_each_field_of_a_template_is_an_expression_in_the_table(name: str) -> No
         ),
         ("logentry", {"timestamp": "response.duration", "severity": "Info"},
          [("MEL0101", "spec.timestamp"), ("MEL0102", "spec.severity")]),
-        ("metric", {"value": "$out.source_pod_ip"}, [("MEL0102", "spec.value")]),
+        ("metric", {"value": "$out.source_pod_ip"}, [("MEL0103", "spec.value")]),
         (
             "kubernetes",
             {
@@ -100,8 +100,8 @@ def test_each_field_of_a_template_is_an_expression_in_the_table(name: str) -> No
                 ("IST0002", 'spec.attributeBindings["source.service"]'),
                 ("IST0106", 'spec.attributeBindings["source.uid"]'),
                 ("MEL0101", 'spec.attributeBindings["source.ip"]'),
-                ("MEL0102", 'spec.attributeBindings["source.name"]'),
                 ("MEL0102", 'spec.attributeBindings["source.nme"]'),
+                ("MEL0103", 'spec.attributeBindings["source.name"]'),
             ],
         ),
         ("kubernetes", {"origin_ip": 'ip("0.0.0.0")', "source_ip": '"0.0.0.0"'},

@@ -34,7 +34,13 @@ class Language:
             _tell(found, SYNTAX, at, text, tree)
             return
         for fault in typed(tree, self.vocabulary, wanted).faults:
-            _tell(found, self._unknown if fault.unknown else TYPE, at, text, fault)
+            _tell(found, self._code_of(fault), at, text, fault)
+
+    def _code_of(self, fault: Fault) -> Code:
+        if not fault.unknown:
+            return TYPE
+        # No manifest can declare what only a template's output may be called.
+        return UNDECLARED_ATTRIBUTE if fault.unknown.startswith("$") else self._unknown
 
 
 def uses(text: str) -> tuple[str, ...]:
