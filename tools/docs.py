@@ -19,7 +19,7 @@ from meltemi.api.diagnostics import CODES
 from meltemi.ctl import bookinfo
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS_WITH_CODES = ("api", "galley", "citadel", "controllers", "model", "pilot", "envoy", "injector")
+ROOMS_WITH_CODES = ("api", "galley", "citadel", "controllers", "model", "pilot", "mixer", "envoy", "injector")
 
 
 def load_codes() -> None:
