@@ -142,7 +142,9 @@ class StatusWriter:
         waits = []
         for key, (since, progress) in list(self._open.items()):
             now = self._steady()
-            settled = progress is None or progress.done or bool(progress.rejected) or self._is_aside(key)
+            settled = self._is_aside(key) or (
+                progress is not None and (progress.done or bool(progress.rejected))
+            )
             due = max(self._written.get(key, 0.0) + PERIOD, since if settled else since + PERIOD)
             if due <= now and await self._write(key, progress):
                 self._written[key] = now

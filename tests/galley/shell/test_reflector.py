@@ -172,6 +172,29 @@ async def test_a_server_that_refuses_is_asked_again(server: FakeServer) -> None:
             await task
 
 
+async def test_a_kind_that_is_not_served_is_empty_until_it_is(server: FakeServer) -> None:
+    server.answer = (404, {"reason": "NotFound", "message": "no such kind"})
+    async with reflecting(server) as (reflector, seen):
+        assert (len(reflector), seen) == (0, [])
+        while "no such kind" not in reflector.error:
+            await asyncio.sleep(0.01)
+        server.put("a")
+        server.answer = None
+        await reflector.until(lambda r: len(r) == 1)
+        await until_watching(server)
+        # A server that has just started again and does not know the kind yet.
+        await server.stop()
+        server.answer = (404, {"reason": "NotFound", "message": "not yet"})
+        await server.start()
+        while "not yet" not in reflector.error:
+            await asyncio.sleep(0.01)
+        assert len(reflector) == 1
+        server.put("b")
+        server.answer = None
+        await reflector.until(lambda r: len(r) == 2)
+        assert seen == [("ADDED", "a"), ("ADDED", "b")]
+
+
 def test_pauses_double_up_to_a_bound_and_begin_anew() -> None:
     backoff = Backoff(cap=0.5, dice=lambda: 1.0)
     assert [backoff.next() for _ in range(6)] == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]

@@ -59,8 +59,9 @@ class Reflector:
     """A live copy of a collection. `run()` follows it until cancelled, through restarts of the server.
 
     Every change goes to `handler` (called in the event loop, must not block) after the copy has it. `synced` is set
-    once the copy is whole. An object that is listed again unchanged makes no event; one that vanished while nobody
-    watched makes DELETED with its last known document. With `keep=False` the copy holds metadata only.
+    once the copy is whole, or the server says that it has no such kind. An object that is listed again unchanged makes
+    no event; one that vanished while nobody watched makes DELETED with its last known document. With `keep=False` the
+    copy holds metadata only.
     """
 
     def __init__(
@@ -132,6 +133,8 @@ class Reflector:
             except ApiError as error:
                 if error.gone:
                     self._revision = ""
+                if error.not_found:
+                    self._absent()
                 self._failed(error)
             except UnreachableError as error:
                 self._failed(error)
@@ -236,6 +239,15 @@ class Reflector:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _absent(self) -> None:
+        """Take a kind that the server does not serve for one without objects, until it does.
+
+        What was there stays: a server that has just started may not know all its kinds yet.
+        """
+        if not self.synced.is_set():
+            self.synced.set()
+            self._wake()
 
     def _failed(self, error: Exception) -> None:
         text = str(error)
