@@ -27,10 +27,10 @@ def patch(module: Any) -> None:
 
     whole = module.read
 
-    def read(kind: Any, document: Any) -> Any:
+    def read(kind: Any, document: Any, *more: Any, **options: Any) -> Any:
         path = ((document.get("metadata") or {}).get("annotations") or {}).get(DROP)
         if not path:
-            return whole(kind, document)
+            return whole(kind, document, *more, **options)
         left = copy.deepcopy(document)
         without(left, path)
         return decode_lenient(kind, left), ()
