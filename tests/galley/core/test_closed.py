@@ -13,8 +13,9 @@ from meltemi.api.security.authorization_policy import (
 from meltemi.api.security.request_authentication import JWTRule, RequestAuthentication
 from meltemi.api.selector import LabelSelector, PolicyTargetReference
 from meltemi.api.values import Map
-from meltemi.galley.core.closed import NO_KEYS, closed
+from meltemi.galley.core.closed import closed
 from meltemi.galley.core.facts import Intake
+from meltemi.galley.core.strictest import NO_KEYS
 
 APP = {"matchLabels": {"app": "a"}}
 SELECTOR = LabelSelector(Map({"app": "a"}))

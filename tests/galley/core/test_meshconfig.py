@@ -159,6 +159,7 @@ def test_a_text_that_never_was_good_is_taken_as_far_as_it_can_be_read() -> None:
 def test_unknown_traffic_is_refused_where_the_text_never_said_readably_that_it_may_pass(text: str) -> None:
     read = mesh_settings(config_map(text))
     assert facts(read) == {OUTBOUND_TRAFFIC_POLICY.name: "REGISTRY_ONLY"}
+    assert read.mesh is not None
     assert read.mesh.outbound_traffic_policy.mode is OutboundTrafficMode.REGISTRY_ONLY
 
 
@@ -171,6 +172,7 @@ def test_one_text_does_not_take_the_other_down() -> None:
         """
     first = mesh_settings(config_map("connectTimeout: 0s\n", networks))
     assert [change.value for change in first.changes if change.kind == MESH_NETWORKS] == [first.networks]
+    assert first.networks is not None
     assert first.networks.networks["one"].gateways[0].port == 15443
     second = mesh_settings(config_map("connectTimeout: 4s\n", "networks: 5"), first)
     assert facts(second) == {CONNECT_TIMEOUT.name: 4.0}
@@ -182,7 +184,22 @@ def test_the_whole_config_is_a_fact_for_analysis() -> None:
     (change,) = read.changes
     assert (change.kind, change.namespace, change.name) == (MESH_CONFIG, "", MESH)
     assert change.value == read.mesh
+    assert read.mesh is not None
     assert [one.name for one in read.mesh.providers] == ["prometheus", "stackdriver", "envoy", "a"]
+
+
+def test_a_text_that_comes_back_wrong_after_it_was_gone_has_no_last_good_one() -> None:
+    gone = mesh_settings(None, mesh_settings(config_map("connectTimeout: 1s\n")))
+    assert facts(mesh_settings(config_map("- a\n"), gone)) == {OUTBOUND_TRAFFIC_POLICY.name: "REGISTRY_ONLY"}
+    absent = mesh_settings(None)
+    assert facts(mesh_settings(config_map("- a\n"), absent)) == {
+        OUTBOUND_TRAFFIC_POLICY.name: "REGISTRY_ONLY"
+    }
+
+
+def test_one_error_does_not_hide_another_of_a_field_that_begins_alike() -> None:
+    read = mesh_settings(config_map("trustDomain: 5\ntrustDomainAliases: [a_b]\n"))
+    assert [path for path, _ in errors(read)] == ["data.mesh.trustDomain", "data.mesh.trustDomainAliases[0]"]
 
 
 def test_what_nothing_acts_on_is_told() -> None:
@@ -223,6 +240,7 @@ def test_the_mesh_of_istio_1_0_is_read() -> None:
     read = mesh_settings(config_map(text))
     assert errors(read) == []
     assert facts(read) == {"outboundTrafficPolicy.mode": "REGISTRY_ONLY"}
+    assert "data.mesh.mixerCheckServer" not in {one.path for one in read.findings if one.code.id == "MEL0030"}
     assert {"data.mesh.mixerCheckServer", "data.mesh.defaultConfig.zipkinAddress"} <= {
         one.path for one in read.findings if one.code.id == "IST0002"
     }

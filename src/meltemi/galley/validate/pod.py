@@ -25,10 +25,10 @@ def validate(obj: Object[Pod]) -> tuple[Diagnostic, ...]:
 
 
 def _proxy_config(found: Findings, obj: Object[Pod]) -> None:
-    from meltemi.galley.core import meshconfig  # Most Pods have no such annotation.
+    from meltemi.galley.core import mesh_text  # Most Pods have no such annotation.
 
-    for one in meshconfig.proxy_config(obj.ref, obj.annotations[PROXY_CONFIG]).errors:
-        found.warn(paths.parts(one.path), meshconfig.with_line(one).message, one.hint)
+    for one in mesh_text.proxy_config(obj.ref, obj.annotations[PROXY_CONFIG]).errors:
+        found.warn(paths.parts(one.path), mesh_text.with_line(one).message, one.hint)
 
 
 def _names(found: Findings, field: str, containers: tuple[Container, ...], seen: set[str]) -> None:
