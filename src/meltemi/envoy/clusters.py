@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster as ClusterMessage
 from envoy.config.cluster.v3.cluster_pb2 import UpstreamConnectionOptions
 from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
 from envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress, TcpKeepalive
-from envoy.config.core.v3.base_pb2 import Metadata, RoutingPriority, TransportSocket
+from envoy.config.core.v3.base_pb2 import Metadata, RoutingPriority
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions
 from envoy.config.core.v3.socket_option_pb2 import SocketOption
 from envoy.extensions.clusters.common.dns.v3.dns_pb2 import DnsLookupFamily
 from envoy.extensions.clusters.dns.v3.dns_cluster_pb2 import DnsCluster
-from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions as UpstreamHttp
 from envoy.type.v3.percent_pb2 import Percent
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from meltemi.api.duration import Duration
 from meltemi.envoy import framing, names, sockets
-from meltemi.envoy.encoding import duration, encode, pack, struct, type_url, uint32, uint64
+from meltemi.envoy.encoding import duration, encode, pack, struct, uint32, uint64
 from meltemi.envoy.endpoints import Assignment, assignment_message
-from meltemi.envoy.framing import entry, framed, span, tag, text, varint
+from meltemi.envoy.forms import form
+from meltemi.envoy.framing import content, framed, span, tag, varint
 
 UNLIMITED = 4_294_967_295
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -112,8 +112,7 @@ class Http:
     max_connection_duration: Duration | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(NamedTuple):
     """One cluster. `tls` holds for every endpoint, `auto_mtls` for those whose metadata says tlsMode=istio."""
 
     name: str
@@ -185,7 +184,7 @@ def cluster_message(cluster: Cluster) -> ClusterMessage:
 
 
 def _usual(cluster: Cluster) -> bool:
-    """Say whether a cluster is as nearly all are: then its bytes are put together by hand, ten times as fast."""
+    """Say whether a cluster is as nearly all are: then a form is filled in, ten times as fast."""
     return (
         cluster.auto_mtls is not None
         and cluster.tls is None
@@ -196,6 +195,9 @@ def _usual(cluster: Cluster) -> bool:
         and cluster.keepalive is None
         and cluster.thresholds is not None
         and cluster.thresholds.retry_budget is None
+        and len(cluster.services) == 1
+        and bool(cluster.name)
+        and bool(cluster.auto_mtls.sni)
         and (cluster.connect_timeout is None or cluster.connect_timeout.nanoseconds >= 0)
         and not cluster.inbound
         and not cluster.locality_weighted
@@ -203,58 +205,38 @@ def _usual(cluster: Cluster) -> bool:
 
 
 def _usual_bytes(cluster: Cluster) -> bytes:
-    name = cluster.name
-    timeout = b"" if cluster.connect_timeout is None else framed(_TIMEOUT, span(cluster.connect_timeout))
+    ((host, name, namespace),) = cluster.services
+    mutual = cluster.auto_mtls or sockets.MutualClient()
     limits = cluster.thresholds or UNLIMITED_ALL
-    breakers = _UNLIMITED if limits == UNLIMITED_ALL else _breakers_bytes(limits)
-    context = sockets.mesh_context(cluster.auto_mtls or sockets.MutualClient())
-    socket = _TLS + framed(_TYPED, _CONTEXT + framed(_CONTEXT_VALUE, context))
     options = _OPTIONS.get(cluster.http)
-    return b"".join(
-        (
-            text(_NAME, name),
-            _TYPE,
-            framed(_EDS, _ADS + text(_SERVICE_NAME, name)),
-            timeout,
-            _LEAST_REQUEST,
-            breakers,
-            _metadata_bytes(cluster),
-            _NO_PANIC,
-            _options(cluster.http) if options is None else options,
-            framed(_MATCHES, _MUTUAL + framed(_SOCKET, socket)),
-            _PLAIN,
-        )
+    return _USUAL(
+        cluster.name.encode(),
+        host.encode(),
+        name.encode(),
+        namespace.encode(),
+        mutual.sni.encode(),
+        b"" if cluster.connect_timeout is None else framed(_TIMEOUT, span(cluster.connect_timeout)),
+        _UNLIMITED if limits is UNLIMITED_ALL else _breakers_bytes(limits),
+        _field("config", cluster.config) if cluster.config else b"",
+        _field("subset", cluster.subset) if cluster.subset else b"",
+        _options(cluster.http) if options is None else options,
+        sockets.alpn(mutual),
+        sockets.sans(mutual),
     )
+
+
+def _field(key: str, value: str) -> bytes:
+    return framing.struct({key: value})
 
 
 def _breakers_bytes(limits: Thresholds) -> bytes:
     """Encode circuit breakers without a retry budget."""
-    counts = (
-        (_CONNECTIONS, limits.connections),
-        (_PENDING, limits.pending),
-        (_REQUESTS, limits.requests),
-        (_RETRIES, limits.retries),
-    )
-    parts = [framed(count, _VALUE + varint(number) if number else b"") for count, number in counts]
+    counts = (limits.connections, limits.pending, limits.requests, limits.retries)
+    parts = [
+        without if number == UNLIMITED else framed(limit, _VALUE + varint(number) if number else b"")
+        for number, (limit, without) in zip(counts, _LIMITS, strict=True)
+    ]
     return framed(_BREAKERS, framed(_THRESHOLDS, b"".join(parts) + _TRACK))
-
-
-def _metadata_bytes(cluster: Cluster) -> bytes:
-    fields: dict[str, str | tuple[dict[str, str], ...]] = {}
-    if cluster.config:
-        fields["config"] = cluster.config
-    if cluster.services:
-        fields["services"] = tuple(
-            [
-                {"host": host, "namespace": namespace, "name": name}
-                for host, name, namespace in cluster.services
-            ]
-        )
-    if cluster.subset:
-        fields["subset"] = cluster.subset
-    if not fields:
-        return b""
-    return framed(_METADATA, framed(_FILTER_METADATA, entry("istio", framing.struct(fields))))
 
 
 def _options(http: Http) -> bytes:
@@ -435,40 +417,48 @@ def _whole_seconds(value: Duration | None) -> int | None:
 UNLIMITED_ALL = Thresholds()
 
 
-# The parts of a usual cluster, in the order of their fields.
-_NAME = tag(ClusterMessage, "name")
-_TYPE = encode(ClusterMessage(type=ClusterMessage.EDS))
-_EDS = tag(ClusterMessage, "eds_cluster_config")
-_ADS = encode(ClusterMessage.EdsClusterConfig(eds_config=sockets.ads()))
-_SERVICE_NAME = tag(ClusterMessage.EdsClusterConfig, "service_name")
 _TIMEOUT = tag(ClusterMessage, "connect_timeout")
-_LEAST_REQUEST = encode(ClusterMessage(lb_policy=ClusterMessage.LEAST_REQUEST))
 _BREAKERS = tag(ClusterMessage, "circuit_breakers")
 _THRESHOLDS = tag(CircuitBreakers, "thresholds")
-_CONNECTIONS = tag(CircuitBreakers.Thresholds, "max_connections")
-_PENDING = tag(CircuitBreakers.Thresholds, "max_pending_requests")
-_REQUESTS = tag(CircuitBreakers.Thresholds, "max_requests")
-_RETRIES = tag(CircuitBreakers.Thresholds, "max_retries")
 _VALUE = tag(UInt32Value, "value")
-_TRACK = encode(CircuitBreakers.Thresholds(track_remaining=True))
+_Limits = CircuitBreakers.Thresholds
+_LIMITS = (
+    (tag(_Limits, "max_connections"), encode(_Limits(max_connections=uint32(UNLIMITED)))),
+    (tag(_Limits, "max_pending_requests"), encode(_Limits(max_pending_requests=uint32(UNLIMITED)))),
+    (tag(_Limits, "max_requests"), encode(_Limits(max_requests=uint32(UNLIMITED)))),
+    (tag(_Limits, "max_retries"), encode(_Limits(max_retries=uint32(UNLIMITED)))),
+)
+"""The tag of each, and what it is without a limit."""
+_TRACK = encode(_Limits(track_remaining=True))
 _UNLIMITED = encode(ClusterMessage(circuit_breakers=_breakers(UNLIMITED_ALL)))
-_METADATA = tag(ClusterMessage, "metadata")
-_FILTER_METADATA = tag(Metadata, "filter_metadata")
-_NO_PANIC = encode(ClusterMessage(common_lb_config=_common_lb(Cluster("-"))))
 _OPTIONS = {http: _options(http) for http in map(Http, UpstreamProtocol)}
-_MATCHES = tag(ClusterMessage, "transport_socket_matches")
-_MUTUAL = encode(ClusterMessage.TransportSocketMatch(name="tlsMode-istio", match=_TLS_MODE))
-_SOCKET = tag(ClusterMessage.TransportSocketMatch, "transport_socket")
-_TLS = encode(TransportSocket(name=sockets.TLS))
-_TYPED = tag(TransportSocket, "typed_config")
-_CONTEXT = encode(AnyMessage(type_url=type_url(UpstreamTlsContext)))
-_CONTEXT_VALUE = tag(AnyMessage, "value")
-_PLAIN = encode(
-    ClusterMessage(
-        transport_socket_matches=[
-            ClusterMessage.TransportSocketMatch(
-                name="tlsMode-disabled", match=Struct(), transport_socket=sockets.raw()
-            )
-        ]
-    )
+_MUTUAL = sockets.MutualClient("<sni>", ("<san>",), ("<alpn>",))
+_SAMPLE = Cluster(
+    "<name>",
+    connect_timeout=Duration(123_456_789),
+    thresholds=Thresholds(1, 2, 3, 4),
+    auto_mtls=_MUTUAL,
+    http=Http(UpstreamProtocol.HTTP1, Duration(2)),
+    services=(("<host>", "<service>", "<namespace>"),),
+    config="<config>",
+    subset="<subset>",
+)
+_USUAL = form(
+    cluster_message(_SAMPLE),
+    {
+        "name": "<name>",
+        "host": "<host>",
+        "service": "<service>",
+        "namespace": "<namespace>",
+        "sni": "<sni>",
+    },
+    {
+        "timeout": span(Duration(123_456_789)),
+        "breakers": content(_breakers_bytes(Thresholds(1, 2, 3, 4))),
+        "config": content(_field("config", "<config>")),
+        "subset": content(_field("subset", "<subset>")),
+        "options": content(_options(_SAMPLE.http)),
+        "alpn": content(sockets.alpn(_MUTUAL)),
+        "sans": content(sockets.sans(_MUTUAL)),
+    },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,9 +14,9 @@ from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoin
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from meltemi.envoy import framing
 from meltemi.envoy.encoding import encode, struct, uint32
-from meltemi.envoy.framing import entry, framed, tag, text, varint
+from meltemi.envoy.forms import form
+from meltemi.envoy.framing import framed, tag, text, varint
 
 Place = tuple[str, str, str]
 """Region, zone, sub-zone."""
@@ -92,24 +93,12 @@ def _endpoint_message(endpoint: LoadEndpoint) -> LbEndpoint:
     )
 
 
-# The same by hand, for there are more endpoints than anything else; parts in the order of their fields.
+# The same as bytes, for there are more endpoints than anything else.
 _CLUSTER = tag(ClusterLoadAssignment, "cluster_name")
 _GROUPS = tag(ClusterLoadAssignment, "endpoints")
 _ENDPOINTS = tag(LocalityLbEndpoints, "lb_endpoints")
-_ENDPOINT = tag(LbEndpoint, "endpoint")
-_ADDRESS = tag(Endpoint, "address")
-_SOCKET = tag(Address, "socket_address")
-_HOST = tag(SocketAddress, "address")
 _PORT = tag(SocketAddress, "port_value")
-_UNHEALTHY = encode(LbEndpoint(health_status=HealthStatus.UNHEALTHY))
-_METADATA = tag(LbEndpoint, "metadata")
-_FILTER_METADATA = tag(Metadata, "filter_metadata")
-_MUTUAL = framed(
-    _FILTER_METADATA, entry("envoy.transport_socket_match", framing.struct({"tlsMode": "istio"}))
-)
-_WEIGHT = tag(LbEndpoint, "load_balancing_weight")
 _VALUE = tag(UInt32Value, "value")
-_WEIGHT_ONE = framed(_WEIGHT, _VALUE + varint(1))
 _LOCALITY = tag(LocalityLbEndpoints, "locality")
 _REGION = tag(LocalityMessage, "region")
 _ZONE = tag(LocalityMessage, "zone")
@@ -120,35 +109,54 @@ _PRIORITY = tag(LocalityLbEndpoints, "priority")
 
 def encode_assignment(assignment: Assignment) -> bytes:
     """Return the bytes of Envoy's ClusterLoadAssignment."""
-    groups = [framed(_GROUPS, _group(group)) for group in assignment.groups]
-    return text(_CLUSTER, assignment.cluster) + b"".join(groups)
-
-
-def _group(group: Group) -> bytes:
-    region, zone, sub_zone = group.place
-    parts = []
-    if region or zone or sub_zone:
-        parts.append(framed(_LOCALITY, text(_REGION, region) + text(_ZONE, zone) + text(_SUB_ZONE, sub_zone)))
-    parts += [framed(_ENDPOINTS, _endpoint(endpoint)) for endpoint in group.endpoints]
-    weight = _weight(group)
-    if weight:
-        parts.append(framed(_GROUP_WEIGHT, _VALUE + varint(weight)))
-    if group.priority:
-        parts.append(_PRIORITY + varint(group.priority))
-    return b"".join(parts)
-
-
-def _endpoint(endpoint: LoadEndpoint) -> bytes:
-    address, port, mtls, workload, weight, healthy = endpoint
-    socket = framed(_SOCKET, text(_HOST, address) + _PORT + varint(port))
-    metadata = _MUTUAL if mtls else b""
-    if workload:
-        metadata += framed(_FILTER_METADATA, entry("istio", framing.struct({"workload": workload})))
-    made = framed(_ENDPOINT, framed(_ADDRESS, socket))
-    if not healthy:
-        made += _UNHEALTHY
-    if metadata:
-        made += framed(_METADATA, metadata)
-    return made + (
-        _WEIGHT_ONE if weight == 1 else framed(_WEIGHT, _VALUE + varint(weight) if weight else b"")
+    return join_assignment(
+        assignment.cluster,
+        [
+            join_group(group.place, map(encode_endpoint, group.endpoints), _weight(group), group.priority)
+            for group in assignment.groups
+        ],
     )
+
+
+def join_assignment(cluster: str, groups: Iterable[bytes]) -> bytes:
+    """Return the bytes of a ClusterLoadAssignment around its groups, of `join_group`."""
+    return text(_CLUSTER, cluster) + b"".join(groups)
+
+
+def join_group(place: Place, endpoints: Iterable[bytes], weight: int, priority: int = 0) -> bytes:
+    """Return the bytes of a locality, framed for its place, around its endpoints, of `encode_endpoint`."""
+    region, zone, sub_zone = place
+    named = text(_REGION, region) + text(_ZONE, zone) + text(_SUB_ZONE, sub_zone)
+    return framed(
+        _GROUPS,
+        b"".join(
+            (
+                framed(_LOCALITY, named) if named else b"",
+                *endpoints,
+                framed(_GROUP_WEIGHT, _VALUE + varint(weight)) if weight else b"",
+                _PRIORITY + varint(priority) if priority else b"",
+            )
+        ),
+    )
+
+
+def encode_endpoint(endpoint: LoadEndpoint) -> bytes:
+    """Return the bytes of an endpoint, framed for its place in a locality."""
+    address, port, mtls, workload, weight, healthy = endpoint
+    if weight != 1 or not healthy or not address or not workload:
+        return framed(_ENDPOINTS, encode(_endpoint_message(endpoint)))
+    fill = _MUTUAL if mtls else _PLAIN
+    return fill(address.encode(), workload.encode(), _PORT + varint(port))
+
+
+def _form(*, mtls: bool) -> Callable[..., bytes]:
+    # A number has no content to be known by: a text holds its place, between the same neighbours.
+    sample = _endpoint_message(LoadEndpoint("<address>", 1, mtls, "<workload>"))
+    sample.endpoint.address.socket_address.resolver_name = "<port>"
+    sample.endpoint.address.socket_address.ClearField("port_value")
+    group = LocalityLbEndpoints(lb_endpoints=[sample])
+    return form(group, {"address": "<address>", "workload": "<workload>"}, {"port": b"<port>"})
+
+
+_MUTUAL = _form(mtls=True)
+_PLAIN = _form(mtls=False)

@@ -23,7 +23,7 @@ LENGTH_DELIMITED: Final = 2
 def varint(number: int) -> bytes:
     """Encode an integer as protobuf's varint. Raises ValueError for a negative one."""
     if 0 <= number < KNOWN:
-        return _VARINTS[number]
+        return VARINTS[number]
     return bytes((number & 0x7F | 0x80, number >> 7)) if 0 <= number < 1 << 14 else _varint(number)
 
 
@@ -37,7 +37,7 @@ def _varint(number: int) -> bytes:
 
 
 KNOWN: Final = 4096
-_VARINTS: Final = tuple([_varint(number) for number in range(KNOWN)])
+VARINTS: Final = tuple([_varint(number) for number in range(KNOWN)])
 """Nearly all lengths there are."""
 
 
@@ -57,7 +57,17 @@ _WIRE_TYPES: Final = {
 def framed(tag_bytes: bytes, content: bytes) -> bytes:
     """Put a tag and a length before some bytes."""
     length = len(content)
-    return tag_bytes + (_VARINTS[length] if length < KNOWN else varint(length)) + content
+    return tag_bytes + (VARINTS[length] if length < KNOWN else varint(length)) + content
+
+
+def content(field: bytes) -> bytes:
+    """Take the content out of an encoded length-delimited field."""
+    at = 0
+    for _ in ("tag", "length"):
+        while field[at] > 0x7F:
+            at += 1
+        at += 1
+    return field[at:]
 
 
 def text(tag_bytes: bytes, value: str) -> bytes:

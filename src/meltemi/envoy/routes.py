@@ -42,6 +42,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 from meltemi.api.duration import Duration
 from meltemi.envoy import filters, framing
 from meltemi.envoy.encoding import boolean, duration, encode, pack, struct, uint32
+from meltemi.envoy.forms import form
 from meltemi.envoy.framing import entry, framed, span, tag, text, varint
 from meltemi.envoy.matching import How, Text, string_matcher
 
@@ -246,30 +247,35 @@ class VirtualHost:
 
 def encode_virtual_host(host: VirtualHost) -> bytes:
     """Return the bytes of Envoy's VirtualHost."""
-    routes = b"".join([encode_route(route) for route in host.routes])
+    domains, routes = map(encode_domain, host.domains), map(encode_route, host.routes)
     return join_virtual_host(
-        host.name, host.domains, routes, attempt_count=host.attempt_count, require_tls=host.require_tls
+        host.name, domains, b"".join(routes), attempt_count=host.attempt_count, require_tls=host.require_tls
     )
 
 
 def join_virtual_host(
     name: str,
-    domains: Iterable[str],
+    domains: Iterable[bytes],
     routes: bytes,
     *,
     attempt_count: bool = True,
     require_tls: bool = False,
 ) -> bytes:
-    """Return the bytes of a VirtualHost around its routes, which come joined from `encode_route`."""
+    """Return the bytes of a VirtualHost around its domains and routes, of `encode_domain` and `encode_route`."""
     return b"".join(
         (
             text(_HOST_NAME, name),
-            *[framed(_DOMAINS, domain.encode()) for domain in domains],
+            *domains,
             routes,
             _REQUIRE_TLS if require_tls else b"",
             _ATTEMPT_COUNT if attempt_count else b"",
         )
     )
+
+
+def encode_domain(name: str) -> bytes:
+    """Return the bytes of a domain, framed for its place in a VirtualHost."""
+    return framed(_DOMAINS, name.encode())
 
 
 def encode_route_head(name: str, *, ignore_port: bool, most_specific_headers: bool = False) -> bytes:
@@ -311,11 +317,9 @@ def encode_route(route: Route) -> bytes:
     return framed(_ROUTES, encode(_route(route)))
 
 
-def straight_route(cluster: str, name: str, operation: str) -> bytes:
-    """Return what `encode_route` makes of the usual route of a service: all of it, with the mesh's usual retry."""
-    action = framed(_ROUTE, framed(_CLUSTER, cluster.encode()) + _NEVER + _USUAL_RETRY)
-    decorator = framed(_DECORATOR, text(_OPERATION, operation))
-    return framed(_ROUTES, b"".join((_ANY_MATCH, action, decorator, text(_ROUTE_NAME, name))))
+def straight_route(cluster: str, operation: str) -> bytes:
+    """Return what `encode_route` makes of a service's own route, `default`: all of it, with the mesh's usual retry."""
+    return _STRAIGHT(cluster.encode(), operation.encode())
 
 
 def _usual(route: Route, action: Forward) -> bool:
@@ -642,7 +646,6 @@ _PREFIX = tag(RouteMatch, "prefix")
 _PATH = tag(RouteMatch, "path")
 _REGEX = tag(RouteMatch, "safe_regex")
 _EXPRESSION = tag(RegexMatcher, "regex")
-_ANY_MATCH = framed(_MATCH, framed(_PREFIX, b"/"))
 _ROUTE = tag(RouteMessage, "route")
 _CLUSTER = tag(RouteAction, "cluster")
 _WEIGHTED = tag(RouteAction, "weighted_clusters")
@@ -651,10 +654,24 @@ _TARGET = tag(WeightedCluster.ClusterWeight, "name")
 _WEIGHT = tag(WeightedCluster.ClusterWeight, "weight")
 _VALUE = tag(UInt32Value, "value")
 _TIMEOUT = tag(RouteAction, "timeout")
-_NEVER = framed(_TIMEOUT, b"")
 _USUAL_RETRY = encode(RouteAction(retry_policy=_retry(USUAL_RETRY)))
 _METADATA = tag(RouteMessage, "metadata")
 _FILTER_METADATA = tag(Metadata, "filter_metadata")
 _DECORATOR = tag(RouteMessage, "decorator")
 _OPERATION = tag(Decorator, "operation")
 _ROUTE_NAME = tag(RouteMessage, "name")
+_STRAIGHT = form(
+    VirtualHostMessage(
+        routes=[
+            _route(
+                Route(
+                    Forward((WeightedTarget("<cluster>", 1),), retry=USUAL_RETRY),
+                    name="default",
+                    operation="<operation>",
+                )
+            )
+        ]
+    ),
+    {"cluster": "<cluster>", "operation": "<operation>"},
+    {},
+)

@@ -30,11 +30,10 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
     UpstreamTlsContext,
 )
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
-from google.protobuf.any_pb2 import Any as AnyMessage
 
 from meltemi.envoy import names
-from meltemi.envoy.encoding import boolean, encode, pack, type_url
-from meltemi.envoy.framing import framed, tag, text
+from meltemi.envoy.encoding import boolean, encode, pack
+from meltemi.envoy.framing import framed, tag
 
 TLS = "envoy.transport_sockets.tls"
 RAW = "envoy.transport_sockets.raw_buffer"
@@ -139,31 +138,23 @@ def _mesh_context(alpn: tuple[str, ...], sans: tuple[str, ...]) -> CommonTlsCont
     )
 
 
-# The parts of `mesh_context`, in the order of their fields.
-_CONTEXT = tag(UpstreamTlsContext, "common_tls_context")
-_SNI = tag(UpstreamTlsContext, "sni")
-_VERSIONS = encode(CommonTlsContext(tls_params=_MESH_VERSIONS))
 _ALPN = tag(CommonTlsContext, "alpn_protocols")
-_CERTIFICATE = encode(CommonTlsContext(tls_certificate_sds_secret_configs=[_OWN_CERTIFICATE]))
-_COMBINED = tag(CommonTlsContext, "combined_validation_context")
-_DEFAULT = tag(CommonTlsContext.CombinedCertificateValidationContext, "default_validation_context")
-_SECRET = encode(
-    CommonTlsContext.CombinedCertificateValidationContext(validation_context_sds_secret_config=_ROOT)
-)
 _SAN = tag(CertificateValidationContext, "match_typed_subject_alt_names")
 _URI = encode(SubjectAltNameMatcher(san_type=SubjectAltNameMatcher.URI))
 _MATCHER = tag(SubjectAltNameMatcher, "matcher")
 _EXACT = tag(StringMatcher, "exact")
 
 
-def mesh_context(socket: MutualClient) -> bytes:
-    """Return the bytes of the UpstreamTlsContext towards a mesh workload."""
-    sans = b"".join(
+def alpn(socket: MutualClient) -> bytes:
+    """Encode the protocols of a CommonTlsContext."""
+    return b"".join([framed(_ALPN, protocol.encode()) for protocol in socket.alpn])
+
+
+def sans(socket: MutualClient) -> bytes:
+    """Encode the names of a CertificateValidationContext that a peer may show."""
+    return b"".join(
         [framed(_SAN, _URI + framed(_MATCHER, framed(_EXACT, san.encode()))) for san in socket.sans]
     )
-    alpn = b"".join([framed(_ALPN, protocol.encode()) for protocol in socket.alpn])
-    checked = framed(_COMBINED, framed(_DEFAULT, sans) + _SECRET)
-    return framed(_CONTEXT, _VERSIONS + alpn + _CERTIFICATE + checked) + text(_SNI, socket.sni)
 
 
 def _file_context(socket: FileClient) -> CommonTlsContext:
@@ -202,8 +193,8 @@ def raw() -> TransportSocket:
 def client(socket: ClientSocket) -> TransportSocket:
     """TLS towards an upstream."""
     if isinstance(socket, MutualClient):
-        packed = AnyMessage(type_url=type_url(UpstreamTlsContext), value=mesh_context(socket))
-        return TransportSocket(name=TLS, typed_config=packed)
+        mesh = UpstreamTlsContext(common_tls_context=_mesh_context(socket.alpn, socket.sans), sni=socket.sni)
+        return TransportSocket(name=TLS, typed_config=pack(mesh))
     context = UpstreamTlsContext(
         common_tls_context=_file_context(socket),
         sni=socket.sni,
