@@ -176,15 +176,22 @@ def choose(q: Db, namespace: str, host: str, client: str) -> str:
 
 
 @query
+def _any_public(q: Db, namespace: str) -> bool:
+    """Say whether there is a rule that everyone sees for services of a namespace."""
+    places = dict.fromkeys((namespace, settings.ROOT_NAMESPACE.read(q)))
+    found = [head for place in places for head in heads(q, place) if not head.selective]
+    return any(public(head.export_to) for head in found)
+
+
+@query
 def rule(q: Db, namespace: str, host: str, choice: str) -> Rule | None:
     """Return the rule for a service by a choice made with `choose`."""
     if choice == DEFAULT:
-        root = settings.ROOT_NAMESPACE.read(q)
-        for place in (namespace,) if root == namespace else (namespace, root):
-            pattern = chosen_pattern(q, place, host, None)
-            if pattern is not None:
-                return merged(q, place, pattern)
-        return None
+        if not _any_public(q, namespace):
+            return None
+        place = default_home(q, namespace, host)
+        pattern = None if place == NONE else chosen_pattern(q, place, host, None)
+        return None if pattern is None else merged(q, place, pattern)
     place, _slash, client = choice.partition("/")
     if place == NONE:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from sys import intern
 
 from meltemi.api.core.service import Protocol as Transport
 from meltemi.api.core.service import Service as ServiceSpec
@@ -170,7 +171,7 @@ def kubernetes_service(q: Db, namespace: str, name: str) -> Service | None:
     return found if found is not None and found.name else None
 
 
-def _resolved(q: Db, namespace: str, name: str) -> Service | None:
+def _resolved(q: Db, namespace: str, name: str, host: str) -> Service | None:
     made = q.fact(facts.SERVICES, namespace, name)
     if made is None:
         return None
@@ -178,9 +179,9 @@ def _resolved(q: Db, namespace: str, name: str) -> Service | None:
     ports = tuple(_kubernetes_port(port) for port in spec.ports if port.protocol is Transport.TCP)
     alias = spec.external_name.lower() if spec.type is ServiceType.ExternalName else ""
     return Service(
-        host=kubernetes_host(name, namespace, settings.CLUSTER_DOMAIN.read(q)),
+        host=host,
         namespace=namespace,
-        name=name,
+        name=made.name,
         ports=ports,
         addresses=() if alias else tuple(address for address in spec.addresses if ":" not in address),
         resolution=Resolution.DNS if alias else Resolution.ENDPOINTS,
@@ -204,7 +205,8 @@ def _kubernetes_port(port: PortSpec) -> Port:
 
 def _annotated_export(made: Object[ServiceSpec], default: tuple[str, ...]) -> tuple[str, ...]:
     text = made.annotations.get(EXPORT_TO, "")
-    return tuple(part.strip() for part in text.split(",") if part.strip()) or default
+    # Few lists, on many services: their names are kept once.
+    return tuple([intern(part.strip()) for part in text.split(",") if part.strip()]) or default
 
 
 @query
@@ -311,7 +313,7 @@ def service(q: Db, namespace: str, host: str) -> Service | None:
     """Return the service of a host in a namespace: Kubernetes' own before an entry of the same name."""
     parts = kubernetes_name(host, settings.CLUSTER_DOMAIN.read(q))
     if parts is not None and parts[1] == namespace:
-        found = _resolved(q, namespace, parts[0])
+        found = _resolved(q, namespace, parts[0], host)
         if found is not None:
             return found
     return entry_service(q, namespace, host)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from meltemi.api.values import EMPTY, Map
 
@@ -26,8 +27,7 @@ class Interception(Enum):
     NONE = "NONE"
 
 
-@dataclass(frozen=True, slots=True)
-class Locality:
+class Locality(NamedTuple):
     """Where a workload runs; each part may be "" (unknown)."""
 
     region: str = ""

@@ -30,7 +30,7 @@ class Db:
         if reads is None:
             return machine.facts.value(kind.name, namespace, name)  # type: ignore[no-any-return]
         try:
-            node = machine.facts.facts[kind.name][namespace, name]
+            node = machine.facts.facts[kind.name][namespace][name]
         except KeyError:
             node = machine.facts.fact(kind.name, namespace, name)
         reads[node] = None

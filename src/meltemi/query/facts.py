@@ -13,7 +13,8 @@ class Facts:
     """All facts by kind, namespace and name. A missing fact has a node while somebody reads it."""
 
     def __init__(self) -> None:
-        self.facts: dict[str, dict[tuple[str, str], Fact]] = {}
+        # By namespace and then by name: a pair for each would cost more than what most facts say.
+        self.facts: dict[str, dict[str, dict[str, Fact]]] = {}
         self._names: dict[tuple[str, str], Members] = {}
         self._namespaces: dict[str, Members] = {}
         self.count = 0
@@ -25,17 +26,17 @@ class Facts:
 
     def find(self, kind: str, namespace: str, name: str) -> Fact | None:
         """Find the node of a fact that exists or is read."""
-        table = self.facts.get(kind)
-        return None if table is None else table.get((namespace, name))
+        try:
+            return self.facts[kind][namespace].get(name)
+        except KeyError:
+            return None
 
     def fact(self, kind: str, namespace: str, name: str) -> Fact:
         """Find or make the node of a fact."""
-        table = self.facts.get(kind)
-        if table is None:
-            table = self.facts[kind] = {}
-        node = table.get((namespace, name))
+        table = self.facts.setdefault(kind, {}).setdefault(namespace, {})
+        node = table.get(name)
         if node is None:
-            node = table[namespace, name] = Fact(kind, namespace, name)
+            node = table[name] = Fact(kind, namespace, name)
         return node
 
     def names(self, kind: str, namespace: str, *, keep: bool = True) -> Members:
@@ -79,9 +80,11 @@ class Facts:
         if node.readers is not None:
             return
         if isinstance(node, Fact):
-            table = self.facts.get(node.kind, {})
-            if node.value is None and table.get((node.namespace, node.name)) is node:
-                del table[node.namespace, node.name]
+            if node.value is None and self.find(node.kind, node.namespace, node.name) is node:
+                table = self.facts[node.kind][node.namespace]
+                del table[node.name]
+                if not table:
+                    del self.facts[node.kind][node.namespace]
         elif isinstance(node, Members) and not node.sorted:
             # Another node may have taken its place meanwhile.
             if node.namespace is None:
@@ -92,8 +95,9 @@ class Facts:
 
     def nodes(self) -> Iterator[Node]:
         """Go through every node there is."""
-        for table in self.facts.values():
-            yield from table.values()
+        for namespaces in self.facts.values():
+            for table in namespaces.values():
+                yield from table.values()
         yield from self._names.values()
         yield from self._namespaces.values()
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from meltemi.envoy import names
 from meltemi.envoy.clusters import Discovery
-from meltemi.envoy.endpoints import Assignment, encode_assignment
+from meltemi.envoy.endpoints import encode_endpoint, join_assignment, join_group
 from meltemi.model import destinations
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
 from meltemi.model.scope import Lens
-from meltemi.model.services import Service, hosts_in, service
+from meltemi.model.services import hosts_in, service
+from meltemi.model.views import Locality
 from meltemi.pilot.core import traffic_policy
-from meltemi.pilot.core.clusters import discovery_of, groups, subsets
+from meltemi.pilot.core.clusters import discovery_of, load_endpoint, subsets
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.quarantine import apart, isolated, settle
 from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
@@ -42,40 +43,43 @@ def load_assignments(q: Db, namespace: str, host: str, choice: str, envoy: str) 
     rule = destinations.rule(q, namespace, host, choice)
     origins = tuple([origin(ref) for ref in found.origins])
     listed = dict(backends_of(q, namespace, host))
-    made = [
-        apart(
-            q,
-            names.outbound_cluster(host, port.number, subset),
-            _resource,
-            found,
-            rule,
-            port.number,
-            subset,
-            listed.get(port.number, ()),
-            origins,
-            envoy,
-        )
-        for port in found.ports
-        for subset in subsets(rule)
-    ]
+    made: list[Resource | None] = []
+    for port in found.ports:
+        whole = traffic_policy.effective(rule, port.number, "")
+        ready = apart(q, host, _encoded, listed.get(port.number, ())) or []
+        for subset in subsets(rule):
+            policy = traffic_policy.of_subset(whole, rule, port.number, subset)
+            if discovery_of(found, policy) is Discovery.EDS:
+                name = names.outbound_cluster(host, port.number, subset)
+                chosen = _of_subset(ready, rule, subset)
+                made.append(apart(q, name, _resource, name, chosen, origins, envoy))
     return tuple([one for one in made if one is not None])
 
 
-def _resource(
-    q: Db,
-    found: Service,
-    rule: Rule | None,
-    port: int,
-    subset: str,
-    listed: tuple[Backend, ...],
-    origins: tuple[Origin, ...],
-    envoy: str,
-) -> Resource | None:
-    policy = traffic_policy.effective(rule, port, subset)
-    if discovery_of(found, policy) is not Discovery.EDS:
-        return None
+Ready = tuple[Backend, bytes]
+"""An endpoint, and what it is in a load assignment: the same in that of the service and those of its subsets."""
+
+
+def _encoded(_q: Db, listed: tuple[Backend, ...]) -> list[Ready]:
+    return [(one, encode_endpoint(load_endpoint(one))) for one in listed]
+
+
+def _of_subset(listed: list[Ready], rule: Rule | None, subset: str) -> list[Ready]:
     chosen = rule.subset(subset) if rule is not None and subset else None
-    if chosen is not None:
-        listed = tuple([one for one in listed if one.labels.contains_all(chosen.labels)])
-    name = names.outbound_cluster(found.host, port, subset)
-    return settle(q, EDS, name, encode_assignment(Assignment(name, groups(listed))), origins, envoy)
+    if chosen is None:
+        return listed
+    wanted = tuple(chosen.labels.items())
+    return [ready for ready in listed if all(ready[0].labels.get(key) == value for key, value in wanted)]
+
+
+def _resource(
+    q: Db, name: str, listed: list[Ready], origins: tuple[Origin, ...], envoy: str
+) -> Resource | None:
+    groups: dict[Locality, list[Ready]] = {}
+    for ready in listed:
+        groups.setdefault(ready[0].place, []).append(ready)
+    joined = [
+        join_group(place, [encoded for _one, encoded in group], sum([one.weight for one, _encoded in group]))
+        for place, group in sorted(groups.items())
+    ]
+    return settle(q, EDS, name, join_assignment(name, joined), origins, envoy)

@@ -12,6 +12,8 @@ from meltemi.envoy.clusters import (
     Cluster,
     Discovery,
     Http,
+    Keepalive,
+    Outlier,
     Thresholds,
     UpstreamProtocol,
     encode_cluster,
@@ -23,6 +25,7 @@ from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, accounts, backends, backends_of
 from meltemi.model.scope import Lens
 from meltemi.model.services import Port, Protocol, Resolution, Service, hosts_in, service
+from meltemi.model.views import Locality
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.quarantine import apart, isolated, settle
@@ -63,11 +66,24 @@ def clusters(q: Db, namespace: str, host: str, choice: str, envoy: str) -> tuple
         origins,
         envoy,
     )
-    made = [
-        apart(q, names.outbound_cluster(host, port.number, subset), _resource, shared, port, subset)
-        for port in found.ports
-        for subset in subsets(rule)
-    ]
+    made: list[Resource | None] = []
+    for port in found.ports:
+        whole = traffic_policy.effective(rule, port.number, "")
+        usual = apart(q, host, _shape, shared, port, whole)
+        for subset in subsets(rule):
+            policy = traffic_policy.of_subset(whole, rule, port.number, subset)
+            made.append(
+                apart(
+                    q,
+                    names.outbound_cluster(host, port.number, subset),
+                    _resource,
+                    shared,
+                    port,
+                    subset,
+                    policy,
+                    usual if policy is whole else None,
+                )
+            )
     return tuple([one for one in made if one is not None])
 
 
@@ -104,39 +120,62 @@ class Shared:
     envoy: str
 
 
-def _resource(q: Db, shared: Shared, port: Port, subset: str) -> Resource | None:
-    made = _cluster(q, shared, port, subset)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a port's policy says of its clusters: the same for all subsets that have no policy of their own."""
+
+    discovery: Discovery
+    balance: traffic_policy.Balance
+    http: Http
+    timeout: Duration
+    thresholds: Thresholds
+    outlier: Outlier | None
+    keepalive: Keepalive | None
+
+
+def _shape(_q: Db, shared: Shared, port: Port, policy: TrafficPolicy) -> Shape:
+    pool = policy.connection_pool
+    return Shape(
+        discovery_of(shared.service, policy),
+        traffic_policy.balance(policy.load_balancer),
+        traffic_policy.http_options(pool, spoken(port.protocol)),
+        traffic_policy.connect_timeout(pool, shared.mesh.timeout),
+        traffic_policy.thresholds(policy),
+        traffic_policy.outlier(policy.outlier_detection),
+        traffic_policy.keepalive(pool),
+    )
+
+
+def _resource(
+    q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy, usual: Shape | None
+) -> Resource | None:
+    made = _cluster(q, shared, port, subset, policy, usual or _shape(q, shared, port, policy))
     return settle(q, CDS, made.name, encode_cluster(made), shared.origins, shared.envoy)
 
 
-def _cluster(q: Db, shared: Shared, port: Port, subset: str) -> Cluster:
+def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy, shape: Shape) -> Cluster:
     found, rule = shared.service, shared.rule
-    policy = traffic_policy.effective(rule, port.number, subset)
-    name = names.outbound_cluster(found.host, port.number, subset)
-    discovery = discovery_of(found, policy)
-    direct = discovery is Discovery.ORIGINAL_DST
-    chosen = traffic_policy.balance(policy.load_balancer)
-    http = traffic_policy.http_options(policy.connection_pool, spoken(port.protocol))
-    tls, auto = _security(q, shared, port, subset, policy, http, direct=direct)
-    by_name = discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
+    direct = shape.discovery is Discovery.ORIGINAL_DST
+    by_name = shape.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
+    tls, auto = _security(q, shared, port, subset, policy, shape.http, direct=direct)
     return Cluster(
-        name=name,
-        discovery=discovery,
-        connect_timeout=traffic_policy.connect_timeout(policy.connection_pool, shared.mesh.timeout),
-        balancing=Balancing.PROVIDED if direct else chosen.policy,
-        ring_size=chosen.ring_size,
-        table_size=chosen.table_size,
-        thresholds=traffic_policy.thresholds(policy),
-        outlier=None if direct else traffic_policy.outlier(policy.outlier_detection),
-        tls=tls,
-        auto_mtls=auto,
-        http=http,
-        services=((found.host, found.name or found.host, found.namespace),),
-        config="" if rule is None else rule.config,
-        subset=subset,
-        endpoints=_by_name(q, found, port, subset) if by_name else None,
-        keepalive=traffic_policy.keepalive(policy.connection_pool),
-        dns_refresh=seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
+        names.outbound_cluster(found.host, port.number, subset),
+        shape.discovery,
+        shape.timeout,
+        Balancing.PROVIDED if direct else shape.balance.policy,
+        shape.balance.ring_size,
+        shape.balance.table_size,
+        shape.thresholds,
+        None if direct else shape.outlier,
+        tls,
+        auto,
+        shape.http,
+        ((found.host, found.name or found.host, found.namespace),),
+        "" if rule is None else rule.config,
+        subset,
+        _by_name(q, found, port, subset) if by_name else None,
+        shape.keepalive,
+        seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
     )
 
 
@@ -155,6 +194,10 @@ def discovery_of(found: Service, policy: TrafficPolicy) -> Discovery:
 
 def spoken(protocol: Protocol) -> UpstreamProtocol:
     """Say what is spoken to the endpoints of a port."""
+    return _SPOKEN[protocol]
+
+
+def _spoken(protocol: Protocol) -> UpstreamProtocol:
     if protocol.http2:
         return UpstreamProtocol.HTTP2
     if protocol.http:
@@ -162,6 +205,7 @@ def spoken(protocol: Protocol) -> UpstreamProtocol:
     return UpstreamProtocol.CLIENT if protocol is Protocol.AUTO else UpstreamProtocol.NONE
 
 
+_SPOKEN = {protocol: _spoken(protocol) for protocol in Protocol}
 _ALPN = {
     UpstreamProtocol.HTTP1: ("istio-http/1.1", "istio"),
     UpstreamProtocol.HTTP2: ("istio-h2", "istio"),
@@ -223,13 +267,15 @@ def _by_name(q: Db, found: Service, port: Port, subset: str) -> Assignment:
 
 def groups(listed: tuple[Backend, ...]) -> tuple[Group, ...]:
     """Group endpoints by locality, sorted."""
-    found: dict[tuple[str, str, str], list[LoadEndpoint]] = {}
+    found: dict[Locality, list[LoadEndpoint]] = {}
     for one in listed:
-        key = (one.place.region, one.place.zone, one.place.subzone)
-        found.setdefault(key, []).append(
-            LoadEndpoint(one.address, one.port, one.mtls, one.metadata, one.weight)
-        )
-    return tuple(Group(key, tuple(found[key])) for key in sorted(found))
+        found.setdefault(one.place, []).append(load_endpoint(one))
+    return tuple(Group(place, tuple(found[place])) for place in sorted(found))
+
+
+def load_endpoint(one: Backend) -> LoadEndpoint:
+    """Keep of an endpoint what its cluster's load assignment says."""
+    return LoadEndpoint(one.address, one.port, one.mtls, one.metadata, one.weight)
 
 
 @query

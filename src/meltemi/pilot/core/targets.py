@@ -62,6 +62,12 @@ def resolve(
 
 
 @query
+def hashed_near(q: Db, namespace: str) -> bool:
+    """Say whether a DestinationRule that everyone gets for services of a namespace may balance by hash."""
+    return hashes(q, namespace) or hashes(q, settings.ROOT_NAMESPACE.read(q))
+
+
+@query
 def hashes(q: Db, namespace: str) -> bool:
     """Say whether some DestinationRule of a namespace balances by hash: its clients' routes differ then."""
     for head in destinations.heads(q, namespace):

@@ -42,9 +42,13 @@ def effective(rule: Rule | None, port: int, subset: str) -> TrafficPolicy:
     """
     if rule is None:
         return NO_POLICY
-    policy = _over(NO_POLICY, rule.policy, port)
-    chosen = rule.subset(subset) if subset else None
-    return policy if chosen is None else _over(policy, chosen.traffic_policy, port)
+    return of_subset(_over(NO_POLICY, rule.policy, port), rule, port, subset)
+
+
+def of_subset(whole: TrafficPolicy, rule: Rule | None, port: int, subset: str) -> TrafficPolicy:
+    """Return what `effective` does, given the policy for the whole: that very one, if the subset says nothing."""
+    chosen = rule.subset(subset) if rule is not None and subset else None
+    return whole if chosen is None else _over(whole, chosen.traffic_policy, port)
 
 
 def _over(below: TrafficPolicy, above: TrafficPolicy | None, port: int) -> TrafficPolicy:

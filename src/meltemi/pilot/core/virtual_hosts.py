@@ -15,6 +15,7 @@ from meltemi.envoy.routes import (
     Route,
     VirtualHost,
     WeightedTarget,
+    encode_domain,
     encode_route,
     encode_route_head,
     encode_virtual_host,
@@ -41,7 +42,7 @@ from meltemi.pilot.core.http_routes import routes_of
 from meltemi.pilot.core.quarantine import isolated, settle_rope
 from meltemi.pilot.core.resource import Origin, Resource, Rope, Segment, rope, segment, virtual_host
 from meltemi.pilot.core.retries import retry_policy
-from meltemi.pilot.core.targets import hashes, target
+from meltemi.pilot.core.targets import hashed_near, hashes, target
 from meltemi.query import Db, query
 
 ANY = ("*",)
@@ -197,13 +198,21 @@ def service_host(
             )
         )
     routes, origins = _routes(q, found, port, key, source, asker)
-    made = []
-    for own in (False, True):
-        answered = [name for name in names_of(found, own=own) if name not in taken]
-        name = f"{host}:{port}"
-        message = join_virtual_host(name, with_port(answered, port), routes)
-        made.append(virtual_host(name, message, origins) if answered else None)
-    return Both(*made)
+    answered = [name for name in names_of(found, own=True) if name not in taken]
+    domains = [encode_domain(name) + encode_domain(f"{name}:{port}") for name in answered]
+    own = _host(host, port, domains, routes, origins)
+    bare = (found.name, f"*.{found.name}")
+    if not found.name or set(bare).isdisjoint(answered):
+        return Both(own, own)
+    shared = [domain for name, domain in zip(answered, domains, strict=True) if name not in bare]
+    return Both(_host(host, port, shared, routes, origins), own)
+
+
+def _host(
+    host: str, port: int, domains: list[bytes], routes: bytes, origins: tuple[Origin, ...]
+) -> Resource | None:
+    name = f"{host}:{port}"
+    return virtual_host(name, join_virtual_host(name, domains, routes), origins) if domains else None
 
 
 @query
@@ -216,7 +225,7 @@ def any_host(
         return None
     routes, origins = _routes(q, found, port, key, source, asker)
     name = f"{host}:{port}"
-    return virtual_host(name, join_virtual_host(name, ANY, routes), origins)
+    return virtual_host(name, join_virtual_host(name, map(encode_domain, ANY), routes), origins)
 
 
 def _routes(
@@ -237,14 +246,14 @@ def _default_route(q: Db, found: Service, port: int, asker: str) -> bytes:
     host = found.host
     keys: tuple[HashKey, ...] = ()
     cluster = names.outbound_cluster(host, port)
-    if asker or not found.name or hashes(q, found.namespace) or hashes(q, settings.ROOT_NAMESPACE.read(q)):
+    if asker or not found.name or hashed_near(q, found.namespace):
         # Else it is this very service that is meant, and no rule of it hashes.
         reached = target(q, host, "", port, port, asker)
         keys, cluster = reached.hash_keys, reached.cluster
     retry = retry_policy(q, None, hashed=bool(keys))
     operation = f"{host}:{port}/*"
     if not keys and retry is USUAL_RETRY:
-        return straight_route(cluster, "default", operation)
+        return straight_route(cluster, operation)
     action = Forward(targets=(WeightedTarget(cluster, 1),), retry=retry, hash_keys=keys)
     return encode_route(Route(action, name="default", operation=operation))
 
