@@ -82,7 +82,7 @@ class _Checker:
         elif found is ValueType.STRING and wanted is ValueType.BOOL:
             hint = 'compare it: x == "..."'
         elif found is ValueType.STRING:
-            hint = _MADE_OF_TEXT.get(wanted, "")
+            hint = _OF_TEXT.get(wanted, "")
         self._fault(f"{wanted.name} is wanted, not {found.name}", begins(expression), hint)
 
     def _fault(self, message: str, offset: int, hint: str = "") -> None:
@@ -168,7 +168,9 @@ class _Checker:
                 self._fault(f"{shown(of.value)} {fault}", of.offset)
 
 
-_MADE_OF_TEXT: Final = {
+_OF_TEXT: Final = {
+    ValueType.INT64: "numbers stand without quotes",
+    ValueType.DOUBLE: "numbers stand without quotes",
     ValueType.IP_ADDRESS: 'write ip("...")',
     ValueType.TIMESTAMP: 'write timestamp("...")',
     ValueType.EMAIL_ADDRESS: 'write email("...")',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meltemi.api.value_type import ValueType
-from meltemi.api.values import EMPTY, Map
+from meltemi.api.values import Map
 from meltemi.galley.validate.findings import At, Findings
 from meltemi.mixer.core.expressions import Language, uses
 from meltemi.mixer.core.templates import Template, Variety, parts
@@ -22,13 +22,7 @@ def instance(found: Findings, at: At, template: Template, spec: Any, language: L
         elif part.field.needed:
             found.warn(here, f"a {template.name} says nothing without it")
     if template.variety is Variety.ATTRIBUTE_GENERATOR:
-        _bindings(found, (*at, "attributeBindings"), template, bindings(spec), language)
-
-
-def bindings(spec: Any) -> Map[str]:
-    """Give the attribute bindings of an instance of an attribute generator."""
-    found = getattr(spec, "attribute_bindings", EMPTY)
-    return found if isinstance(found, Map) else EMPTY
+        _bindings(found, (*at, "attributeBindings"), template, spec.attribute_bindings, language)
 
 
 def _bindings(found: Findings, at: At, template: Template, given: Map[str], language: Language) -> None:

@@ -43,11 +43,7 @@ def check_references(objects: Iterable[tuple[Kind[Any], Object[Any]]]) -> tuple[
     language = Language(vocabulary, whole=True)
     mesh = _Mesh.of(own)
     for kind, obj in own:
-        alone, whole = Findings(obj), Findings(obj)
-        expressions(alone, kind, obj, ALONE)
-        expressions(whole, kind, obj, language)
-        before = frozenset(alone.all())
-        found += (one for one in whole.all() if one not in before)
+        found += _of_vocabulary(kind, obj, language)
         more = Findings(obj)
         if kind.name == "rule":
             _rule(more, obj, mesh)
@@ -59,6 +55,17 @@ def check_references(objects: Iterable[tuple[Kind[Any], Object[Any]]]) -> tuple[
             _other(more, kind, obj, mesh)
         found += more.all()
     return tuple(dict.fromkeys(found))
+
+
+def _of_vocabulary(kind: Kind[Any], obj: Object[Any], language: Language) -> Iterator[Diagnostic]:
+    """Give what is wrong with an object's expressions by the mesh's vocabulary, and not by Istio's alone."""
+    whole = Findings(obj)
+    expressions(whole, kind, obj, language)
+    if whole.all():
+        alone = Findings(obj)
+        expressions(alone, kind, obj, ALONE)
+        before = frozenset(alone.all())
+        yield from (one for one in whole.all() if one not in before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,11 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template; `outputs` are the types of what an ATTRIBUTE_GENERATOR gives, and `gone` those it gave once."""
+    """A template.
+
+    `outputs` are the types of what an ATTRIBUTE_GENERATOR gives, and `gone` those of them that it gave once. Its
+    instances have `attribute_bindings` beside the fields.
+    """
 
     kind: Kind[Any]
     variety: Variety
