@@ -30,7 +30,9 @@ class World:
         self.analysis = Analysis(analyzers)
         self.live = False
         self._own: list[Diagnostic] = []
-        self._files: dict[Ref, Manifest] = {one.ref: one for one in manifests}
+        # Of two kinds of one name (Gateway) analysis tells of Istio's; of an object that stands twice the last counts.
+        by_kind = sorted(manifests, key=lambda one: registry.split(one.api_version)[0].endswith(".istio.io"))
+        self._files: dict[Ref, Manifest] = {one.ref: one for one in by_kind}
         self._notes: dict[Ref, str] = {}
         self._read = self._in_mesh = self._passed_over = 0
 

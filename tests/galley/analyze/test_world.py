@@ -99,7 +99,13 @@ def crowd(made: Analysis, count: int) -> None:
     for number in range(count):
         one = replace(service(), name=f"s{number}", namespace=f"n{number % 7}")
         made.fact(facts.SERVICES, one.namespace, one.name, one)
-    put(made, "Pod", "client", spec={"containers": [{"name": "app", "image": "app"}]})
+    put(
+        made,
+        "Pod",
+        "client",
+        metadata={"labels": {"app": "client"}},
+        spec={"containers": [{"name": "app", "image": "app"}]},
+    )
 
 
 def test_more_services_than_routes_can_bear_are_told_once_for_each_namespace() -> None:
@@ -118,6 +124,15 @@ def test_a_sidecar_that_narrows_what_is_seen_is_the_cure(namespace: str) -> None
     assert codes(made) == ["MEL0060"]
     put(made, "Sidecar", "all", namespace, spec={"egress": [{"hosts": ["./*", "istio-system/*"]}]})
     assert codes(made) == []
+
+
+def test_a_sidecar_for_other_pods_is_no_cure() -> None:
+    made = Analysis()
+    crowd(made, 2001)
+    egress = [{"hosts": ["./*"]}]
+    for labels, told in (({"app": "other"}, True), ({"app": "client"}, False)):
+        put(made, "Sidecar", "one", spec={"workloadSelector": {"labels": labels}, "egress": egress})
+        assert ("MEL0060" in codes(made)) is told
 
 
 def test_two_thousand_services_are_borne() -> None:

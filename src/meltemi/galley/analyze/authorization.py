@@ -1,15 +1,16 @@
-"""AuthorizationPolicies that protect nothing (IST0127), or name namespaces that are not there (IST0101)."""
+"""Security policies that protect nothing (IST0127), or name namespaces that are not there (IST0101)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from meltemi.api.kind import Object
+from meltemi.api.selector import LabelSelector
 from meltemi.api.values import EMPTY
 from meltemi.galley.analyze.codes import NO_WORKLOADS, NOT_FOUND
 from meltemi.galley.analyze.inputs import whole
-from meltemi.galley.analyze.kinds import AUTHORIZATION_POLICIES
-from meltemi.galley.analyze.reading import keys, pairs, tell
+from meltemi.galley.analyze.kinds import AUTHORIZATION_POLICIES, REQUEST_AUTHENTICATIONS
+from meltemi.galley.analyze.reading import every, keys, pairs, tell
 from meltemi.galley.analyze.workloads import (
     all_workloads_known,
     in_mesh,
@@ -20,15 +21,25 @@ from meltemi.galley.analyze.workloads import (
 from meltemi.model import facts
 from meltemi.query import Db, query
 
-if TYPE_CHECKING:
-    from meltemi.api.security.authorization_policy import AuthorizationPolicy
-
 
 @query
 def check(q: Db) -> None:
-    """Look at the workloads and sources of every AuthorizationPolicy."""
+    """Look at the workloads of every security policy, and at the sources of AuthorizationPolicies.
+
+    Istio looks at the workloads of AuthorizationPolicies alone; the others select nothing just as easily.
+    """
     for namespace, name in keys(q, AUTHORIZATION_POLICIES):
         _of_one(q, namespace, name)
+    for request in every(q, REQUEST_AUTHENTICATIONS):
+        if (
+            request.spec.selector is not None
+            and not request.spec.target_refs
+            and request.spec.target_ref is None
+        ):
+            _workloads(q, request, request.spec.selector)
+    for peer in every(q, facts.PEER_AUTHENTICATIONS):
+        if peer.spec.selector is not None:
+            _workloads(q, peer, peer.spec.selector)
 
 
 @query
@@ -36,7 +47,8 @@ def _of_one(q: Db, namespace: str, name: str) -> None:
     made = q.fact(AUTHORIZATION_POLICIES, namespace, name)
     if made is None:
         return
-    _workloads(q, made)
+    if not made.spec.target_refs and made.spec.target_ref is None:
+        _workloads(q, made, made.spec.selector)
     for number, rule in enumerate(made.spec.rules):
         for index, one in enumerate(rule.from_):
             if one.source is None:
@@ -51,11 +63,8 @@ def _of_one(q: Db, namespace: str, name: str) -> None:
                         tell(q, NOT_FOUND, made, at, f'there is no namespace "{text}"')
 
 
-def _workloads(q: Db, made: Object[AuthorizationPolicy]) -> None:
-    spec = made.spec
-    if spec.target_refs or spec.target_ref is not None:
-        return
-    labels = spec.selector.match_labels if spec.selector is not None else EMPTY
+def _workloads(q: Db, made: Object[Any], selector: LabelSelector | None) -> None:
+    labels = selector.match_labels if selector is not None else EMPTY
     wide = made.namespace == root_namespace(q)
     if wide and not labels:
         return
@@ -68,7 +77,7 @@ def _workloads(q: Db, made: Object[AuthorizationPolicy]) -> None:
     message = f"no workload of {where} that is in the mesh" + (
         f" has the labels {pairs(labels)}" if labels else " is there"
     )
-    at = ("spec", "selector") if spec.selector is not None else ("metadata", "name")
+    at = ("spec", "selector") if selector is not None else ("metadata", "name")
     tell(q, NO_WORKLOADS, made, at, message)
 
 

@@ -8,16 +8,18 @@ from meltemi.api import paths
 from meltemi.api.kind import Object
 from meltemi.api.networking import Destination, HTTPRoute, VirtualService
 from meltemi.api.networking.virtual_service import (
+    Delegate,
     HTTPRouteDestination,
     RouteDestination,
     TCPRoute,
     TLSRoute,
 )
+from meltemi.api.values import Map
 from meltemi.galley.analyze.codes import NOT_FOUND, PORT_NEEDED
-from meltemi.galley.analyze.reading import keys, tell
+from meltemi.galley.analyze.reading import every, keys, tell
 from meltemi.galley.analyze.service_lookup import found_service
 from meltemi.model import facts, settings
-from meltemi.model.hosts import complete, covers
+from meltemi.model.hosts import complete, covers, is_pattern
 from meltemi.model.services import Service
 from meltemi.query import Db, query
 
@@ -39,6 +41,19 @@ def _of_one(q: Db, namespace: str, name: str) -> None:
     for at, destination in destinations(made.spec):
         _host(q, made, at, destination)
         _subset(q, made, at, destination)
+    for number, http in enumerate(made.spec.http):
+        if http.delegate is not None:
+            _delegate(q, made, number, http.delegate)
+
+
+def _delegate(q: Db, made: Object[VirtualService], number: int, delegate: Delegate) -> None:
+    """Look for the VirtualService that routes are left to. Istio's analysis does not; requests get 404."""
+    namespace = delegate.namespace or made.namespace
+    if q.fact(facts.VIRTUAL_SERVICES, namespace, delegate.name) is None:
+        message = (
+            f'the VirtualService "{namespace}/{delegate.name}", which the routes are left to, is not found'
+        )
+        tell(q, NOT_FOUND, made, ("spec", "http", number, "delegate", "name"), message)
 
 
 def destinations(spec: VirtualService) -> Iterator[tuple[At, Destination]]:
@@ -106,19 +121,24 @@ def _subset(q: Db, made: Object[VirtualService], at: At, destination: Destinatio
         tell(q, NOT_FOUND, made, (*at, "subset"), message, hint)
 
 
-@query
 def subsets_of(q: Db, host: str) -> tuple[str, ...]:
     """Name the subsets that some DestinationRule has for a host, sorted."""
-    return tuple(sorted({name for pattern, name in _subsets(q) if covers(pattern, host)}))
+    index = _subsets(q)
+    wild = [name for pattern in _patterns(q) if covers(pattern, host) for name in index[pattern]]
+    return tuple(sorted({*index.get(host, ()), *wild}))
 
 
 @query
-def _subsets(q: Db) -> tuple[tuple[str, str], ...]:
+def _subsets(q: Db) -> Map[tuple[str, ...]]:
+    """Map the hosts of DestinationRules to the subsets that they have."""
     domain = settings.CLUSTER_DOMAIN.read(q)
-    found: dict[tuple[str, str], None] = {}
-    for namespace, name in keys(q, facts.DESTINATION_RULES):
-        made = q.fact(facts.DESTINATION_RULES, namespace, name)
-        if made is not None:
-            host = complete(made.spec.host, namespace, domain)
-            found.update({(host, subset.name): None for subset in made.spec.subsets})
-    return tuple(found)
+    found: dict[str, tuple[str, ...]] = {}
+    for made in every(q, facts.DESTINATION_RULES):
+        host = complete(made.spec.host, made.namespace, domain)
+        found[host] = (*found.get(host, ()), *(subset.name for subset in made.spec.subsets))
+    return Map(found)
+
+
+@query
+def _patterns(q: Db) -> tuple[str, ...]:
+    return tuple(host for host in _subsets(q) if is_pattern(host))

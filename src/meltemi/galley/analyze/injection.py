@@ -102,7 +102,7 @@ def values(q: Db, revision: str) -> dict[str, Any]:
 
 def _injected(q: Db, namespace: str) -> bool:
     made = q.fact(facts.NAMESPACES, "", namespace)
-    if made is None or namespace in SYSTEM_NAMESPACES:
+    if made is None or namespace in (*SYSTEM_NAMESPACES, root_namespace(q)):
         return False
     wish = made.labels.get(INJECTION)
     if wish is not None or DATAPLANE in made.labels:

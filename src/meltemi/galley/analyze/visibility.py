@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from meltemi.api.diagnostics import Diagnostic, Ref
+from meltemi.api.values import Map
 from meltemi.galley.analyze.codes import TOO_MANY_SERVICES
 from meltemi.galley.analyze.kinds import SIDECARS
 from meltemi.galley.analyze.reading import within
@@ -25,16 +26,13 @@ def check(q: Db) -> None:
         return
     for client in workload_namespaces(q):
         seen = _visible(q, client)
-        if (
-            seen > MOST
-            and any(one.spec is not None for one in workloads(q, client))
-            and not _narrowed(q, client)
+        if seen > MOST and any(
+            not _narrowed(q, client, one.labels) for one in workloads(q, client) if one.spec
         ):
             message = f"clients in namespace {client} see {seen:,} services: their routes pass 1 MB"
             hint = f"write a Sidecar for namespace {client} with the egress hosts that it calls"
-            q.report(
-                Diagnostic(TOO_MANY_SERVICES, message, Ref("Namespace", "", client), "metadata.name", hint)
-            )
+            ref = Ref("Namespace", "", client)
+            q.report(Diagnostic(TOO_MANY_SERVICES, message, ref, "metadata.name", hint))
 
 
 @query
@@ -46,10 +44,11 @@ def _visible(q: Db, client: str) -> int:
     )
 
 
-def _narrowed(q: Db, client: str) -> bool:
-    """Say whether a Sidecar of the namespace, or of the whole mesh, narrows what its clients see."""
+def _narrowed(q: Db, client: str, pod: Map[str]) -> bool:
+    """Say whether a Sidecar for the pod, its namespace or the whole mesh narrows what it sees."""
+    root = [made for made in within(q, SIDECARS, root_namespace(q)) if not labels(made)]
     return any(
-        not labels(made) and made.spec.egress and not any("*/*" in one.hosts for one in made.spec.egress)
-        for namespace in (client, root_namespace(q))
-        for made in within(q, SIDECARS, namespace)
+        made.spec.egress and not any("*/*" in one.hosts for one in made.spec.egress)
+        for made in (*within(q, SIDECARS, client), *root)
+        if pod.contains_all(labels(made))
     )
