@@ -5,7 +5,7 @@ from hypothesis import given
 from tests.lang.test_parser import TREES
 
 from meltemi.api.value_type import ValueType
-from meltemi.lang.checker import check
+from meltemi.lang.checker import HINTED, check
 from meltemi.lang.faults import Fault
 from meltemi.lang.parser import parse
 from meltemi.lang.tree import Expression
@@ -104,6 +104,12 @@ def test_an_unknown_attribute_is_told_once_and_with_what_is_near() -> None:
     assert (found.unknown, found.hint) == ("source.workload.nam", 'did you mean "source.workload.name"?')
     (found,) = check(tree("Default"), ISTIO, T.STRING).faults
     assert found.hint == 'texts stand in double quotes: "Default"'
+
+
+def test_of_very_many_faults_the_first_have_hints() -> None:
+    found = check(tree(f"f({', '.join(f'source.nam{index}' for index in range(900))})"), ISTIO).faults
+    assert len(found) == 901
+    assert [bool(one.hint) for one in found[:900]] == [True] * HINTED + [False] * (900 - HINTED)
 
 
 def test_the_manifests_of_istio(corpus_manifests: dict[str, str]) -> None:

@@ -13,6 +13,9 @@ from meltemi.lang.faults import Fault
 from meltemi.lang.functions import FUNCTIONS, Signature
 from meltemi.lang.tree import Attribute, Call, Constant, Expression, Index, Operation, Operator
 
+HINTED: Final = 20
+"""Faults of an expression that are told with the attribute that is most alike."""
+
 _BOOLEAN: Final = frozenset({Operator.LOR, Operator.LAND})
 _EQUAL: Final = frozenset({Operator.EQ, Operator.NEQ})
 _ORDERED: Final = frozenset(
@@ -91,7 +94,8 @@ class _Checker:
     def _attribute(self, attribute: Attribute) -> ValueType | None:
         found = self._vocabulary.get(attribute.name)
         if found is None:
-            hint = nearest(attribute.name, self._vocabulary)
+            # Comparing with every name is dear: of very many faults the first have hints.
+            hint = nearest(attribute.name, self._vocabulary) if len(self.faults) < HINTED else ""
             if not hint and "." not in attribute.name:
                 hint = f'texts stand in double quotes: "{attribute.name}"'
             message = f'there is no attribute "{attribute.name}"'
