@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import ipaddress
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,11 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.apiserver.served import STATIC, Api, Pki, Running, kubeconfig, make_server
+from tests.apiserver.served import Api, Pki, Running, make_server, on_thread
 
-from meltemi.apiserver.shell.authn import Authenticator
-from meltemi.apiserver.shell.keys import FileKeys
-from meltemi.apiserver.shell.server import ApiServer
 from meltemi.apiserver.shell.store import Store
 
 
@@ -77,44 +72,8 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 @pytest.fixture(scope="session")
 def running(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One server on a thread of its own, for clients that block; every test uses a namespace of its own."""
-    folder = tmp_path_factory.mktemp("server")
-    ready = threading.Event()
-    stop: list[asyncio.Event] = []
-    loops: list[asyncio.AbstractEventLoop] = []
-    urls: list[str] = []
-
-    async def main() -> None:
-        stop.append(asyncio.Event())
-        loops.append(asyncio.get_running_loop())
-        async with Store(folder / "store.db") as store:
-            authn = Authenticator(static=STATIC, keys=FileKeys(folder / "keys.json"))
-            server = ApiServer(store, authn=authn)
-            async with server.serve(tcp=("127.0.0.1", 0), ssl_context=pki.context()) as served:
-                assert served.tcp is not None
-                urls.append(f"https://127.0.0.1:{served.tcp[1]}")
-                ready.set()
-                await stop[0].wait()
-
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001 - shown by the fixture
-            failed.append(error)
-            ready.set()
-
-    thread = threading.Thread(target=run, name="api server")
-    thread.start()
-    assert ready.wait(20)
-    if failed:
-        raise failed[0]
-    try:
-        yield Running(urls[0], pki.cert, kubeconfig(folder / "kubeconfig", urls[0], pki.cert))
-    finally:
-        loops[0].call_soon_threadsafe(stop[0].set)
-        thread.join(20)
-        assert not thread.is_alive()
+    with on_thread(pki, tmp_path_factory.mktemp("server")) as found:
+        yield found
 
 
 @pytest_asyncio.fixture

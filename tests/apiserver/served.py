@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,3 +114,47 @@ def make_server(store: Store, folder: Path, hooks: Hooks | None = None) -> ApiSe
 
 def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("KUBE")}
+
+
+@contextmanager
+def on_thread(pki: Pki, folder: Path, hooks: Hooks | None = None) -> Iterator[Running]:
+    """Serve on a thread of its own, for clients that block."""
+    ready = threading.Event()
+    stop: list[asyncio.Event] = []
+    loops: list[asyncio.AbstractEventLoop] = []
+    urls: list[str] = []
+
+    async def main() -> None:
+        stop.append(asyncio.Event())
+        loops.append(asyncio.get_running_loop())
+        async with (
+            Store(folder / "store.db") as store,
+            make_server(store, folder, hooks).serve(
+                tcp=("127.0.0.1", 0), ssl_context=pki.context()
+            ) as served,
+        ):
+            assert served.tcp is not None
+            urls.append(f"https://127.0.0.1:{served.tcp[1]}")
+            ready.set()
+            await stop[0].wait()
+
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:  # noqa: BLE001 - shown by the fixture
+            failed.append(error)
+            ready.set()
+
+    thread = threading.Thread(target=run, name="api server")
+    thread.start()
+    assert ready.wait(20)
+    if failed:
+        raise failed[0]
+    try:
+        yield Running(urls[0], pki.cert, kubeconfig(folder / "kubeconfig", urls[0], pki.cert))
+    finally:
+        loops[0].call_soon_threadsafe(stop[0].set)
+        thread.join(20)
+        assert not thread.is_alive()

@@ -168,7 +168,6 @@ def older(group: str) -> Alias[Any]:
         versions=("v1beta1",),
         plural="ingresses",
         singular="ingress",
-        short=INGRESS.short,
         model=ingress_v1beta1.Ingress,
         columns=INGRESS.columns,
         doc=INGRESS.doc,

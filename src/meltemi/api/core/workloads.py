@@ -186,7 +186,6 @@ def older(kind: Kind[Any], group: str, *versions: str) -> Alias[Any]:
         versions=versions,
         plural=kind.plural,
         singular=kind.singular,
-        short=kind.short,
         model=kind.model,
         columns=kind.columns,
         doc=kind.doc,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meltemi.api.problems import nearest
 from meltemi.apiserver.core.schema import Node, Schemas, is_open
 from meltemi.apiserver.core.status import Cause
 
@@ -21,7 +22,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """A document without what its schema does not know: `unknown` paths, and `wrong` types as causes."""
+    """A document without what its schema does not know: sentences about what is `unknown`, `wrong` types as causes."""
 
     document: dict[str, Any]
     unknown: tuple[str, ...]
@@ -58,7 +59,8 @@ def _walk(
                 and not free
                 and not (not path and name in {"apiVersion", "kind", "metadata"})
             ):
-                unknown.append(here)
+                hint = nearest(name, properties)
+                unknown.append(f'unknown field "{here}"' + (f" ({hint})" if hint else ""))
                 continue
             inner = schemas.field(node, name)
             if (

@@ -111,13 +111,13 @@ def pruned(writing: Writing, sent: Document, warnings: list[str]) -> Document:
     found = prune(context.schemas, context.node_of(kind, writing.target.version), sent)
     name = str(sent["metadata"].get("name") or "")
     if found.unknown and writing.validation == "Strict":
-        shown = ", ".join(f'unknown field "{path}"' for path in found.unknown[:50])
+        shown = ", ".join(found.unknown[:50])
         raise bad_request(
             f'{kind.name} in version "{writing.target.version}" cannot be handled as a {kind.name}:'
             f" strict decoding error: {shown}"
         )
     if found.unknown and writing.validation == "Warn":
-        warnings.extend(f'unknown field "{path}"' for path in found.unknown)
+        warnings.extend(found.unknown)
     if found.wrong:
         raise invalid(kind.name, kind.group, name, found.wrong)
     found.document.setdefault("metadata", {})
