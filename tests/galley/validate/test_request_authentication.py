@@ -103,6 +103,14 @@ def test_the_message_names_the_key() -> None:
     assert any('key 1 ("mine") is private' in one.message for one in found)
 
 
+def test_a_short_key_is_told() -> None:
+    short = '{"kty": "oct", "k": "AQAB"}'
+    found = rule_documents.findings("RequestAuthentication", rule(jwks=short), version="security.istio.io/v1")
+    assert [one.message for one in found if "112 bits" in one.message] == [
+        "key 0: Key size should be >= 112 bits"
+    ]
+
+
 def test_keys_that_believe_nobody_and_names_that_are_none_are_told() -> None:
     assert told(rule(jwks='{"keys": []}')) == [("IST0133", "spec.jwtRules[0].jwks")]
     assert told(rule(fromHeaders=[{"name": "a b"}])) == [("IST0133", "spec.jwtRules[0].fromHeaders[0].name")]

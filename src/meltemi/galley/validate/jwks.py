@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 from joserfc.errors import JoseError
@@ -39,11 +40,15 @@ def _key(found: Findings, at: At, index: int, key: Any) -> None:
         return
     if key.get("kid"):
         called += f" ({shown(key['kid'])})"
-    try:
-        JWKRegistry.import_key(key)
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
-        found.error(at, f"jwks parse error: {called}: {error}")
-        return
+    with warnings.catch_warnings(record=True) as weak:
+        warnings.simplefilter("always")
+        try:
+            JWKRegistry.import_key(key)
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+            found.error(at, f"jwks parse error: {called}: {str(error) or 'it is no key of its type'}")
+            return
+    for one in weak:
+        found.warn(at, f"{called}: {one.message}")
     if key.get("kty") == _SYMMETRIC or "d" in key:
         found.warn(
             at,

@@ -9,7 +9,9 @@ from meltemi.api.mesh.config import MeshConfig, OutboundTrafficMode, OutboundTra
 from meltemi.galley.validate import balancing, client_tls, mesh_providers, mesh_proxy, rules
 from meltemi.galley.validate.findings import At, Findings
 
-CURVES: Final = frozenset({"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"})
+CURVES: Final = frozenset(
+    {"P-224", "P-256", "P-384", "P-521", "X25519", "X25519Kyber768Draft00", "X25519MLKEM768"}
+)
 _OPERATORS: Final = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}
 
 
