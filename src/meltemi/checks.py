@@ -6,13 +6,16 @@ of objects is listed in Galley's table, which is filled here: whatever asks Gall
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meltemi.api.decode import decode
 from meltemi.api.diagnostics import Diagnostic, Level
 from meltemi.api.kind import Kind, Object
 from meltemi.api.warnings import unapplied
 from meltemi.galley.validate import ROOMS, validate
+
+if TYPE_CHECKING:
+    from meltemi.galley.analyze.table import Analyzer
 
 ROOMS["config.istio.io"] = ("meltemi.mixer.core.check",)
 
@@ -31,3 +34,17 @@ def check(
     if any(one.level is Level.ERROR for one in found):
         return None, found
     return obj, found + unapplied(kind, document)
+
+
+def analyzers() -> tuple[Analyzer, ...]:
+    """Give every analyzer there is: Galley's, and those of the rooms above it."""
+    from meltemi.galley.analyze.table import ANALYZERS, Analyzer
+
+    mixer = Analyzer(
+        "mixer.ReferenceAnalyzer",
+        "meltemi.mixer.core.references:check_references",
+        ("IST0101", "MEL0103", "MEL0104", "MEL0105", "MEL0106", "MEL0107", "MEL0108", "MEL0109"),
+        "Rules, handlers, instances, quotas and attributes of Istio 1.0 fit together.",
+        group="config.istio.io",
+    )
+    return (*ANALYZERS, mixer)

@@ -168,10 +168,34 @@ def test_a_file_stands_in_for_the_settings_of_the_mesh(cli: Cli, shop: Path) -> 
     assert cli("analyze", str(shop), "--meshConfigFile", "nowhere.yaml").code == 2
 
 
+RULE = """\
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: deny}
+spec:
+  actions:
+  - handler: no.denier
+    instances: [one.checknothing]
+---
+apiVersion: config.istio.io/v1alpha2
+kind: checknothing
+metadata: {name: one}
+"""
+
+
+def test_the_rooms_above_galley_tell_what_they_know(cli: Cli, shop: Path) -> None:
+    shop.write_text(RULE)
+    found = as_json(cli("analyze", str(shop), "-o", "json", "--output-threshold", "error"))
+    assert told(found) == [("IST0101", 6, 14)]
+    found = as_json(cli("analyze", str(shop), "-o", "json", "--analyzer", "service.PortNameAnalyzer"))
+    assert "IST0101" not in {one["code"] for one in found}
+
+
 def test_analyzers_are_listed(cli: Cli, nowhere: None) -> None:
     del nowhere
     lines = cli.good("analyze", "--list-analyzers").lines
     assert any(line.startswith("virtualservice.GatewayAnalyzer ") and "IST0132" in line for line in lines)
+    assert any(line.startswith("mixer.ReferenceAnalyzer ") for line in lines)
 
 
 def test_without_files_a_mesh_is_needed(cli: Cli, nowhere: None) -> None:

@@ -136,11 +136,11 @@ def _rules(texts: Iterable[str]) -> list[Suppression]:
 
 
 def _analyzers(names: tuple[str, ...]) -> list[Analyzer]:
-    from meltemi.galley.analyze.table import ANALYZERS
+    from meltemi.checks import analyzers
 
+    known = {one.name: one for one in analyzers()}
     if not names:
-        return [one for one in ANALYZERS if one.unasked]
-    known = {one.name: one for one in ANALYZERS}
+        return [one for one in known.values() if one.unasked]
     for name in names:
         if name not in known:
             raise CtlError(f'there is no analyzer "{name}".', "meltemi analyze --list-analyzers", USAGE)
@@ -148,9 +148,9 @@ def _analyzers(names: tuple[str, ...]) -> list[Analyzer]:
 
 
 def _list() -> int:
+    from meltemi.checks import analyzers
     from meltemi.ctl.output import show_table
-    from meltemi.galley.analyze.table import ANALYZERS
 
-    rows = [(one.name, ",".join(one.codes), one.doc) for one in ANALYZERS]
+    rows = [(one.name, ",".join(one.codes), one.doc) for one in analyzers()]
     show_table(("NAME", "CODES", "WHAT IS RIGHT"), rows)
     return GOOD

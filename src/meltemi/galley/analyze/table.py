@@ -1,33 +1,60 @@
-"""Every analyzer there is: its name (Istio's, where Istio has it), what it looks at, and the codes it may tell."""
+"""Every analyzer of Galley's: its name (Istio's, where Istio has it), what it looks at, and the codes it may tell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
-from meltemi.query import Db
+from meltemi.api import registry
+from meltemi.api.diagnostics import Diagnostic
+from meltemi.api.kind import Kind, Object
+from meltemi.galley.analyze.reading import every
+from meltemi.query import Db, FactKind, query
 
-Check = Callable[[Db], None]
+Check = Callable[..., None]
+Pairs = Iterable[tuple[Kind[Any], Object[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Analyzer:
-    """One analyzer; `where` is `module:query` below this package. `unasked`: it runs without being named."""
+    """One analyzer; `where` is `module:query` below this package. `unasked`: it runs without being named.
+
+    With a `group` it is a room's above Galley: `where` is then `module:function` in full, of a function that gets all
+    objects of the API group, each with its kind, and gives findings.
+    """
 
     name: str
     where: str
     codes: tuple[str, ...]
     doc: str
     unasked: bool = True
+    group: str = ""
 
     @property
-    def check(self) -> Check:
-        """Import its query."""
-        module, _, function = self.where.partition(":")
-        found: Check = getattr(import_module(f"{__package__}.{module}"), function or "check")
-        return found
+    def root(self) -> tuple[Check, tuple[str, ...]]:
+        """Give its query, imported now, and the query's arguments."""
+        if self.group:
+            return _of_group, (self.group, self.where)
+        return _found(f"{__package__}.{self.where}"), ()
+
+
+def _found(where: str) -> Any:
+    module, _, function = where.partition(":")
+    return getattr(import_module(module), function or "check")
+
+
+@query
+def _of_group(q: Db, group: str, where: str) -> None:
+    """Run a function over all objects of a group."""
+    look: Callable[[Pairs], Iterable[Diagnostic]] = _found(where)
+    objects: list[tuple[Kind[Any], Object[Any]]] = []
+    for kind in registry.in_group(group):
+        facts: FactKind[Object[Any]] = FactKind(kind.resource)
+        objects += ((kind, made) for made in every(q, facts))
+    for one in look(objects) if objects else ():
+        q.report(one)
 
 
 ANALYZERS: Final[tuple[Analyzer, ...]] = (

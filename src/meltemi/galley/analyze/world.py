@@ -38,7 +38,7 @@ class Analysis:
         self._engine = Engine()
         self._changes: dict[tuple[str, str, str], Change[Any]] = {}
         self._failures: dict[str, Failure] = {}
-        self._checks: dict[Any, str] = {}
+        self._checks: dict[tuple[Any, tuple[str, ...]], str] = {}
         self._mesh: MeshRead | None = None
         self._mesh_file = ""
         self._root = ROOT_NAMESPACE.default
@@ -99,11 +99,11 @@ class Analysis:
         self._engine.apply(self._changes.values())
         self._changes.clear()
         if not self._checks:
-            self._checks = {one.check: one.name for one in self._analyzers}
-            for check in self._checks:
-                self._engine.hold(check)
+            self._checks = {one.root: one.name for one in self._analyzers}
+            for check, arguments in self._checks:
+                self._engine.hold(check, *arguments)
         for change in self._engine.refresh():
-            name = self._checks[change.function]
+            name = self._checks[change.function, change.args]
             self._failures.pop(name, None)
             if isinstance(change.new, Failure):
                 self._failures[name] = change.new
