@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -250,9 +250,9 @@ def test_the_search_finds_the_last_that_is_needed(needed: int) -> None:
     suspects = [Change(fact_kind(VIRTUAL_SERVICE), "", str(number), None) for number in range(1, 10)]
     tried: list[int] = []
 
-    def clears(count: int) -> bool:
-        tried.append(count)
-        return count >= needed
+    def clears(instead: Sequence[Change[Any]]) -> bool:
+        tried.append(len(instead))
+        return len(instead) >= needed
 
     found = first_needed(suspects, clears)
     assert found is not None

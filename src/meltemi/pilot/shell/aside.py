@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final
 
 from meltemi.api import registry
@@ -114,27 +115,24 @@ class SetAside:
 
     def _culprit(self, engine: Engine, failure: Failure) -> Change[Any] | None:
         """Find the first suspect that must be put back for a call to fail no more."""
-        suspects = list(self._suspects(engine, failure.where))
-        if not suspects:
-            return None
 
-        def clears(count: int) -> bool:
+        def clears(instead: Sequence[Change[Any]]) -> bool:
             def look(trial: Engine) -> bool:
                 trial.refresh()
                 return not trial.failing(failure.where)
 
-            return engine.dry_run(suspects[:count], look)
+            return engine.dry_run(instead, look)
 
-        return first_needed(suspects, clears)
+        return first_needed(self._suspects(engine, failure.where), clears)
 
     def _suspects(self, engine: Engine, where: Call) -> Iterator[Change[Any]]:
         """Give what may have made a call fail, each as the change that puts it back."""
         seen: set[Key] = set()
         near = ((ref.kind, ref.namespace, ref.name) for ref in engine.grounds(where))
-        ordered = (
-            *(key for key in self._before if _configures(key)),
-            *(key for key in near if _configures(key)),
-            *(key for key in self._before if not _configures(key)),
+        ordered = chain(
+            (key for key in self._before if _configures(key)),
+            (key for key in near if _configures(key)),
+            (key for key in self._before if not _configures(key)),
         )
         for key in ordered:
             if key in seen or key[0] in _NEVER or len(seen) >= _MOST_SUSPECTS:
@@ -192,22 +190,26 @@ def _configures(key: Key) -> bool:
     return kind is not None and not knows(kind.group, kind.storage_version, kind.name)
 
 
-def first_needed(suspects: Sequence[Change[Any]], clears: Callable[[int], bool]) -> Change[Any] | None:
+def first_needed(
+    suspects: Iterable[Change[Any]], clears: Callable[[Sequence[Change[Any]]], bool]
+) -> Change[Any] | None:
     """Give the last of the shortest beginning of `suspects` that clears; None where not even all of them do.
 
-    Long beginnings are tried only when short ones do not clear: the likely come first, and a trial costs what it
-    undoes.
+    Long beginnings are looked for, and tried, only when short ones do not clear: the likely come first, and a trial
+    costs what it undoes.
     """
-    low, high = 0, 1
-    while not clears(min(high, len(suspects))):
-        if high >= len(suspects):
+    left, found = iter(suspects), list[Change[Any]]()
+    low, high = 0, 0
+    while not high or not clears(found):
+        low = high
+        found += islice(left, max(high, 1))
+        high = len(found)
+        if low == high:
             return None
-        low, high = high, high * 2
-    high = min(high, len(suspects))
     while high - low > 1:
         middle = (low + high) // 2
-        if clears(middle):
+        if clears(found[:middle]):
             high = middle
         else:
             low = middle
-    return suspects[high - 1]
+    return found[high - 1]
