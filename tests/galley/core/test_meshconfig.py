@@ -213,6 +213,34 @@ def test_what_nothing_acts_on_is_told() -> None:
     ]
 
 
+def test_the_mesh_of_istios_demo_is_read() -> None:
+    text = """\
+        accessLogFile: /dev/stdout
+        defaultConfig:
+          discoveryAddress: istiod.istio-system.svc:15012
+        defaultProviders:
+          metrics: [prometheus]
+        enablePrometheusMerge: true
+        extensionProviders:
+        - name: otel
+          envoyOtelAls: {port: 4317, service: opentelemetry-collector.observability.svc.cluster.local}
+        - name: skywalking
+          skywalking: {port: 11800, service: tracing.istio-system.svc.cluster.local}
+        - name: otel-tracing
+          opentelemetry: {port: 4317, service: opentelemetry-collector.observability.svc.cluster.local}
+        rootNamespace: istio-system
+        trustDomain: cluster.local
+        """
+    read = mesh_settings(config_map(text, "networks: {}"))
+    assert errors(read) == []
+    assert facts(read) == {}
+    assert [(one.code.id, one.path) for one in read.findings] == [
+        ("MEL0030", "data.mesh.accessLogFile"),
+        ("MEL0030", "data.mesh.extensionProviders"),
+        ("MEL0030", "data.mesh.defaultProviders"),
+    ]
+
+
 def test_the_mesh_of_istio_1_0_is_read() -> None:
     text = """\
         disablePolicyChecks: false

@@ -105,30 +105,43 @@ def _readable(text: Text[MeshConfig]) -> MeshConfig:
 def _changes(
     before: MeshRead, mesh: MeshConfig | None, networks: MeshNetworks | None
 ) -> Iterator[Change[Any]]:
+    old, new = _settings(before.mesh), _settings(mesh)
     for setting in SETTINGS:
-        old, new = _setting(before.mesh, setting.name), _setting(mesh, setting.name)
-        if old != new:
-            yield Change(SETTING, "", setting.name, new)
+        if old.get(setting.name) != new.get(setting.name):
+            yield Change(SETTING, "", setting.name, new.get(setting.name))
     if mesh != before.mesh:
         yield Change(MESH_CONFIG, "", MESH, mesh)
     if networks != before.networks:
         yield Change(MESH_NETWORKS, "", MESH, networks)
 
 
-def _setting(mesh: MeshConfig | None, path: str) -> object:
-    """Give the fact of a setting: in seconds or by name where it is a duration or an enum; None for the default."""
+def _settings(mesh: MeshConfig | None) -> dict[str, object]:
+    """Give the facts of settings that are not at their defaults, by name."""
+    made: dict[str, object] = {}
     if mesh is None:
-        return None
-    value: Any = mesh
-    default: Any = type(mesh)()
-    for name in path.split("."):
-        found = [field for field in fields_of(type(value)) if field.json == name]
-        if not found:
+        return made
+    names = _names(type(mesh))
+    default = type(mesh)()
+    for setting in SETTINGS:
+        field, _, part = setting.name.partition(".")
+        if field not in names:
             # A setting that MeshConfig has no field for.
-            return None
-        value, default = getattr(value, found[0].name), getattr(default, found[0].name)
-    if value is None or value == default:
-        return None
+            continue
+        value, usual = getattr(mesh, names[field]), getattr(default, names[field])
+        if part:
+            inner = _names(type(value))[part]
+            value, usual = getattr(value, inner), getattr(usual, inner)
+        if value is not None and value != usual:
+            made[setting.name] = _plain(value)
+    return made
+
+
+def _names(model: type[Any]) -> dict[str, str]:
+    return {field.json: field.name for field in fields_of(model)}
+
+
+def _plain(value: Any) -> object:
+    """Give a setting as its readers want it: seconds, names of enums, all else as it is."""
     if isinstance(value, Duration):
         return value.seconds
     if isinstance(value, Enum):
