@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from meltemi.api.compiled import fields_of
+from typing import Any, Final
+
+from meltemi.api.compiled import Field, fields_of
 from meltemi.api.diagnostics import Diagnostic, Level, code
 from meltemi.api.kind import Object
 from meltemi.api.security.authorization_policy import (
@@ -22,6 +24,8 @@ _OF_CONNECTIONS = frozenset(
 # What the proxy learns only after an external authorizer is asked.
 _NOT_FOR_CUSTOM = frozenset({"principals", "requestPrincipals", "namespaces", "serviceAccounts"})
 _KEYS_NOT_FOR_CUSTOM = frozenset({"source.namespace", "source.serviceAccount", "source.principal"})
+
+_FIELDS: Final[dict[type[Any], tuple[Field, ...]]] = {one: fields_of(one) for one in (Source, Operation)}
 
 ALLOWS_NOTHING = code(
     "MEL0031",
@@ -75,7 +79,7 @@ def _action(found: Findings, spec: AuthorizationPolicy) -> None:
 
 def _fields(found: Findings, at: At, value: Source | Operation) -> None:
     given = False
-    for field in fields_of(type(value)):
+    for field in _FIELDS[type(value)]:
         texts: tuple[str, ...] = getattr(value, field.name)
         given = given or bool(texts)
         for index, text in enumerate(texts):
@@ -87,7 +91,7 @@ def _fields(found: Findings, at: At, value: Source | Operation) -> None:
 
 def _custom(found: Findings, at: At, rule: AuthorizationRule) -> None:
     for number, source in enumerate(rule.from_):
-        for field in fields_of(Source):
+        for field in _FIELDS[Source]:
             if source.source is None or _positive(field.json) not in _NOT_FOR_CUSTOM:
                 continue
             if getattr(source.source, field.name):
@@ -111,7 +115,7 @@ def _denies_all_tcp(rule: AuthorizationRule) -> bool:
 def _knows_connections(value: Source | Operation) -> bool:
     return any(
         getattr(value, field.name) and _positive(field.json) in _OF_CONNECTIONS
-        for field in fields_of(type(value))
+        for field in _FIELDS[type(value)]
     )
 
 

@@ -25,6 +25,8 @@ STATUSES: Final = frozenset(
     | {*range(200, 209), *range(300, 306), 307, 308, *range(400, 418), *range(500, 509)}
 )
 
+_PROVIDERS: Final = tuple(field for field in fields_of(ExtensionProvider) if field.meta.oneof)
+
 
 def check(found: Findings, at: At, config: MeshConfig) -> None:
     """Check the providers of a mesh, and that its default ones are there."""
@@ -52,9 +54,7 @@ def check(found: Findings, at: At, config: MeshConfig) -> None:
 
 def _provider(found: Findings, at: At, provider: ExtensionProvider) -> None:
     given = [
-        (field.json, value)
-        for field in fields_of(ExtensionProvider)
-        if field.meta.oneof and (value := getattr(provider, field.name)) is not None
+        (field.json, value) for field in _PROVIDERS if (value := getattr(provider, field.name)) is not None
     ]
     if not given:
         found.warn(at, "an extension provider must say what it is", "such as zipkin, or envoyExtAuthzGrpc")
