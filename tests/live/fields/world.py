@@ -87,12 +87,13 @@ class World:
             for path in ("", *(case.shows if drop else ())):
                 number = len(variants)
                 variants.append(Variant(case, path, Own(f"f{number}", number, self.pods)))
-        together = [one for one in variants if not one.case.alone]
-        found = self._batch(together)
+        found: Found = {}
+        # First, while the mesh is small: each of them waits for every proxy by itself.
         for one in variants:
             if one.case.alone:
                 found.update(self._batch([one]))
                 self._delete(one.documents())
+        found.update(self._batch([one for one in variants if not one.case.alone]))
         return found
 
     def _batch(self, variants: list[Variant]) -> Found:
