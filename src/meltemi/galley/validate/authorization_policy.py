@@ -21,7 +21,7 @@ from meltemi.galley.validate.findings import At, Findings
 _OF_CONNECTIONS = frozenset(
     {"principals", "namespaces", "serviceAccounts", "ipBlocks", "remoteIpBlocks", "trustDomains", "ports"}
 )
-# What the proxy learns only after an external authorizer is asked.
+# Istio asks external authorizers before its own filters say who calls.
 _NOT_FOR_CUSTOM = frozenset({"principals", "requestPrincipals", "namespaces", "serviceAccounts"})
 _KEYS_NOT_FOR_CUSTOM = frozenset({"source.namespace", "source.serviceAccount", "source.principal"})
 
