@@ -23,9 +23,12 @@ from meltemi.apiserver.core import jsonpath, negotiate, protobuf, selectors
 from meltemi.apiserver.core.status import ApiError
 from meltemi.citadel.core import identity, request
 from meltemi.citadel.wire import messages as certificates
+from meltemi.galley.core import meshconfig
 from meltemi.galley.core.ingest import ingest
 from meltemi.galley.core.text import parse
 from meltemi.init import wire
+from meltemi.lang import checker, parser, tree, vocabulary
+from meltemi.lang.faults import Fault
 from meltemi.pilot.wire import messages as discovery
 
 Target = Callable[[bytes], object]
@@ -61,6 +64,20 @@ def objects(data: bytes) -> None:
         again, told = decode(kind, encode(kind, made))
         assert again is not None, told
         assert again.spec == made.spec
+
+
+def expression(data: bytes) -> None:
+    """Mixer's expressions: parsed, typed, written, and parsed to the same tree again."""
+    found = parser.parse(text(data))
+    if not isinstance(found, Fault):
+        assert parser.parse(tree.text(found)) == found
+        checker.check(found, vocabulary.ISTIO)
+
+
+def mesh_settings(data: bytes) -> None:
+    """The texts of the ConfigMap `istio`."""
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    meshconfig.mesh_settings({"metadata": metadata, "data": {"mesh": text(data), "meshNetworks": text(data)}})
 
 
 def dns(data: bytes) -> None:
@@ -140,6 +157,14 @@ def seeds(name: str) -> tuple[bytes, ...]:
         "dns": (dnsmessage.query("reviews.default.svc.cluster.local", 1, 7),),
         "selector": (b"app=web,version!=v1,tier in (a,b),!old", b"metadata.name=web,status.phase!=Failed"),
         "init_messages": (wire.encode(wire.Signal("app", 9), 1), wire.encode(wire.Status(), 2)),
+        "expression": (
+            b'destination.labels["app"] | match(request.host, "*.a") && request.size > 5',
+            b'conditional((source.ip | ip("0.0.0.0")) == ip("1.2.3.4"), "a", "b")',
+        ),
+        "mesh_settings": (
+            b"defaultConfig: {concurrency: 2, tracing: {zipkin: {address: a:1}}}\nenableAutoMtls: true\n",
+            b"networks: {a: {endpoints: [{fromRegistry: b}], gateways: [{address: 1.1.1.1, port: 1}]}}\n",
+        ),
         "spiffe": (b"spiffe://cluster.local/ns/default/sa/web", b"Bearer abc"),
         "xds": (discovery.encode_request(discovery.Request("type.googleapis.com/x", subscribe=("a", "b"))),),
         "words": (
@@ -158,6 +183,8 @@ TARGETS: Final[dict[str, Target]] = {
         yaml,
         validate,
         objects,
+        expression,
+        mesh_settings,
         dns,
         selector,
         kubernetes_protobuf,
