@@ -50,7 +50,8 @@ class World:
         """Add an object of the mesh, unless a file has it; `found` is what its own rules say of it."""
         ref = Ref(kind.name, *(str(document["metadata"].get(key) or "") for key in ("namespace", "name")))
         given = self._files.get(ref)
-        if given is not None and registry.of_document(given.document) is kind:
+        there = registry.of_document(given.document) if given is not None else None
+        if there is not None and there.resource == kind.resource:
             return
         self._in_mesh += 1
         self._note(ref, document)

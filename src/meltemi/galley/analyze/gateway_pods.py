@@ -43,7 +43,7 @@ def _of_one(q: Db, namespace: str, name: str) -> None:
 
 def _ports(q: Db, made: Object[Gateway], pods: tuple[Workload, ...]) -> None:
     open_ = {port for one in pods for port in exposed(q, one)}
-    behind = any(services_of(q, one) for one in pods)
+    behind = whole(q, facts.SERVICES) or any(services_of(q, one) for one in pods)
     for index, server in enumerate(made.spec.servers):
         if server.port is not None and server.port.number and server.port.number not in open_ and behind:
             which = pairs(made.spec.selector) or "of the mesh"

@@ -52,12 +52,13 @@ class Analysis:
             document, made = kind.ahead(document), None
             kind = kind.of
         if made is None:
-            made = decode_lenient(kind, document)
+            found = decode_lenient(kind, document)
+            made = replace(found, labels=texts(found.labels), annotations=texts(found.annotations))
         self.fact(FactKind(kind.resource), made.namespace, made.name, made)
         key = f"{made.namespace}/{made.name}"
         self.fact(CONDITIONS, kind.resource, key, conditions_of(document) or None)
         if kind.resource == "configmaps" and (made.namespace, made.name) == (self._root, SETTINGS):
-            self._settings(document)
+            self._settings({"metadata": document.get("metadata"), "data": dict(made.spec.data)})
 
     def mesh_config(self, text: str, file: str) -> None:
         """Take a text for the mesh's settings, in place of what its ConfigMap says. Networks it has none."""
@@ -120,6 +121,11 @@ class Analysis:
         """Place a finding about the mesh's settings, whose position is within their own text."""
         place = one.position if self._mesh_file else None
         return replace(one, position=None if place is None else replace(place, file=self._mesh_file))
+
+
+def texts(table: Map[str]) -> Map[str]:
+    """Keep of labels that were not checked what is text."""
+    return Map({key: value for key, value in table.items() if isinstance(value, str)})
 
 
 def internal(message: str) -> Diagnostic:
