@@ -48,3 +48,26 @@ def test_several_fields_of_an_object_are_counted() -> None:
 
 def test_what_is_applied_or_unknown_is_not_told() -> None:
     assert told(row("VirtualService", "a", {"hosts": ["a"]}), row("Thing", "a", {}, "other.io/v1")) == []
+
+
+def test_what_stands_in_a_directory_is_told_by_its_place() -> None:
+    place = {"file": "/etc/mesh/a.yaml", "line": 2, "column": 1}
+    findings = [
+        {
+            "code": "MEL0508",
+            "level": "warning",
+            "message": "this AuthorizationPolicy is NOT enforced",
+            "position": place,
+        },
+        {"code": "IST0131", "level": "info", "message": "of another kind", "position": place},
+    ]
+    source = {"name": "directory /etc/mesh", "findings": findings}
+    # The API server's own objects are told by their names alone.
+    api = {
+        "name": "kubernetes",
+        "findings": [{"code": "MEL0508", "level": "warning", "message": "not enforced"}],
+    }
+    found = problems(Mesh(name="default", now=0.0, logs="/log", sources=(api, source)))
+    assert [(one.object, one.message) for one in found] == [
+        ("/etc/mesh/a.yaml:2:1", "MEL0508 this AuthorizationPolicy is NOT enforced")
+    ]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from meltemi.api.unapplied import NOT_APPLIED, NOT_ENFORCED
 from meltemi.ctl.output import age
 from meltemi.ctl.proxy_status import TYPES, refusals, state
 from meltemi.ctl.status_unapplied import unapplied_objects
@@ -126,8 +127,10 @@ def _sources(mesh: Mesh) -> Iterator[Problem]:
             place = found.get("position") or {}
             file = str(place.get("file") or "")
             where = f"{file}:{place.get('line')}:{place.get('column')}" if file else str(row["name"])
-            # A warning about an object's content is no problem of the mesh; one about its file is.
-            if found.get("level") == "error" or found.get("code") in _OF_FILES:
+            # A warning about an object's content is no problem of the mesh; one about its file is, and so is what has
+            # no effect. That of the API server's objects is told below, with the object.
+            code = found.get("code")
+            if found.get("level") == "error" or code in _OF_FILES or (file and code in _NO_EFFECT):
                 words = f"{found.get('code')} {found.get('message')}"
                 yield Problem(
                     where, words, mesh.command(f"validate -f {file}") if file else mesh.log("daemon")
@@ -136,6 +139,7 @@ def _sources(mesh: Mesh) -> Iterator[Problem]:
 
 _OF_FILES = ("MEL0070", "MEL0071", "MEL0072", "MEL0073")
 """What is told of files rather than of what stands in them."""
+_NO_EFFECT = (NOT_APPLIED.id, NOT_ENFORCED.id)
 
 
 def pod_problems(mesh: Mesh, pod: Row) -> Iterator[Problem]:
