@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 
 from tests.galley.fake_server import FakeServer
+from tests.galley.tls_server import Authority, Terminator, server_context
 
 from meltemi.api.core.config import CONFIG_MAP
 from meltemi.apiserver.core import users
@@ -19,6 +21,7 @@ from meltemi.apiserver.shell.store import Store
 from meltemi.galley.shell.cluster import ClusterSource
 from meltemi.galley.shell.directory import DirectorySource
 from meltemi.galley.shell.kube import KubeClient
+from meltemi.galley.shell.kubeconfig import from_kubeconfig, in_cluster
 from meltemi.galley.shell.memory import MemorySource
 from meltemi.galley.shell.source import Scope, Source, every
 
@@ -150,6 +153,62 @@ class Cluster(World):
         await self._server.start()
 
 
+AUTHORITY = Authority()
+
+
+class OverTls(Cluster):
+    """The same through TLS, by the service account of a pod."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.root = root
+        self._tls = Terminator(root / "s")
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        await self._tls.start(server_context(AUTHORITY))
+        self._client = await self.client(self._tls.port)
+        self.source = ClusterSource(self._client, every([CONFIG_MAP]))
+        return self
+
+    async def client(self, port: int) -> KubeClient:
+        """Make the client that is under test."""
+        (self.root / "token").write_text("secret")
+        (self.root / "ca.crt").write_bytes(AUTHORITY.pem)
+        environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
+        return in_cluster(environment, self.root)
+
+    async def __aexit__(self, *args: object) -> None:
+        await super().__aexit__(*args)
+        await self._tls.stop()
+
+
+class ByKubeconfig(OverTls):
+    """By a kubeconfig whose credential plug-in gives a client certificate, which runs out all the time."""
+
+    async def client(self, port: int) -> KubeClient:
+        certificate, key = AUTHORITY.pair("galley")
+        status = {
+            "clientCertificateData": certificate.decode(),
+            "clientKeyData": key.decode(),
+            "expirationTimestamp": "2020-01-01T00:00:00Z",
+        }
+        version = "client.authentication.k8s.io/v1"
+        answer = {"apiVersion": version, "kind": "ExecCredential", "status": status}
+        (self.root / "answer").write_text(json.dumps(answer))
+        authorities = base64.b64encode(AUTHORITY.pem).decode()
+        cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": authorities}
+        plugin = {"apiVersion": version, "command": "cat", "args": [f"{self.root}/answer"]}
+        config = {
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": {"exec": plugin}}],
+        }
+        (self.root / "config").write_text(json.dumps(config))
+        return await from_kubeconfig(self.root / "config")
+
+
 class Embedded(World):
     """The API server of one machine."""
 
@@ -196,7 +255,14 @@ class Embedded(World):
         await self._running.enter_async_context(server.serve(unix=str(self._socket)))
 
 
-WORLDS = {"memory": InMemory, "directory": Directory, "cluster": Cluster, "embedded": Embedded}
+WORLDS: dict[str, Callable[[Path], World]] = {
+    "memory": InMemory,
+    "directory": Directory,
+    "cluster": Cluster,
+    "service-account": OverTls,
+    "kubeconfig": ByKubeconfig,
+    "embedded": Embedded,
+}
 
 
 @contextlib.asynccontextmanager

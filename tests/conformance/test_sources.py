@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.sources import WORLDS, World, world
+from tests.conformance.sources import WORLDS, InMemory, World, world
 
 from meltemi.galley.shell.source import DELETED, Source, SourceEvent
 
@@ -150,7 +150,7 @@ async def test_what_cannot_be_read_keeps_what_it_gave(made: World) -> None:
         await made.settle()
         count = len(batches)
         await made.break_()
-        if not isinstance(made, WORLDS["memory"]):
+        if not isinstance(made, InMemory):
             await until(lambda: made.source.errors)
         await asyncio.sleep(0.1)
         assert told(batches[count:]) == []

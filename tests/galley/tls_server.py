@@ -98,9 +98,8 @@ class TlsServer:
         return web.json_response({"kind": "ConfigMap", "metadata": {"resourceVersion": "1"}})
 
 
-@contextlib.asynccontextmanager
-async def serving(authority: Authority, *names: str) -> AsyncIterator[TlsServer]:
-    made = TlsServer(authority)
+def server_context(authority: Authority, *names: str) -> ssl.SSLContext:
+    """Speak TLS as a server of some names, and ask who the client is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(cadata=authority.pem.decode())
@@ -108,11 +107,17 @@ async def serving(authority: Authority, *names: str) -> AsyncIterator[TlsServer]
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pair").write_bytes(certificate + key)
         context.load_cert_chain(Path(folder, "pair"))
+    return context
+
+
+@contextlib.asynccontextmanager
+async def serving(authority: Authority, *names: str) -> AsyncIterator[TlsServer]:
+    made = TlsServer(authority)
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", made.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context(authority, *names))
     await site.start()
     made.port = runner.addresses[0][1]
     try:
@@ -121,35 +126,98 @@ async def serving(authority: Authority, *names: str) -> AsyncIterator[TlsServer]
         await runner.cleanup()
 
 
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
+
+
+class Carrier:
+    """Takes connections and carries each to where `target` says, after it has read what tells it."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def start(self, context: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port, ssl=context)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def target(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        raise NotImplementedError
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner, outer = await self.target(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            writer.close()
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_pump(inner, writer))
+                both.create_task(_pump(reader, outer))
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            outer.transport.abort()
+        finally:
+            self._tasks.discard(task)
+
+
+class Terminator(Carrier):
+    """Ends TLS and carries what is said to a Unix socket."""
+
+    def __init__(self, socket: Path) -> None:
+        super().__init__()
+        self._socket = socket
+
+    async def target(
+        self, _reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_unix_connection(self._socket)
+
+
+class Proxy(Carrier):
+    """Carries CONNECTs; `went` is where to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.went: list[str] = []
+
+    async def target(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        head = await reader.readuntil(b"\r\n\r\n")
+        where = head.split()[1].decode()
+        self.went.append(where)
+        host, _, port = where.rpartition(":")
+        made = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        return made
+
+
 @contextlib.asynccontextmanager
 async def proxying() -> AsyncIterator[tuple[str, list[str]]]:
     """A proxy that carries CONNECTs: its URL, and where they went."""
-    went: list[str] = []
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        sink.close()
-
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        target = head.split()[1].decode()
-        went.append(target)
-        host, _, port = target.rpartition(":")
-        inner, outer = await asyncio.open_connection(host, int(port))
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        back = asyncio.get_running_loop().create_task(pump(inner, writer))
-        tasks.add(back)
-        await pump(reader, outer)
-        await back
-
-    server = await asyncio.start_server(carry, "127.0.0.1", 0)
+    proxy = Proxy()
+    await proxy.start()
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", went
+        yield f"http://127.0.0.1:{proxy.port}", proxy.went
     finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
+        await proxy.stop()
