@@ -14,7 +14,7 @@ from meltemi.galley.core.ingest import Item, ingest
 
 from .case_files import CASES, text_of
 
-WRONG = (None, 7, "x", [], {}, True, ["a"], {"a": "b"}, -1, 1.5, "", [None], [[]], [{}])
+WRONG: tuple[Any, ...] = (None, 7, "x", [], {}, True, ["a"], {"a": "b"}, -1, 1.5, "", [None], [[]], [{}])
 ANALYZERS = checks.analyzers()
 
 
