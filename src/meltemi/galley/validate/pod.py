@@ -8,7 +8,7 @@ from meltemi.api import names, paths
 from meltemi.api.core.pod import Container, Pod
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.kind import Object
-from meltemi.galley.validate.findings import Findings
+from meltemi.galley.validate.findings import At, Findings
 
 PROXY_CONFIG: Final = "proxy.istio.io/config"
 
@@ -16,9 +16,7 @@ PROXY_CONFIG: Final = "proxy.istio.io/config"
 def validate(obj: Object[Pod]) -> tuple[Diagnostic, ...]:
     """Check a Pod: containers' names are names, for they become parts of files' and processes' names."""
     found = Findings(obj)
-    seen: set[str] = set()
-    _names(found, "containers", obj.spec.containers, seen)
-    _names(found, "initContainers", obj.spec.init_containers, seen)
+    containers(found, ("spec",), obj.spec)
     if PROXY_CONFIG in obj.annotations:
         _proxy_config(found, obj)
     return found.all()
@@ -31,9 +29,16 @@ def _proxy_config(found: Findings, obj: Object[Pod]) -> None:
         found.warn(paths.parts(one.path), mesh_text.with_line(one).message, one.hint)
 
 
-def _names(found: Findings, field: str, containers: tuple[Container, ...], seen: set[str]) -> None:
-    for index, container in enumerate(containers):
-        at = ("spec", field, index, "name")
+def containers(found: Findings, at: At, pod: Pod) -> None:
+    """Check the names of a Pod's containers, of those that run before as well."""
+    seen: set[str] = set()
+    _names(found, (*at, "containers"), pod.containers, seen)
+    _names(found, (*at, "initContainers"), pod.init_containers, seen)
+
+
+def _names(found: Findings, where: At, programs: tuple[Container, ...], seen: set[str]) -> None:
+    for index, container in enumerate(programs):
+        at = (*where, index, "name")
         if not names.is_label(container.name):
             found.error(
                 at, f'"{container.name}" is not a name for a container: use at most 63 of a-z, 0-9 and "-"'
