@@ -41,6 +41,7 @@ class Analysis:
         self._checks: dict[tuple[Any, tuple[str, ...]], str] = {}
         self._mesh: MeshRead | None = None
         self._mesh_file = ""
+        self._groups: set[str] = set()
         self._root = ROOT_NAMESPACE.default
 
     def document(self, kind: Kind[Any], document: Document, made: Object[Any] | None = None) -> None:
@@ -54,6 +55,7 @@ class Analysis:
         if made is None:
             found = decode_lenient(kind, document)
             made = replace(found, labels=texts(found.labels), annotations=texts(found.annotations))
+        self._groups.add(kind.group)
         self.fact(FactKind(kind.resource), made.namespace, made.name, made)
         key = f"{made.namespace}/{made.name}"
         self.fact(CONDITIONS, kind.resource, key, conditions_of(document) or None)
@@ -99,10 +101,7 @@ class Analysis:
         """Give all findings, each once, by object and place."""
         self._engine.apply(self._changes.values())
         self._changes.clear()
-        if not self._checks:
-            self._checks = {one.root: one.name for one in self._analyzers}
-            for check, arguments in self._checks:
-                self._engine.hold(check, *arguments)
+        self._hold()
         for change in self._engine.refresh():
             name = self._checks[change.function, change.args]
             self._failures.pop(name, None)
@@ -116,6 +115,14 @@ class Analysis:
             found.update({self._placed(one): None for one in self._mesh.findings})
         found.update({one: None for one in self._engine.all_reports() if isinstance(one, Diagnostic)})
         return tuple(sorted(found, key=order))
+
+    def _hold(self) -> None:
+        """Make the analyzers roots; one of a group, only once there is an object for it: most worlds have none."""
+        for one in self._analyzers:
+            if one.name not in self._checks.values() and (not one.group or one.group in self._groups):
+                self._checks[one.root] = one.name
+                check, arguments = one.root
+                self._engine.hold(check, *arguments)
 
     def _placed(self, one: Diagnostic) -> Diagnostic:
         """Place a finding about the mesh's settings, whose position is within their own text."""
