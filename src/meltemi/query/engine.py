@@ -138,7 +138,10 @@ class Engine:
             return tuple((found.call, found.value) for found in walk.memos(memo))
 
     def take_failures(self) -> tuple[Failure, ...]:
-        """List what has raised by itself since this was last asked, and is needed, and fails still; after `refresh`."""
+        """List what has raised by itself since this was last asked, and is needed, and fails still; after `refresh`.
+
+        In a dry run: what has raised in it.
+        """
         faults, self._machine.faults = self._machine.faults, {}
         found = (memo.value for memo in faults if self._needed(memo))
         return tuple(value for value in found if type(value) is Failure)
@@ -194,6 +197,7 @@ class Engine:
         delivered = [(memo.root, memo.root.delivered) for memo in self._roots() if memo.root is not None]
         machine.trial, machine.orphans, self._refreshing = trial, {}, False
         frames, machine.frames[:] = list(machine.frames), []
+        faults, machine.faults = machine.faults, {}
         try:
             self._write(changes)
             self._settle()
@@ -207,7 +211,7 @@ class Engine:
                 pending,
                 refreshing,
             )
-            machine.frames[:] = frames
+            machine.frames[:], machine.faults = frames, faults
             for root, value in delivered:
                 root.delivered = value
             for public, table in machine.tables.items():

@@ -309,7 +309,7 @@ class Machine:
 
     def fault(self, memo: Memo, error: Exception) -> Failure:
         """Make a value of what a memo raised, and note who raised by itself."""
-        if self.trial is None and not isinstance(error, QueryError):
+        if not isinstance(error, QueryError):
             self.faults[memo] = None
             if len(self.faults) > FAULTS:
                 del self.faults[next(iter(self.faults))]
@@ -362,8 +362,11 @@ class Machine:
         memo.reads = reads
         height = -1
         for node in reads:
-            if node.readers is None:
+            readers = node.readers
+            if readers is None:
                 node.readers = memo
+            elif type(readers) is dict:
+                readers[memo] = None
             else:
                 add_reader(node, memo)
             if node.height > height:  # noqa: PLR1730 - a call of max for every edge there is

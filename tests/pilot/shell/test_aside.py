@@ -223,6 +223,31 @@ def test_a_policy_that_raises_closes() -> None:
     assert played.verdict(POLICY).stand is Stand.CLOSED
 
 
+def test_what_was_set_aside_for_another_s_fault_comes_back_when_that_is_mended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def together(q: Any, *args: Any, **kwargs: Any) -> Any:
+        pay = q.fact(VIRTUAL_SERVICES, "default", "pay")
+        if args[0].route[-1].weight == 44 and pay is not None and pay.spec.http[0].route[-1].weight != 45:
+            raise ZeroDivisionError("the two do not go together")
+        return forward(q, *args, **kwargs)
+
+    forward = http_routes._forward
+    played = Played()
+    played.connect()
+    monkeypatch.setattr(http_routes, "_forward", together)
+    played.put(route("cart", 10), route("pay", 10))
+    played.put(route("cart", 44, 2))
+    assert played.weights("cart") == [90, 10]
+    played.put(route("pay", 20, 2))
+    assert played.weights("cart") == [90, 10]
+    assert played.verdict(CART).stand is Stand.LAST_GOOD
+    played.put(route("pay", 45, 3))
+    assert (played.weights("cart"), played.weights("pay")) == ([56, 44], [55, 45])
+    assert played.book.all() == {}
+    assert played.kept.rows == {}
+
+
 def test_an_object_that_is_deleted_is_no_longer_set_aside() -> None:
     played = Played()
     played.connect()

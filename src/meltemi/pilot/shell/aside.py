@@ -1,4 +1,4 @@
-"""Objects whose translation raises: found by trying, set aside alone, tried again when they change.
+"""Objects whose translation raises: found by trying, set aside alone, tried again when configuration changes.
 
 A query that raises is a fault of ours, and it struck while some object was translated. Which one is found out by dry
 runs of the engine, with one suspect after the other put back to what was good: what it was before this transaction; or
@@ -55,11 +55,13 @@ class SetAside:
         self._aside: dict[Key, Aside] = {}
         self._before: dict[Key, Any] = {}
         self._left: tuple[Failure, ...] = ()
-        self._news: dict[Key, tuple[Verdict, Document | None]] = {}
+        self._news: dict[Key, tuple[Verdict | None, Document | None]] = {}
+        self._hopeful = False
 
     def admit(self, engine: Engine, changes: Sequence[Change[Any]]) -> list[Change[Any]]:
         """Give what of a transaction is to be applied: all but what is set aside and comes again as it was."""
         self._before.clear()
+        self._hopeful = False
         admitted = []
         for change in changes:
             key = (change.kind.name, change.namespace, change.name)
@@ -68,16 +70,23 @@ class SetAside:
                 if change.value == aside.bad:
                     continue
                 self._release(key)
+                self.tell()
             if key not in self._before and (len(changes) <= _MANY or _configures(key)):
                 self._before[key] = engine.fact(change.kind, change.namespace, change.name)
             admitted.append(change)
+            # What one object was set aside for may have been another's fault.
+            self._hopeful = self._hopeful or (bool(self._aside) and _configures(key))
         return admitted
 
+    @property
+    def hopeful(self) -> bool:
+        """Say whether what is set aside is worth to be tried again after this transaction."""
+        return self._hopeful and bool(self._aside)
+
     def _release(self, key: Key) -> None:
-        """Let an object be tried again."""
+        """Let an object be in force."""
         del self._aside[key]
-        self._kept.forget(key)
-        self._verdicts.tell(key, "translation", None)
+        self._news[key] = (None, None)
 
     def failed(self, engine: Engine, roots: Iterable[Failure]) -> tuple[Failure, ...]:
         """Give what raised in the last refresh or was left by the last search; `roots` are the failures of roots."""
@@ -88,9 +97,10 @@ class SetAside:
     def settle(self, engine: Engine, failures: Iterable[Failure]) -> Iterator[Change[Any]]:
         """Set aside what makes calls fail, one object after the other; give each change of the engine's facts.
 
-        The caller applies a change and refreshes before it asks for the next; in a thread, if it likes. What was found
-        is told by `tell`.
+        What was set aside before and would not fail any more comes back. The caller applies a change and refreshes
+        before it asks for the next; in a thread, if it likes. What was found is told by `tell`.
         """
+        yield from self._come_back(engine)
         left, failures = _MOST_AT_ONCE, tuple(failures)
         for number, failure in enumerate(failures):
             while left and engine.failing(failure.where):
@@ -105,12 +115,28 @@ class SetAside:
                 self._left = failures[number:]
                 return
 
+    def _come_back(self, engine: Engine) -> Iterator[Change[Any]]:
+        if not self.hopeful:
+            return
+
+        def look(trial: Engine) -> bool:
+            trial.refresh()
+            return not trial.take_failures()
+
+        for key, aside in list(self._aside.items()):
+            change: Change[Any] = Change(FactKind(key[0]), key[1], key[2], aside.bad)
+            if engine.dry_run([change], look):
+                self._release(key)
+                yield change
+
     def tell(self) -> None:
         """Say and keep what the last search has found."""
         news, self._news = self._news, {}
         for key, (verdict, good) in news.items():
             self._verdicts.tell(key, "translation", verdict)
-            if good is not None:
+            if verdict is None:
+                self._kept.forget(key)
+            elif good is not None:
                 self._kept.put(key, verdict.uid, good)
 
     def _culprit(self, engine: Engine, failure: Failure) -> Change[Any] | None:

@@ -206,7 +206,7 @@ class PilotServer:
         failed = self._aside.failed(
             self.engine, [change.new for change in found if isinstance(change.new, Failure)]
         )
-        if not failed:
+        if not failed and not self._aside.hopeful:
             return found, []
 
         instead: list[Change[Any]] = []
