@@ -58,6 +58,7 @@ def test_all_that_can_be_patched_has_its_message(apply_to: ApplyTo) -> None:
         (cluster(respect_dns_ttl="yes"), ".respect_dns_ttl"),
         (cluster(per_connection_buffer_limit_bytes=-1), ".per_connection_buffer_limit_bytes"),
         (cluster(lb_policy=[]), ".lb_policy"),
+        (extension(URL + "envoy.config.cluster.v3.\u00c9"), '.typed_config["@type"]'),
         (cluster(load_assignment=[]), ".load_assignment"),
         (cluster(load_assignment={"endpoints": {}}), ".load_assignment.endpoints"),
         (
@@ -91,6 +92,7 @@ def test_what_protobuf_cannot_read_is_refused_where_it_stands(spec: dict[str, An
         (cluster(nme="a"), ".nme"),
         (cluster(load_assignment={"endpoints": [{}, {"metadat": {}}]}), ".load_assignment.endpoints[1].metadat"),
         (cluster(lb_policy="RUND_ROBIN"), ".lb_policy"),
+        (cluster(lb_policy="\u00c9"), ".lb_policy"),
         (extension(LUA, inline_cod=""), ".typed_config.inline_cod"),
         (extension(STRUCT, type_url=LUA, value={"inline_cod": ""}), ".typed_config.value.inline_cod"),
         (extension(STRUCT, type_url=LUA, value={"inline_code": 5}), ".typed_config.value.inline_code"),

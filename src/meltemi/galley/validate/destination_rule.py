@@ -46,13 +46,10 @@ def validate(obj: Object[DestinationRule]) -> tuple[Diagnostic, ...]:
         _subset(found, at, subset)
     selector = spec.workload_selector
     rules.export_to(found, obj.namespace, spec.export_to, own_only=selector is not None)
-    if selector is not None:
-        rules.selector(found, ("spec", "workloadSelector", "matchLabels"), selector.match_labels)
-        if not selector.match_labels:
-            found.warn(
-                ("spec", "workloadSelector"),
-                "a selector without labels is for every workload in the namespace",
-            )
+    if selector is not None and not selector.match_labels:
+        found.warn(
+            ("spec", "workloadSelector"), "a selector without labels is for every workload in the namespace"
+        )
     return found.all()
 
 

@@ -62,7 +62,7 @@ def check(found: Findings, at: At, apply_to: ApplyTo, value: dict[str, Any]) -> 
 def message(name: str) -> Descriptor | None:
     """Give the message of that full name, such as `envoy.config.cluster.v3.Cluster`; None if Envoy has none."""
     package, _, _ = _split(name)
-    if _OLD.match(package) or not _load(package):
+    if not name.isascii() or _OLD.match(package) or not _load(package):
         return None
     try:
         return descriptor_pool.Default().FindMessageTypeByName(name)
@@ -188,7 +188,7 @@ class _Reader:
             self.message(at, inner, value)
 
     def _enum(self, at: At, enum: EnumDescriptor, value: str) -> None:
-        names = enum.values_by_name
+        names = [one.name for one in enum.values]
         if value not in names:
             self._found.warn(at, f"{shown(value)} is not one of {', '.join(names)}", nearest(value, names))
 
@@ -235,7 +235,7 @@ def _reads(field: FieldDescriptor, value: Any) -> bool:
     blank = message_factory.GetMessageClass(holder)()
     try:
         json_format.ParseDict({field.name: [value] if field.is_repeated else value}, blank)
-    except json_format.ParseError:
+    except (json_format.ParseError, OverflowError):
         return False
     return True
 
