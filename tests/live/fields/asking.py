@@ -16,7 +16,7 @@ GATEWAY = "gateway"
 
 @dataclass(frozen=True)
 class Ask:
-    """One request, or `times` of them one after another. `form` is http, tcp or tls.
+    """One request, or `times` of them: one after another, or without waiting for answers. `form` is http, tcp or tls.
 
     `via` is who asks: `gateway` is the test itself, through the ingress gateway; else the name of a pod. `wait` are
     seconds before it is made. `host` is the Host header, or the server name of TLS.
@@ -31,6 +31,8 @@ class Ask:
     address: str = ""
     port: int = 80
     times: int = 1
+    every: float = 0.0
+    """Seconds from one request to the next, answered or not; 0 waits for answers."""
     wait: float = 0.0
     limit: float = 4.0
 
@@ -48,10 +50,13 @@ async def all_of(asked: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 async def _made(ask: dict[str, Any]) -> list[dict[str, Any]]:
     await asyncio.sleep(ask["wait"])
+    if ask["every"]:
+        return await asyncio.gather(*(_answer(ask, number * ask["every"]) for number in range(ask["times"])))
     return [await _answer(ask) for _ in range(ask["times"])]
 
 
-async def _answer(ask: dict[str, Any]) -> dict[str, Any]:
+async def _answer(ask: dict[str, Any], later: float = 0.0) -> dict[str, Any]:
+    await asyncio.sleep(later)
     begun = time.monotonic()
     try:
         async with asyncio.timeout(ask["limit"]):

@@ -1,9 +1,10 @@
 """The app of the ledger's mesh: answers what it was asked, counts, and asks others when told to.
 
 Usage: python echo.py NAME. HTTP on 8080 and 8081, bytes on 9000 (a line in, its name out), TLS on 8443 (`ECHO_TLS`
-holds key and certificate). Headers of a request: `x-status` to answer with, `x-delay` seconds to wait, `x-count` key
-to count under, `x-fail` how many of that key's requests are answered 503 first, `x-slow` how many of them take 1 s.
-`GET /_count?key=` tells a count; `POST /_call` takes a JSON list of `asking.Ask`s as dicts and answers theirs.
+holds key and certificate). Headers of a request: `x-status` to answer with (by the pod `x-only` alone, if given),
+`x-delay` seconds to wait, `x-count` key to count under, `x-fail` how many of that key's requests are answered 503
+first, `x-slow` how many of them take 1 s. `GET /_count?key=` tells a count; `POST /_call` takes a JSON list of
+`{"asks": [...]}`, each an `asking.Ask` as a dict, and answers with their answers.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def handler(name: str, port: int) -> Any:
         COUNTS[key] += 1
         COUNTS[f"{key}@{port}"] += 1
         status = int(request.headers.get("x-status", "200"))
+        if request.headers.get("x-only", name) != name:
+            status = 200
         if COUNTS[key] <= int(request.headers.get("x-fail", "0")):
             status = 503
         slow = COUNTS[key] <= int(request.headers.get("x-slow", "0"))

@@ -10,6 +10,7 @@ from tests.live.fields import (
     http_routes,
     peer_authentications,
     service_entries,
+    traffic,
 )
 from tests.live.fields.case import Case
 
@@ -17,6 +18,8 @@ CASES: tuple[Case, ...] = (
     *http_matches.CASES,
     *http_routes.CASES,
     *connections.CASES,
+    # What traffic shows comes before what only the configuration does: the page names the first.
+    *traffic.CASES,
     *destination_rules.CASES,
     *gateways.CASES,
     *service_entries.CASES,
