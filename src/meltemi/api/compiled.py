@@ -33,8 +33,23 @@ class Field:
     default: Any
 
 
+class _Fields(dict[type[Any], tuple[Field, ...]]):
+    """The fields of each declared dataclass: a constant of it, dear to read off its annotations."""
+
+    def __missing__(self, model: type[Any]) -> tuple[Field, ...]:
+        made = self[model] = _fields(model)
+        return made
+
+
+_FIELDS: Final = _Fields()
+
+
 def fields_of(model: type[Any]) -> tuple[Field, ...]:
     """List the fields that documents may have; fields declared without `field()` are derived and left out."""
+    return _FIELDS[model]
+
+
+def _fields(model: type[Any]) -> tuple[Field, ...]:
     module = sys.modules[model.__module__]
     # Not `get_type_hints` with the class's own names: a field called `bytes` would hide the type.
     scope = {**vars(builtins), **vars(module)}
