@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -59,6 +60,9 @@ class Balancing(Enum):
 
 class UpstreamProtocol(Enum):
     """What is spoken to the endpoints of a cluster that carries HTTP; NONE where it carries bytes."""
+
+    # Members are compared by identity anyway, and Enum's own hash is a function in Python.
+    __hash__ = object.__hash__
 
     NONE = "none"
     HTTP1 = "http1"
@@ -145,7 +149,12 @@ _TLS_MODE = struct({"tlsMode": "istio"})
 
 def encode_cluster(cluster: Cluster) -> bytes:
     """Return the bytes of Envoy's Cluster."""
-    return _usual_bytes(cluster) if _usual(cluster) else encode(cluster_message(cluster))
+    encoder = subset_encoder(cluster)
+    if encoder is None:
+        return encode(cluster_message(cluster))
+    return encoder(
+        cluster.name, cluster.auto_mtls.sni if cluster.auto_mtls is not None else "", cluster.subset
+    )
 
 
 def cluster_message(cluster: Cluster) -> ClusterMessage:
@@ -204,25 +213,32 @@ def _usual(cluster: Cluster) -> bool:
     )
 
 
-def _usual_bytes(cluster: Cluster) -> bytes:
-    ((host, name, namespace),) = cluster.services
-    mutual = cluster.auto_mtls or sockets.MutualClient()
+def subset_encoder(cluster: Cluster) -> Callable[[str, str, str], bytes] | None:
+    """Return what encodes clusters that differ from one in name, SNI and subset alone, given in this order.
+
+    None where it is not as nearly all are; each is to be encoded by itself then.
+    """
+    mutual = cluster.auto_mtls
+    if mutual is None or not _usual(cluster):
+        return None
+    ((host, service, namespace),) = cluster.services
+    where = host.encode(), service.encode(), namespace.encode()
     limits = cluster.thresholds or UNLIMITED_ALL
     options = _OPTIONS.get(cluster.http)
-    return _USUAL(
-        cluster.name.encode(),
-        host.encode(),
-        name.encode(),
-        namespace.encode(),
-        mutual.sni.encode(),
+    rest = (
         b"" if cluster.connect_timeout is None else framed(_TIMEOUT, span(cluster.connect_timeout)),
         _UNLIMITED if limits is UNLIMITED_ALL else _breakers_bytes(limits),
         _field("config", cluster.config) if cluster.config else b"",
-        _field("subset", cluster.subset) if cluster.subset else b"",
         _options(cluster.http) if options is None else options,
         sockets.alpn(mutual),
         sockets.sans(mutual),
     )
+
+    def encoded(name: str, sni: str, subset: str) -> bytes:
+        label = _field("subset", subset) if subset else b""
+        return _USUAL(name.encode(), sni.encode(), *where, label, *rest)
+
+    return encoded
 
 
 def _field(key: str, value: str) -> bytes:
@@ -447,16 +463,16 @@ _USUAL = form(
     cluster_message(_SAMPLE),
     {
         "name": "<name>",
+        "sni": "<sni>",
         "host": "<host>",
         "service": "<service>",
         "namespace": "<namespace>",
-        "sni": "<sni>",
     },
     {
+        "subset": content(_field("subset", "<subset>")),
         "timeout": span(Duration(123_456_789)),
         "breakers": content(_breakers_bytes(Thresholds(1, 2, 3, 4))),
         "config": content(_field("config", "<config>")),
-        "subset": content(_field("subset", "<subset>")),
         "options": content(_options(_SAMPLE.http)),
         "alpn": content(sockets.alpn(_MUTUAL)),
         "sans": content(sockets.sans(_MUTUAL)),

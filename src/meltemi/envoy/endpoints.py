@@ -105,6 +105,10 @@ _ZONE = tag(LocalityMessage, "zone")
 _SUB_ZONE = tag(LocalityMessage, "sub_zone")
 _GROUP_WEIGHT = tag(LocalityLbEndpoints, "load_balancing_weight")
 _PRIORITY = tag(LocalityLbEndpoints, "priority")
+_LIGHT = tuple(
+    [encode(LocalityLbEndpoints(load_balancing_weight=uint32(weight or None))) for weight in range(64)]
+)
+"""The weights of nearly all groups; without weight there is none."""
 
 
 def encode_assignment(assignment: Assignment) -> bytes:
@@ -112,7 +116,12 @@ def encode_assignment(assignment: Assignment) -> bytes:
     return join_assignment(
         assignment.cluster,
         [
-            join_group(group.place, map(encode_endpoint, group.endpoints), _weight(group), group.priority)
+            join_group(
+                encode_place(group.place),
+                [encode_endpoint(*endpoint) for endpoint in group.endpoints],
+                _weight(group),
+                group.priority,
+            )
             for group in assignment.groups
         ],
     )
@@ -123,28 +132,28 @@ def join_assignment(cluster: str, groups: Iterable[bytes]) -> bytes:
     return text(_CLUSTER, cluster) + b"".join(groups)
 
 
-def join_group(place: Place, endpoints: Iterable[bytes], weight: int, priority: int = 0) -> bytes:
-    """Return the bytes of a locality, framed for its place, around its endpoints, of `encode_endpoint`."""
+def join_group(place: bytes, endpoints: Iterable[bytes], weight: int, priority: int = 0) -> bytes:
+    """Return the bytes of a locality, framed, around `encode_place` and endpoints of `encode_endpoint`."""
+    rest = _LIGHT[weight] if weight < len(_LIGHT) else framed(_GROUP_WEIGHT, _VALUE + varint(weight))
+    if priority:
+        rest += _PRIORITY + varint(priority)
+    return framed(_GROUPS, b"".join((place, *endpoints, rest)))
+
+
+def encode_place(place: Place) -> bytes:
+    """Return the bytes of a locality's name, framed for its place in a group; none for nowhere."""
     region, zone, sub_zone = place
     named = text(_REGION, region) + text(_ZONE, zone) + text(_SUB_ZONE, sub_zone)
-    return framed(
-        _GROUPS,
-        b"".join(
-            (
-                framed(_LOCALITY, named) if named else b"",
-                *endpoints,
-                framed(_GROUP_WEIGHT, _VALUE + varint(weight)) if weight else b"",
-                _PRIORITY + varint(priority) if priority else b"",
-            )
-        ),
-    )
+    return framed(_LOCALITY, named) if named else b""
 
 
-def encode_endpoint(endpoint: LoadEndpoint) -> bytes:
-    """Return the bytes of an endpoint, framed for its place in a locality."""
-    address, port, mtls, workload, weight, healthy = endpoint
+def encode_endpoint(
+    address: str, port: int, mtls: bool = False, workload: str = "", weight: int = 1, healthy: bool = True
+) -> bytes:
+    """Return the bytes of what a LoadEndpoint says, framed for its place in a group."""
     if weight != 1 or not healthy or not address or not workload:
-        return framed(_ENDPOINTS, encode(_endpoint_message(endpoint)))
+        given = LoadEndpoint(address, port, mtls, workload, weight, healthy)
+        return framed(_ENDPOINTS, encode(_endpoint_message(given)))
     fill = _MUTUAL if mtls else _PLAIN
     return fill(address.encode(), workload.encode(), _PORT + varint(port))
 

@@ -278,6 +278,12 @@ def encode_domain(name: str) -> bytes:
     return framed(_DOMAINS, name.encode())
 
 
+def encode_domains(names: Iterable[str], port: int) -> list[bytes]:
+    """Return for each name the bytes of two domains: the name without and with the port."""
+    suffix = f":{port}".encode()
+    return [framed(_DOMAINS, name) + framed(_DOMAINS, name + suffix) for name in map(str.encode, names)]
+
+
 def encode_route_head(name: str, *, ignore_port: bool, most_specific_headers: bool = False) -> bytes:
     """Return the bytes of a RouteConfiguration without its virtual hosts.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meltemi.envoy import names
 from meltemi.envoy.clusters import Discovery
-from meltemi.envoy.endpoints import encode_endpoint, join_assignment, join_group
+from meltemi.envoy.endpoints import encode_endpoint, encode_place, join_assignment, join_group
 from meltemi.model import destinations
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
@@ -12,7 +12,7 @@ from meltemi.model.scope import Lens
 from meltemi.model.services import hosts_in, service
 from meltemi.model.views import Locality
 from meltemi.pilot.core import traffic_policy
-from meltemi.pilot.core.clusters import discovery_of, load_endpoint, subsets
+from meltemi.pilot.core.clusters import discovery_of, subsets
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.quarantine import apart, isolated, settle
 from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
@@ -61,7 +61,9 @@ Ready = tuple[Backend, bytes]
 
 
 def _encoded(_q: Db, listed: tuple[Backend, ...]) -> list[Ready]:
-    return [(one, encode_endpoint(load_endpoint(one))) for one in listed]
+    return [
+        (one, encode_endpoint(one.address, one.port, one.mtls, one.metadata, one.weight)) for one in listed
+    ]
 
 
 def _of_subset(listed: list[Ready], rule: Rule | None, subset: str) -> list[Ready]:
@@ -75,11 +77,11 @@ def _of_subset(listed: list[Ready], rule: Rule | None, subset: str) -> list[Read
 def _resource(
     q: Db, name: str, listed: list[Ready], origins: tuple[Origin, ...], envoy: str
 ) -> Resource | None:
-    groups: dict[Locality, list[Ready]] = {}
-    for ready in listed:
-        groups.setdefault(ready[0].place, []).append(ready)
-    joined = [
-        join_group(place, [encoded for _one, encoded in group], sum([one.weight for one, _encoded in group]))
-        for place, group in sorted(groups.items())
-    ]
+    groups: dict[Locality, list[bytes]] = {}
+    weights: dict[Locality, int] = {}
+    for one, encoded in listed:
+        place = one.place
+        groups.setdefault(place, []).append(encoded)
+        weights[place] = weights.get(place, 0) + one.weight
+    joined = [join_group(encode_place(place), groups[place], weights[place]) for place in sorted(groups)]
     return settle(q, EDS, name, join_assignment(name, joined), origins, envoy)

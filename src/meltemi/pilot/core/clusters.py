@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from meltemi.api.duration import Duration, seconds
@@ -12,11 +13,10 @@ from meltemi.envoy.clusters import (
     Cluster,
     Discovery,
     Http,
-    Keepalive,
-    Outlier,
     Thresholds,
     UpstreamProtocol,
     encode_cluster,
+    subset_encoder,
 )
 from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint
 from meltemi.envoy.sockets import ClientSocket, MutualClient
@@ -58,32 +58,16 @@ def clusters(q: Db, namespace: str, host: str, choice: str, envoy: str) -> tuple
     origins = tuple([origin(ref) for ref in found.origins])
     if rule is not None:
         origins = (*origins, *(origin(ref) for ref in rule.origins))
-    shared = Shared(
-        found,
-        rule,
-        accounts(q, namespace, host),
-        mesh_wide(q),
-        origins,
-        envoy,
-    )
+    shared = Shared(found, rule, accounts(q, namespace, host), mesh_wide(q), origins, envoy)
     made: list[Resource | None] = []
     for port in found.ports:
         whole = traffic_policy.effective(rule, port.number, "")
-        usual = apart(q, host, _shape, shared, port, whole)
+        usual = apart(q, host, _encoder, shared, port, whole)
         for subset in subsets(rule):
             policy = traffic_policy.of_subset(whole, rule, port.number, subset)
-            made.append(
-                apart(
-                    q,
-                    names.outbound_cluster(host, port.number, subset),
-                    _resource,
-                    shared,
-                    port,
-                    subset,
-                    policy,
-                    usual if policy is whole else None,
-                )
-            )
+            encoder = usual if policy is whole else None
+            name = names.outbound_cluster(host, port.number, subset)
+            made.append(apart(q, name, _resource, shared, port, name, subset, policy, encoder))
     return tuple([one for one in made if one is not None])
 
 
@@ -120,62 +104,59 @@ class Shared:
     envoy: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a port's policy says of its clusters: the same for all subsets that have no policy of their own."""
-
-    discovery: Discovery
-    balance: traffic_policy.Balance
-    http: Http
-    timeout: Duration
-    thresholds: Thresholds
-    outlier: Outlier | None
-    keepalive: Keepalive | None
+Encoder = Callable[[str], bytes]
+"""Encodes the clusters of a port that have one policy, by subset."""
 
 
-def _shape(_q: Db, shared: Shared, port: Port, policy: TrafficPolicy) -> Shape:
-    pool = policy.connection_pool
-    return Shape(
-        discovery_of(shared.service, policy),
-        traffic_policy.balance(policy.load_balancer),
-        traffic_policy.http_options(pool, spoken(port.protocol)),
-        traffic_policy.connect_timeout(pool, shared.mesh.timeout),
-        traffic_policy.thresholds(policy),
-        traffic_policy.outlier(policy.outlier_detection),
-        traffic_policy.keepalive(pool),
+def _encoder(q: Db, shared: Shared, port: Port, policy: TrafficPolicy) -> Encoder:
+    host, number = shared.service.host, port.number
+    encoder = subset_encoder(_cluster(q, shared, port, "", policy))
+    if encoder is None:
+        return lambda subset: encode_cluster(_cluster(q, shared, port, subset, policy))
+    return lambda subset: encoder(
+        names.outbound_cluster(host, number, subset), names.sni(host, number, subset), subset
     )
 
 
 def _resource(
-    q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy, usual: Shape | None
+    q: Db,
+    shared: Shared,
+    port: Port,
+    name: str,
+    subset: str,
+    policy: TrafficPolicy,
+    encoder: Encoder | None,
 ) -> Resource | None:
-    made = _cluster(q, shared, port, subset, policy, usual or _shape(q, shared, port, policy))
-    return settle(q, CDS, made.name, encode_cluster(made), shared.origins, shared.envoy)
+    encoded = (encoder or _encoder(q, shared, port, policy))(subset)
+    return settle(q, CDS, name, encoded, shared.origins, shared.envoy)
 
 
-def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy, shape: Shape) -> Cluster:
-    found, rule = shared.service, shared.rule
-    direct = shape.discovery is Discovery.ORIGINAL_DST
-    by_name = shape.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
-    tls, auto = _security(q, shared, port, subset, policy, shape.http, direct=direct)
+def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy) -> Cluster:
+    found, rule, pool = shared.service, shared.rule, policy.connection_pool
+    discovery = discovery_of(found, policy)
+    direct = discovery is Discovery.ORIGINAL_DST
+    by_name = discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
+    chosen = traffic_policy.balance(policy.load_balancer)
+    http = traffic_policy.http_options(pool, spoken(port.protocol))
+    tls, auto = _security(q, shared, port, subset, policy, http, direct=direct)
     return Cluster(
-        names.outbound_cluster(found.host, port.number, subset),
-        shape.discovery,
-        shape.timeout,
-        Balancing.PROVIDED if direct else shape.balance.policy,
-        shape.balance.ring_size,
-        shape.balance.table_size,
-        shape.thresholds,
-        None if direct else shape.outlier,
-        tls,
-        auto,
-        shape.http,
-        ((found.host, found.name or found.host, found.namespace),),
-        "" if rule is None else rule.config,
-        subset,
-        _by_name(q, found, port, subset) if by_name else None,
-        shape.keepalive,
-        seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
+        name=names.outbound_cluster(found.host, port.number, subset),
+        discovery=discovery,
+        connect_timeout=traffic_policy.connect_timeout(pool, shared.mesh.timeout),
+        balancing=Balancing.PROVIDED if direct else chosen.policy,
+        ring_size=chosen.ring_size,
+        table_size=chosen.table_size,
+        thresholds=traffic_policy.thresholds(policy),
+        outlier=None if direct else traffic_policy.outlier(policy.outlier_detection),
+        tls=tls,
+        auto_mtls=auto,
+        http=http,
+        services=((found.host, found.name or found.host, found.namespace),),
+        config="" if rule is None else rule.config,
+        subset=subset,
+        endpoints=_by_name(q, found, port, subset) if by_name else None,
+        keepalive=traffic_policy.keepalive(pool),
+        dns_refresh=seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
     )
 
 
@@ -269,13 +250,9 @@ def groups(listed: tuple[Backend, ...]) -> tuple[Group, ...]:
     """Group endpoints by locality, sorted."""
     found: dict[Locality, list[LoadEndpoint]] = {}
     for one in listed:
-        found.setdefault(one.place, []).append(load_endpoint(one))
-    return tuple(Group(place, tuple(found[place])) for place in sorted(found))
-
-
-def load_endpoint(one: Backend) -> LoadEndpoint:
-    """Keep of an endpoint what its cluster's load assignment says."""
-    return LoadEndpoint(one.address, one.port, one.mtls, one.metadata, one.weight)
+        made = LoadEndpoint(one.address, one.port, one.mtls, one.metadata, one.weight)
+        found.setdefault(one.place, []).append(made)
+    return tuple([Group(place, tuple(found[place])) for place in sorted(found)])
 
 
 @query

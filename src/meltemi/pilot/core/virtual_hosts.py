@@ -16,6 +16,7 @@ from meltemi.envoy.routes import (
     VirtualHost,
     WeightedTarget,
     encode_domain,
+    encode_domains,
     encode_route,
     encode_route_head,
     encode_virtual_host,
@@ -199,7 +200,7 @@ def service_host(
         )
     routes, origins = _routes(q, found, port, key, source, asker)
     answered = [name for name in names_of(found, own=True) if name not in taken]
-    domains = [encode_domain(name) + encode_domain(f"{name}:{port}") for name in answered]
+    domains = encode_domains(answered, port)
     own = _host(host, port, domains, routes, origins)
     bare = (found.name, f"*.{found.name}")
     if not found.name or set(bare).isdisjoint(answered):
