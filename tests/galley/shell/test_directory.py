@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from meltemi.api.core.config import CONFIG_MAP
+from meltemi.galley.core import catalogue
 from meltemi.galley.shell.directory import DirectorySource
 from meltemi.galley.shell.source import DELETED, SourceEvent, every
 
@@ -172,7 +174,7 @@ async def test_a_folder_that_may_not_be_read_keeps_what_it_gave(
 
     def shut(path: str) -> Any:
         if path == str(folder):
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", path)
         return real(path)
 
     async with following(tmp_path) as found:
@@ -204,6 +206,46 @@ async def test_a_read_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pyt
         assert sorted(found.held) == ["a"]
         monkeypatch.setattr(Path, "open", real)
         await until(lambda: not found.told)
+
+
+async def test_a_fault_of_ours_with_one_file_stays_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.yaml").write_text(text("a"))
+    (tmp_path / "b.yaml").write_text(text("b"))
+    real = catalogue.page
+
+    def broken(data: bytes, file: str, *args: Any) -> Any:
+        if b"unlucky" in data:
+            raise ZeroDivisionError("a bug")
+        return real(data, file, *args)
+
+    monkeypatch.setattr(catalogue, "page", broken)
+    async with following(tmp_path) as found:
+        (tmp_path / "a.yaml").write_text(text("a", x="unlucky"))
+        (tmp_path / "b.yaml").write_text(text("b", x="1"))
+        await until(lambda: found.held == {"a": {}, "b": {"x": "1"}})
+        assert "Meltemi failed on it: ZeroDivisionError: a bug" in found.source.findings[0].message
+
+
+async def test_folders_within_folders_have_no_end_that_matters(tmp_path: Path) -> None:
+    # Made from within: the whole path is too long at once.
+    here = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for _ in range(1200):
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+    finally:
+        os.close(here)
+    (tmp_path / "a.yaml").write_text(text("a"))
+    try:
+        async with following(tmp_path) as found:
+            assert sorted(found.held) == ["a"]
+    finally:
+        # Python's own way to remove a tree goes down by recursion.
+        subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)
 
 
 async def test_a_folder_that_vanishes_or_is_emptied_by_a_lost_mount_keeps_all(tmp_path: Path) -> None:

@@ -158,7 +158,12 @@ class DirectorySource:
             return None
         except OSError as error:
             return catalogue.unreadable(file, error.strerror or str(error), before)
-        return catalogue.page(data, file, before, self._takes)
+        try:
+            return catalogue.page(data, file, before, self._takes)
+        except Exception as error:  # noqa: BLE001 - a fault of ours with one file must not take all others along
+            return catalogue.unreadable(
+                file, f"Meltemi failed on it: {type(error).__name__}: {error}", before
+            )
 
     def _takes(self, key: Key) -> bool:
         scope = self._scopes.get(key[0])
@@ -195,35 +200,35 @@ def look(folder: Path) -> Seen:
         return Seen(shut={str(folder): error.strerror or str(error)})
     files: dict[str, Signature] = {}
     shut: dict[str, str] = {}
-    _walk(str(folder), files, shut, {(root.st_dev, root.st_ino)})
+    seen = {(root.st_dev, root.st_ino)}
+    left = [str(folder)]
+    while left:
+        try:
+            for path, status in _entries(left.pop(), shut):
+                if stat.S_ISREG(status.st_mode) and path.endswith(SUFFIXES):
+                    files[path] = signed(status)
+                # A link back up would have no end.
+                elif stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    left.append(path)
+        except OSError as error:
+            shut[error.filename or str(folder)] = error.strerror or str(error)
     if str(folder) in shut:
         return Seen(shut=shut)
     return Seen(files, shut, (root.st_dev, root.st_ino))
 
 
-def _walk(folder: str, files: dict[str, Signature], shut: dict[str, str], seen: set[tuple[int, int]]) -> None:
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted((one for one in found if not one.name.startswith(".")), key=_name)
-    except OSError as error:
-        shut[folder] = error.strerror or str(error)
-        return
+def _entries(folder: str, shut: dict[str, str]) -> Iterator[tuple[str, os.stat_result]]:
+    """List what is in a folder and is not hidden, by name, each with what it leads to."""
+    with os.scandir(folder) as found:
+        entries = sorted((one for one in found if not one.name.startswith(".")), key=_name)
     for entry in entries:
-        path = entry.path
         try:
-            status = entry.stat()
+            yield entry.path, entry.stat()
         except OSError as error:
             # Only what may be ours is told of: a dangling link of another name is nobody's fault.
-            if path.endswith(SUFFIXES):
-                shut[path] = error.strerror or str(error)
-            continue
-        if stat.S_ISDIR(status.st_mode):
-            # A link back up would have no end.
-            if (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                _walk(path, files, shut, seen)
-        elif stat.S_ISREG(status.st_mode) and path.endswith(SUFFIXES):
-            files[path] = signed(status)
+            if entry.name.endswith(SUFFIXES):
+                shut[entry.path] = error.strerror or str(error)
 
 
 def _name(entry: os.DirEntry[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from meltemi.api.diagnostics import Diagnostic, Level, Ref
 from meltemi.galley.core import meshconfig
 from meltemi.galley.core.catalogue import GIVEN_AGAIN
-from meltemi.galley.core.facts import Intake, Kept, Key, Stand, Verdict
+from meltemi.galley.core.facts import INTERNAL, Intake, Kept, Key, Stand, Verdict
 from meltemi.galley.core.ingest import Check, checked
 from meltemi.galley.core.meshconfig import MeshRead, mesh_settings
 from meltemi.galley.shell.source import DELETED, Deliver, Source, SourceEvent
@@ -133,9 +133,15 @@ class Feed:
 
     def _set(self, event: SourceEvent | None) -> None:
         """Take the mesh's settings from their ConfigMap; what is wrong there stays as it was."""
-        self._mesh = mesh_settings(None if event is None else event.document, self._mesh)
+        document = None if event is None else event.document
+        try:
+            self._mesh = mesh_settings(document, self._mesh)
+        except Exception as error:  # noqa: BLE001 - a fault of ours with the settings must not take all objects along
+            message = f"Meltemi failed on this object: {type(error).__name__}: {error}"
+            fault = Diagnostic(INTERNAL, message, Ref("ConfigMap", *MESH[1:]))
+            self._mesh = replace(self._mesh, changes=(), findings=(fault,))
         self._change(self._mesh.changes)
-        metadata = {} if event is None else event.document.get("metadata") or {}
+        metadata = (document or {}).get("metadata") or {}
         found = self._mesh.findings
         wrong = any(one.level is Level.ERROR for one in found)
         stand = Stand.LAST_GOOD if wrong and "mesh" in self._mesh.good else Stand.ITSELF
