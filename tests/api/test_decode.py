@@ -402,7 +402,7 @@ def rules_below(hint: Any, seen: frozenset[Any] = frozenset()) -> Iterator[Rule]
     hint = unwrapped(hint)
     for inner in typing.get_args(hint):
         yield from rules_below(inner, seen)
-    if dataclasses.is_dataclass(hint) and hint not in seen:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint not in seen:
         yield from getattr(hint, RULES, ())
         for field in fields_of(hint):
             yield from rules_below(field.type, seen | {hint})

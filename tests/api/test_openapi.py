@@ -89,6 +89,46 @@ def test_schemas_of_istios_kinds_are_structural(kind: Kind[Any]) -> None:
         json.dumps(schema)
 
 
+def rules(kind: str, *path: str) -> str:
+    """Give the rules of a part of a networking kind's spec, as one text."""
+    declared = next(one for one in KINDS if one.name == kind and one.group == "networking.istio.io")
+    node = openapi.structural_schema(declared, declared.storage_version)["properties"]["spec"]
+    for name in path:
+        node = node["items"] if name == "[]" else node["properties"][name]
+    return " ".join(one["rule"] for one in node["x-kubernetes-validations"])
+
+
+def test_rules_between_fields_are_where_istios_crds_have_them() -> None:
+    assert "has(self.address) || has(self.network)" in rules("WorkloadEntry")
+    assert "has(self.network)" in rules("ServiceEntry", "endpoints", "[]")
+    assert "has(self.network)" not in rules("WorkloadGroup", "template")
+    assert "startsWith('unix://@')" in rules("WorkloadGroup", "template")
+    assert "DNS_ROUND_ROBIN" in rules("ServiceEntry")
+    assert "WAYPOINT" in rules("EnvoyFilter", "configPatches", "[]", "match")
+    assert "contains('*')" in rules("EnvoyFilter", "workloadSelector")
+    assert "has(self.tlsCertificates)" in rules("Sidecar", "ingress", "[]", "tls")
+    assert "size(key) != 0" in rules("ProxyConfig", "selector")
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("WorkloadEntry", True),
+        ("WorkloadGroup", True),
+        ("ServiceEntry", True),
+        ("DestinationRule", True),
+        ("Sidecar", False),
+        ("EnvoyFilter", False),
+        ("ProxyConfig", False),
+        ("VirtualService", False),
+    ],
+)
+def test_a_spec_is_required_where_an_empty_one_would_be_wrong(name: str, *, needed: bool) -> None:
+    kind = next(kind for kind in KINDS if kind.name == name and kind.group == "networking.istio.io")
+    schema = openapi.structural_schema(kind, kind.storage_version)
+    assert (schema.get("required") == ["spec"]) == needed
+
+
 def test_constraints_are_in_the_schema() -> None:
     kind = next(kind for kind in KINDS if kind.name == "VirtualService")
     route = openapi.structural_schema(kind, "v1")["properties"]["spec"]["properties"]["http"]["items"][

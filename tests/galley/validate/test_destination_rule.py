@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.galley.rule_documents import errors, told
+from tests.galley.rule_documents import errors, findings, told
 
 
 def rule(**more: Any) -> dict[str, Any]:
@@ -75,6 +75,15 @@ LOCALITY = f"{AT}.loadBalancer.localityLbSetting"
         (policy(tls={"mode": "SIMPLE", "credentialName": "s", "caCertificates": "c"}), f"{AT}.tls.caCertificates"),
         (policy(tls={"mode": "SIMPLE", "insecureSkipVerify": True, "subjectAltNames": ["a"]}),
          f"{AT}.tls.subjectAltNames"),
+        (policy(tls={"mode": "SIMPLE", "insecureSkipVerify": True, "credentialName": "a"}), f"{AT}.tls.credentialName"),
+        (policy(tls={"mode": "SIMPLE", "credentialName": "s", "caCrl": "c"}), f"{AT}.tls.caCrl"),
+        (policy(connectionPool={"tcp": {"tcpKeepalive": {"time": "0s"}}}),
+         f"{AT}.connectionPool.tcp.tcpKeepalive.time"),
+        (policy(connectionPool={"http": {"idleTimeout": "0s"}}), f"{AT}.connectionPool.http.idleTimeout"),
+        (balancer(warmupDurationSecs="0s"), f"{AT}.loadBalancer.warmupDurationSecs"),
+        (balancer(warmup={"duration": "10s", "aggression": -1}), f"{AT}.loadBalancer.warmup.aggression"),
+        (rule(workloadSelector={"matchLabels": {"": "a"}}), "spec.workloadSelector.matchLabels"),
+        (rule(workloadSelector={"matchLabels": {"a*": "b"}}), 'spec.workloadSelector.matchLabels["a*"]'),
         (rule(exportTo=["other"], workloadSelector={"matchLabels": {"a": "b"}}), "spec.exportTo"),
         (rule(workloadSelector={"matchLabels": {"a": "*"}}), "spec.workloadSelector.matchLabels.a"),
     ],
@@ -95,6 +104,8 @@ def test_what_istio_refuses_is_refused_where_it_stands(spec: dict[str, Any], pat
         ),
         locality(distribute=[{"from": "a/*", "to": {"a/b": 80, "c": 20}}]),
         policy(tls={"mode": "SIMPLE", "credentialName": "s"}),
+        policy(tls={"mode": "MUTUAL", "credentialName": "s", "insecureSkipVerify": True}),
+        policy(tls={"mode": "DISABLE", "insecureSkipVerify": True, "subjectAltNames": ["a"]}),
         policy(connectionPool={"tcp": {"idleTimeout": "0s"}}),
         rule(exportTo=["."], workloadSelector={"matchLabels": {"a": "b"}}),
     ],
@@ -113,3 +124,13 @@ def test_what_is_likely_wrong_is_told() -> None:
     ]
     failover = {"failover": [{"from": "a", "to": "b"}]}
     assert told("DestinationRule", balancer(localityLbSetting=failover)) == [("IST0133", LOCALITY)]
+
+
+def test_a_port_by_name_as_istio_1_0_could_write_it_is_refused() -> None:
+    spec = policy(portLevelSettings=[{"port": {"name": "http"}, "tls": {"mode": "DISABLE"}}])
+    at = f"{AT}.portLevelSettings[0].port.name"
+    found = findings("DestinationRule", spec, version="networking.istio.io/v1alpha3")
+    assert [(one.code.id, one.path, one.hint) for one in found if one.code.id != "IST0002"] == [
+        ("IST0106", at, "give its number")
+    ]
+    assert errors("DestinationRule", spec) == [at]

@@ -24,6 +24,8 @@ def secure(**tls: Any) -> dict[str, Any]:
         ({"servers": [server()["servers"][0], server()["servers"][0]]}, "spec.servers[1].port.name"),
         (server(hosts=[]), "spec.servers[0].hosts"),
         (server(hosts=["*a.com"]), "spec.servers[0].hosts[0]"),
+        (server(hosts=["shop"]), "spec.servers[0].hosts[0]"),
+        (server(hosts=["./shop"]), "spec.servers[0].hosts[0]"),
         (server(hosts=["a_b/c.com"]), "spec.servers[0].hosts[0]"),
         (server(HTTP | {"number": 0}), "spec.servers[0].port.number"),
         (server(HTTP | {"protocol": "QUIC"}), "spec.servers[0].port.protocol"),
@@ -45,6 +47,14 @@ def secure(**tls: Any) -> dict[str, Any]:
             "spec.servers[0].tls.credentialNames",
         ),
         (secure(mode="SIMPLE", credentialNames=["a", "b", "c"]), "spec.servers[0].tls.credentialNames"),
+        (
+            secure(
+                mode="SIMPLE",
+                credentialName="a",
+                tlsCertificates=[{"serverCertificate": "a", "privateKey": "b"}],
+            ),
+            "spec.servers[0].tls.tlsCertificates",
+        ),
         (
             secure(mode="SIMPLE", serverCertificate="a", privateKey="b", caCrl="c"),
             "spec.servers[0].tls.caCrl",
@@ -69,6 +79,7 @@ def test_a_name_with_a_dot_is_refused() -> None:
     [
         server(),
         server(hosts=["shop/*", "./a.com", "*/b.com", "*.c.com"]),
+        server(hosts=["10.0.0.1", "./2001:db8::1"]),
         server(tls={"httpsRedirect": True}),
         secure(mode="SIMPLE", credentialName="a"),
         secure(mode="SIMPLE", credentialNames=["a", "b"]),
