@@ -272,6 +272,63 @@ def test_what_may_not_be_read_is_said_and_not_missed(
     assert "gateways.networking.istio.io cannot be read" in found.err
 
 
+def test_services_of_other_clusters_are_compared(
+    cli: Cli, full: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del full
+    other = yaml.safe_load(CART.replace("port: 80", "port: 81"))
+    other["metadata"]["namespace"] = "default"
+    asked = []
+
+    class Far:
+        def json(self, _method: str, path: str, _query: Any = None) -> Any:
+            asked.append(path)
+            return {"items": [other]}
+
+        def close(self) -> None:
+            asked.append("closed")
+
+    monkeypatch.setattr(
+        "meltemi.ctl.kubeconfig_file.client_of", lambda _file, context: Far() if context == "far" else None
+    )
+    found = as_json(cli("analyze", "--remote-contexts", "far", "-o", "json"))
+    assert objects(found, "IST0170") == ["default/cart"]
+    assert asked == ["/api/v1/services", "closed"]
+
+
+def test_hosts_of_a_control_plane_elsewhere_are_looked_up(
+    cli: Cli, mesh: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = {
+        "name": "a.validation.istio.io",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "clientConfig": {"url": "https://istiod.example.com/validate"},
+    }
+    where = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    client = mesh.client()
+    client.json("POST", where, document={"metadata": {"name": "istio-validator-far"}, "webhooks": [hook]})
+    looked: list[str] = []
+
+    def known(host: str, port: None) -> list[object]:
+        del port
+        looked.append(host)
+        return []
+
+    def unknown(host: str, port: None) -> list[object]:
+        raise OSError(-2, "Name or service not known", host, port)
+
+    try:
+        monkeypatch.setattr("socket.getaddrinfo", known)
+        assert objects(as_json(cli("analyze", "-o", "json")), "IST0163") == []
+        assert looked == ["istiod.example.com"]
+        monkeypatch.setattr("socket.getaddrinfo", unknown)
+        assert objects(as_json(cli("analyze", "-o", "json")), "IST0163") == ["istio-validator-far"]
+    finally:
+        client.json("DELETE", f"{where}/istio-validator-far")
+        client.close()
+
+
 def test_the_owner_of_a_mesh_may_install(cli: Cli, mesh: Served) -> None:
     del mesh
     assert cli.good("analyze", "--analyzer", "cluster.PermissionsAnalyzer", "-o", "json").out.strip() == "[]"

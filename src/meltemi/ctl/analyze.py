@@ -98,7 +98,7 @@ def command(
     rules, analyzers = _rules(suppress), _analyzers(only)
     from meltemi.ctl.analyze_files import gather
 
-    world = gather(analyzers, (*files, *more), recursive, call.namespace, ignore_unknown=ignore_unknown)
+    world = gather(analyzers, (*files, *more), recursive, call, ignore_unknown=ignore_unknown)
     scope = call.namespace
     if live or not (files or more):
         from meltemi.ctl.analyze_live import add_mesh

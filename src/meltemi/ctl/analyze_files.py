@@ -12,7 +12,7 @@ from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.api.kind import Kind, Object
 from meltemi.api.problems import UNKNOWN_KIND
 from meltemi.ctl.findings import plural
-from meltemi.ctl.invocation import USAGE, CtlError
+from meltemi.ctl.invocation import USAGE, CtlError, Invocation
 from meltemi.ctl.manifests import OTHER_NAMESPACE, Manifest, examined, placed, read
 from meltemi.galley.analyze.suppression import ANNOTATION, annotated
 from meltemi.galley.analyze.table import Analyzer
@@ -26,8 +26,8 @@ NO_OBJECTS = (UNKNOWN_KIND, NOT_AN_OBJECT, SYNTAX)
 class World:
     """The objects that are looked at together, with the places of those that came from files."""
 
-    def __init__(self, analyzers: Iterable[Analyzer], manifests: Iterable[Manifest]) -> None:
-        self.analysis = Analysis(analyzers)
+    def __init__(self, analyzers: Iterable[Analyzer], manifests: Iterable[Manifest], system: str) -> None:
+        self.analysis = Analysis(analyzers, system)
         self.live = False
         self._own: list[Diagnostic] = []
         # Of two kinds of one name (Gateway) analysis tells of Istio's; of an object that stands twice the last counts.
@@ -108,14 +108,14 @@ def gather(
     analyzers: Iterable[Analyzer],
     files: Iterable[str],
     recursive: bool,
-    namespace: str,
+    call: Invocation,
     *,
     ignore_unknown: bool,
 ) -> World:
     """Read the objects of files, each checked by its own rules; CtlError where a file cannot be read."""
     manifests, found = read(files, recursive)
-    manifests, problems = placed(manifests, namespace, one_world=False)
-    world = World(analyzers, manifests)
+    manifests, problems = placed(manifests, call.namespace, one_world=False)
+    world = World(analyzers, manifests, call.istio_namespace)
     objects, told = examined(manifests)
     foreign = set()
     for manifest, kind, made in objects:

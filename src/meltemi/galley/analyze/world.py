@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 SETTINGS: Final = "istio"
-"""The ConfigMap of the mesh's settings, in the root namespace."""
+"""The ConfigMap of the mesh's settings."""
 GATEWAYS: Final = ("ingressgateway", "egressgateway")
 """What an installation's own gateways are labelled with: `istio: ingressgateway`."""
 GATEWAY_PORTS: Final = (80, 443, 8080, 8443, 15021, 15443, 31400)
@@ -33,7 +33,8 @@ GATEWAY_PORTS: Final = (80, 443, 8080, 8443, 15021, 15443, 31400)
 class Analysis:
     """An engine whose roots are analyzers: put objects and facts in, then ask; a change runs only what it touches."""
 
-    def __init__(self, analyzers: Iterable[Analyzer] = ()) -> None:
+    def __init__(self, analyzers: Iterable[Analyzer] = (), system: str = ROOT_NAMESPACE.default) -> None:
+        """`system` is the control plane's namespace, where the mesh's settings and its own gateways are."""
         self._analyzers = tuple(analyzers) or tuple(one for one in ANALYZERS if one.unasked)
         self._engine = Engine()
         self._changes: dict[tuple[str, str, str], Change[Any]] = {}
@@ -42,7 +43,7 @@ class Analysis:
         self._mesh: MeshRead | None = None
         self._mesh_file = ""
         self._groups: set[str] = set()
-        self._root = ROOT_NAMESPACE.default
+        self._system = system
 
     def document(self, kind: Kind[Any], document: Document, made: Object[Any] | None = None) -> None:
         """Add an object by its document, or replace the one of that name. `made`: what it decodes to, if it is right.
@@ -59,12 +60,12 @@ class Analysis:
         self.fact(FactKind(kind.resource), made.namespace, made.name, made)
         key = f"{made.namespace}/{made.name}"
         self.fact(CONDITIONS, kind.resource, key, conditions_of(document) or None)
-        if kind.resource == "configmaps" and (made.namespace, made.name) == (self._root, SETTINGS):
+        if kind.resource == "configmaps" and (made.namespace, made.name) == (self._system, SETTINGS):
             self._settings({"metadata": document.get("metadata"), "data": dict(made.spec.data)})
 
     def mesh_config(self, text: str, file: str) -> None:
         """Take a text for the mesh's settings, in place of what its ConfigMap says. Networks it has none."""
-        metadata = {"name": SETTINGS, "namespace": self._root}
+        metadata = {"name": SETTINGS, "namespace": self._system}
         self._mesh_file = file
         self._settings({"metadata": metadata, "data": {"mesh": text}})
 
@@ -92,10 +93,10 @@ class Analysis:
             pod = Pod(containers=(Container(name=SIDECAR, image=SIDECAR),))
             ports = tuple(ServicePort(name=f"tcp-{number}", port=number) for number in GATEWAY_PORTS)
             for kind, spec in ((POD, pod), (SERVICE, Service(ports=ports, selector=labels))):
-                made: Object[Any] = Object(kind.name, self._root, full, spec, labels)
-                key = (kind.resource, self._root, full)
+                made: Object[Any] = Object(kind.name, self._system, full, spec, labels)
+                key = (kind.resource, self._system, full)
                 if key not in self._changes:
-                    self.fact(FactKind(kind.resource), self._root, full, made)
+                    self.fact(FactKind(kind.resource), self._system, full, made)
 
     def findings(self) -> tuple[Diagnostic, ...]:
         """Give all findings, each once, by object and place."""
@@ -107,14 +108,10 @@ class Analysis:
             self._failures.pop(name, None)
             if isinstance(change.new, Failure):
                 self._failures[name] = change.new
-        found: dict[Diagnostic, None] = {}
-        found.update(
-            {internal(f"the analyzer {name} failed: {one}"): None for name, one in self._failures.items()}
-        )
-        if self._mesh is not None:
-            found.update({self._placed(one): None for one in self._mesh.findings})
-        found.update({one: None for one in self._engine.all_reports() if isinstance(one, Diagnostic)})
-        return tuple(sorted(found, key=order))
+        failed = (internal(f"the analyzer {name} failed: {one}") for name, one in self._failures.items())
+        settings = (self._placed(one) for one in self._mesh.findings) if self._mesh is not None else ()
+        told = (one for one in self._engine.all_reports() if isinstance(one, Diagnostic))
+        return tuple(sorted(dict.fromkeys((*failed, *settings, *told)), key=order))
 
     def _hold(self) -> None:
         """Make the analyzers roots; one of a group, only once there is an object for it: most worlds have none."""
