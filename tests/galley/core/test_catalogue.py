@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meltemi.api.core.config import CONFIG_MAP
 from meltemi.galley.core.catalogue import EMPTY, Page, merged, page, restored, unreadable
@@ -114,3 +116,28 @@ def test_what_was_written_down_is_a_page_again() -> None:
     ((file, found),) = restored({"a.yaml": [(CONFIG_MAP, BEFORE.entries[0].document)]})
     assert (file, names(found)) == ("a.yaml", ["a"])
     assert names(read(b"a: [", found)) == ["a"]
+
+
+PARTS = (
+    *(json.dumps(document(name)) for name in "abc"),
+    json.dumps({"kind": "Nothing"}),
+    json.dumps(document("a", kind="ConfigMop")),
+    "a: [",
+    "# a comment",
+    "",
+)
+
+
+@given(st.lists(st.tuples(st.lists(st.sampled_from(PARTS), max_size=4), st.integers(0, 30)), max_size=6))
+def test_nothing_is_lost_but_by_a_file_that_is_whole(versions: list[tuple[list[str], int]]) -> None:
+    """Any texts, each cut off somewhere near its end: what is missing afterwards was missing from a whole reading."""
+    held = EMPTY
+    for parts, cut in versions:
+        data = "\n---\n".join(parts).encode()
+        now = read(data[: max(0, len(data) - cut)], held)
+        lost = set(names(held)) - set(names(now))
+        if lost:
+            assert not [one for one in now.findings if one.code.id in ("MEL0010", "MEL0071")]
+            text_names = {one.ref.name for one in now.findings if one.ref is not None}
+            assert not lost & text_names
+        held = now
