@@ -307,6 +307,32 @@ def test_a_spec_is_needed_where_it_has_required_fields() -> None:
     assert problems(gateway, "PeerAuthentication") == []
 
 
+def test_a_rule_names_each_part_that_breaks_it() -> None:
+    ports = [{"name": name, "number": 80} for name in "abc"]
+    spec = {
+        "hosts": ["*", "a.com", "*"],
+        "ports": ports,
+        "addresses": ["10.0.0.0/8"],
+        "resolution": "DNS",
+        "workloadSelector": {"labels": {"a": "*", "b": "c", "d": "e*"}},
+    }
+    document = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "a"},
+        "spec": spec,
+    }
+    assert sorted(paths(document, "ServiceEntry")) == [
+        "spec.addresses[0]",
+        "spec.hosts[0]",
+        "spec.hosts[2]",
+        "spec.ports[1].number",
+        "spec.ports[2].number",
+        "spec.workloadSelector.labels.a",
+        "spec.workloadSelector.labels.d",
+    ]
+
+
 def test_statuses_are_read_leniently() -> None:
     pod = {
         "status": {

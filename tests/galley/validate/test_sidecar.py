@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.galley.rule_documents import errors, told
+from tests.galley.rule_documents import errors, findings, told
 
 HTTP = {"number": 9080, "name": "http", "protocol": "HTTP"}
 SOCKET = {"number": 0, "name": "uds", "protocol": "HTTP"}
@@ -132,3 +132,17 @@ def test_what_is_likely_wrong_is_told() -> None:
     assert told("Sidecar", hosts("a/b.com", "*/*")) == [("IST0133", f"{OUT}.hosts")]
     http = ingress(port=HTTP | {"protocol": "TCP"}, connectionPool={"http": {"maxRetries": 1}})
     assert told("Sidecar", http) == [("IST0133", f"{IN}.connectionPool.http")]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("reviews", "for its own namespace write ./reviews.shop.svc.cluster.local"),
+        ("a.com", "for its own namespace write ./a.com"),
+        ("./reviews", "write ./reviews.shop.svc.cluster.local"),
+        ("infra/reviews", "write infra/reviews.infra.svc.cluster.local"),
+        ("./a b", ""),
+    ],
+)
+def test_hints_complete_a_hosts_name(name: str, hint: str) -> None:
+    assert [one.hint for one in findings("Sidecar", hosts(name)) if one.path == f"{OUT}.hosts[0]"] == [hint]

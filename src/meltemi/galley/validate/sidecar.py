@@ -164,20 +164,25 @@ def _hosts(found: Findings, at: At, namespace: str, hosts: tuple[str, ...]) -> N
         scope, slash, host = text.partition("/")
         here = (*at, index)
         if not slash:
-            found.error(
-                here, f'"{text}" must be of form namespace/dnsName', f"for its own namespace write ./{text}"
-            )
+            hint = f"for its own namespace write ./{_full(text, namespace)}"
+            found.error(here, f'"{text}" must be of form namespace/dnsName', hint)
             continue
         if scope not in ("*", ".", "~") and not rules.is_label(scope):
             found.error(here, f'"{scope}" is not a namespace, ".", "*" or "~"')
         if fault := rules.visible_host_fault(host):
-            found.error(here, fault)
+            owner = scope if rules.is_label(scope) else namespace
+            found.error(here, fault, f"write {scope}/{_full(host, owner)}" if rules.is_label(host) else "")
         known = seen.setdefault(namespace if scope == "." and namespace else scope, set())
         if host in known or "*" in known or (host == "*" and known):
             found.warn(here, f'"{text}" repeats, or holds, a host of the listener')
         known.add(host)
     if "*" in seen.get("*", ()) and len(seen) > 1:
         found.warn(at, "*/* selects everything: the other hosts add nothing")
+
+
+def _full(host: str, namespace: str) -> str:
+    """Complete the name of a service."""
+    return f"{host}.{namespace or 'default'}.svc.cluster.local" if rules.is_label(host) else host
 
 
 def _policy(found: Findings, at: At, policy: OutboundTrafficPolicy) -> None:
