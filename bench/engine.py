@@ -165,6 +165,16 @@ def trials(mesh: Mesh) -> list[Trial]:
         # One service more; every second time it goes again.
         return [Change(each.kind, each.namespace, each.name, None if i % 2 else each.value) for each in extra]
 
+    def replaced(change: Change[Any], i: int) -> list[Change[Any]]:
+        # One that is not there comes, and goes the next time.
+        return [Change(change.kind, change.namespace, change.name, None if i % 2 else change.value)]
+
+    def unrouted(i: int) -> int:
+        return nth(i // 2) // 5 * 5 + 3
+
+    def unruled(i: int) -> int:
+        return nth(i // 2) // 4 * 4 + 2
+
     def visitor(i: int) -> View:
         view = mesh.view(i % mesh.views)
         return View(
@@ -192,7 +202,21 @@ def trials(mesh: Mesh) -> list[Trial]:
             lambda i: [mesh.rule(ruled(i), i % 9 + 1)],
             40,
         ),
-        Trial("service comes or goes", "5", "2.9-3.8", REPEAT // 4, new),
+        Trial("service comes or goes", "5", "2.9-3.8", REPEAT // 4, new, 80),
+        Trial(
+            "VirtualService comes or goes",
+            "",
+            "",
+            REPEAT // 4,
+            lambda i: replaced(mesh.routing(unrouted(i), 50), i),
+        ),
+        Trial(
+            "DestinationRule comes or goes",
+            "",
+            "",
+            REPEAT // 4,
+            lambda i: replaced(mesh.rule(unruled(i), 9), i),
+        ),
         Trial("new View, known namespace", "5", "2.5-3.7", REPEAT // 4, lambda _: [], view=visitor),
         Trial(
             "setting nobody reads",

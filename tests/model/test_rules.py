@@ -6,7 +6,7 @@ import pytest
 from tests.pilot.core.meshes import Mesh
 
 from meltemi.api.values import Map
-from meltemi.model import authn, destinations, gateways, routing
+from meltemi.model import authn, destinations, gateways, routing, scope, services
 from meltemi.model.authn import Mtls, Policy
 from meltemi.query import Db, query
 
@@ -110,6 +110,48 @@ def test_in_the_mesh_the_oldest_wins_among_the_closest_that_the_client_sees() ->
         ("default", "a-newer"),
     )
     assert mesh.engine.get(routing.mesh_routing, "other.default.svc.cluster.local", None) == ("a", "wild")
+
+
+def test_a_namespaces_index_says_what_is_said_of_each_host_alone() -> None:
+    mesh = Mesh()
+    for name in ("app", "web", "plain"):
+        mesh.service(name, ports={"http": 80})
+    mesh.apply("""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: outside}
+spec: {hosts: [x.example.com, "*.example.org"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+""")
+    steps = (
+        virtual_service("one", "a", '["app.default.svc.cluster.local"]', export="a"),
+        virtual_service("two", "default", '["app", "x.example.com"]'),
+        virtual_service("three", "a", '["web.default.svc.cluster.local"]', export="."),
+        virtual_service("four", "b", '["*.example.org", "*.default.svc.cluster.local"]', export="c"),
+        virtual_service("five", "b", '["*.com", "nobody.example.net"]'),
+        virtual_service("six", "a", '["app.default.svc.cluster.local"]', export="~"),
+    )
+    for step in steps:
+        mesh.apply(step)
+        hosts = mesh.engine.get(services.hosts_in, "default")
+        public = mesh.engine.get(routing.public_routing, "default")
+        assert len(hosts) == 5
+        assert dict(public) == routed(mesh, hosts, None)
+        for client in ("default", "a", "b", "c"):
+            lens = mesh.engine.get(scope.lens, client, "default")
+            seen = {**public, **dict(lens.routed)}
+            assert {host: key for host, key in seen.items() if key} == routed(mesh, hosts, client)
+            named = dict(mesh.engine.get(routing.mesh_hosts, client))
+            assert all(
+                mesh.engine.get(routing.mesh_routing, host, client) == key for host, key in named.items()
+            )
+        lenses = mesh.engine.get(scope.lenses, "a")
+        assert lenses.through("default") == mesh.engine.get(scope.lens, "a", "default")
+
+
+def routed(mesh: Mesh, hosts: tuple[str, ...], client: str | None) -> dict[str, routing.Key]:
+    """Ask for each host alone."""
+    found = {host: mesh.engine.get(routing.mesh_routing, host, client) for host in hosts}
+    return {host: key for host, key in found.items() if key is not None}
 
 
 def test_a_gateways_routes_are_all_of_them_by_age() -> None:

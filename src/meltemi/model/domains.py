@@ -105,22 +105,18 @@ def _order(q: Db, namespace: str, host: str) -> int:
     return 0
 
 
-@query
-def _addresses_in(q: Db, namespace: str) -> tuple[tuple[str, str], ...]:
+def _addresses_in(q: Db, namespace: str) -> list[tuple[str, str]]:
     """List (address, name) of a namespace's Kubernetes Services."""
-    return tuple(
-        [
-            (address, made.name)
-            for made in services_in(q, namespace)
-            if made.name
-            for address in made.addresses
-        ]
-    )
+    return [
+        (address, made.name) for made in services_in(q, namespace) if made.name for address in made.addresses
+    ]
 
 
 @query
-def _address_set(q: Db, namespace: str) -> frozenset[str]:
-    return frozenset(address for address, _name in _addresses_in(q, namespace))
+def _address_set(q: Db, namespace: str) -> tuple[frozenset[str], int]:
+    """Return the addresses of a namespace's Kubernetes Services, and how often one is given."""
+    listed = [address for address, _name in _addresses_in(q, namespace)]
+    return frozenset(listed), len(listed)
 
 
 @query
@@ -132,11 +128,9 @@ def _shared_addresses(q: Db) -> tuple[tuple[str, tuple[tuple[str, str], ...]], .
         for name, _port, _claim in _entry_claims(q, namespace)
     }
     namespaces = q.namespaces(facts.SERVICES)
-    every = frozenset[str]().union(*(_address_set(q, namespace) for namespace in namespaces))
-    if (
-        len(every) == sum(len(_addresses_in(q, namespace)) for namespace in namespaces)
-        and not every & claimed
-    ):
+    sets = [_address_set(q, namespace) for namespace in namespaces]
+    every = frozenset[str]().union(*[addresses for addresses, _count in sets])
+    if len(every) == sum([count for _addresses, count in sets]) and every.isdisjoint(claimed):
         # Nearly always. To say whose they are takes a walk over all services whenever one comes or goes.
         return ()
     owners: dict[str, list[tuple[str, str]]] = {}

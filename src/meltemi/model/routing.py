@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts, settings
 from meltemi.model.hosts import closeness, complete, covers, exported, is_pattern, public
-from meltemi.model.services import hosts_in
+from meltemi.model.services import entry_heads, hosts_in, kubernetes_name
 from meltemi.query import Db, query
 
 MESH = "mesh"
@@ -70,7 +70,7 @@ def heads_in(q: Db, namespace: str) -> tuple[Head, ...]:
 def heads(q: Db) -> tuple[Head, ...]:
     """List all VirtualServices, oldest first."""
     found = [one for namespace in q.namespaces(facts.VIRTUAL_SERVICES) for one in heads_in(q, namespace)]
-    return tuple(sorted(found, key=lambda one: (one.created, one.namespace, one.name)))
+    return tuple(sorted(found, key=_age))
 
 
 @query
@@ -104,12 +104,33 @@ def _candidates(index: Map[tuple[Head, ...]], wild: tuple[str, ...], host: str) 
 
 
 @query
+def _parts(q: Db) -> Map[Map[tuple[Head, ...]]]:
+    """Tell the index apart by the namespace that a host's name says; hosts of other forms are in none."""
+    domain = settings.CLUSTER_DOMAIN.read(q)
+    found: dict[str, dict[str, tuple[Head, ...]]] = {}
+    for host, listed in _mesh_index(q).items():
+        named = kubernetes_name(host, domain)
+        if named is not None:
+            found.setdefault(named[1], {})[host] = listed
+    return Map({namespace: Map(part) for namespace, part in found.items()})
+
+
+@query
+def _part(q: Db, namespace: str) -> Map[tuple[Head, ...]]:
+    return _parts(q).get(namespace, _NONE)
+
+
+_NONE: Map[tuple[Head, ...]] = Map()
+
+
+@query
 def _candidates_in(q: Db, namespace: str) -> Map[tuple[Head, ...]]:
     """Map the hosts of a namespace's services to what may route them; those that nothing routes are left out.
 
-    One for a namespace, for a VirtualService that comes or goes changes the index of the whole mesh.
+    A VirtualService that comes or goes changes the index of the whole mesh, but of its parts only one.
     """
-    index, wild = _mesh_index(q), _wild(q)
+    wild = _wild(q)
+    index = _mesh_index(q) if wild or entry_heads(q, namespace) else _part(q, namespace)
     found = {host: _candidates(index, wild, host) for host in hosts_in(q, namespace)}
     return Map({host: listed for host, listed in found.items() if listed})
 
@@ -136,31 +157,51 @@ def _first(found: tuple[Head, ...], client: str | None) -> Key | None:
 
 
 @query
-def private_hosts(q: Db) -> tuple[str, ...]:
-    """List the hosts of mesh VirtualServices that not everyone sees, sorted."""
-    return tuple(
-        host for host, found in _mesh_index(q).items() if any(not public(one.export_to) for one in found)
-    )
+def any_private(q: Db, namespace: str) -> bool:
+    """Say whether some VirtualService for a namespace's services is not seen by everyone."""
+    listed = _candidates_in(q, namespace).values()
+    return any(not public(one.export_to) for heads in listed for one in heads)
 
 
 @query
 def mesh_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
     """List every host that a VirtualService seen from `client` is for, with the one that wins."""
-    index, exports = _mesh_index(q), _exports(q)
-    hosts = sorted({*exports.get("*", ()), *exports.get(client, ())})
-    found = [(host, _first(index[host], client)) for host in hosts]
-    return tuple([(host, key) for host, key in found if key is not None])
+    everyones, own = _exported(q, EVERYONE), _exported(q, client)
+    found: list[tuple[str, Key]] = []
+    for host in sorted({*everyones, *own}):
+        seen = [one for one in (*everyones.get(host, ()), *own.get(host, ())) if "~" not in one.export_to]
+        if seen:
+            found.append((host, min(seen, key=_age).key))
+    return tuple(found)
+
+
+EVERYONE = "*"
+
+
+def _age(head: Head) -> tuple[float, str, str]:
+    return (head.created, head.namespace, head.name)
 
 
 @query
-def _exports(q: Db) -> Map[tuple[str, ...]]:
-    """Map every namespace, and `*`, to the hosts of mesh VirtualServices exported to it."""
-    found: dict[str, dict[str, None]] = {}
+def _exported(q: Db, place: str) -> Map[tuple[Head, ...]]:
+    return _exports(q).get(place, _NONE)
+
+
+@query
+def _exports(q: Db) -> Map[Map[tuple[Head, ...]]]:
+    """Map every namespace, and EVERYONE, to the hosts of mesh VirtualServices exported to it."""
+    found: dict[str, dict[str, list[Head]]] = {}
     for host, listed in _mesh_index(q).items():
         for one in listed:
             for place in one.export_to:
-                found.setdefault(one.namespace if place == "." else place, {})[host] = None
-    return Map({place: tuple(hosts) for place, hosts in found.items()})
+                hosts = found.setdefault(one.namespace if place == "." else place, {})
+                hosts.setdefault(host, []).append(one)
+    return Map(
+        {
+            place: Map({host: tuple(listed) for host, listed in hosts.items()})
+            for place, hosts in found.items()
+        }
+    )
 
 
 @query

@@ -82,19 +82,20 @@ def _suspects(q: Db, client: str) -> tuple[str, ...]:
 @query
 def _contested(q: Db) -> tuple[str, ...]:
     """List the namespaces of which not everyone sees the same, sorted."""
-    hosts = (*routing.private_hosts(q), *rival_hosts(q))
+    rivals = rival_hosts(q)
     root = settings.ROOT_NAMESPACE.read(q)
-    if any(is_pattern(host) for host in hosts) or destinations.private_patterns(q, root):
+    if any(is_pattern(host) for host in rivals) or destinations.private_patterns(q, root):
         return service_namespaces(q)
-    found = {namespace for host in hosts for namespace in homes(q, host)}
+    found = {namespace for host in rivals for namespace in homes(q, host)}
     found.update(claim.namespace for rivalry in rivalries(q) for claim in rivalry.claims)
     found.update(namespace for namespace in service_namespaces(q) if _set_apart(q, namespace))
     return tuple(sorted(found))
 
 
+@query
 def _set_apart(q: Db, namespace: str) -> bool:
-    """Say whether a namespace has services or DestinationRules that not everyone sees."""
-    if destinations.private_patterns(q, namespace):
+    """Say whether for a namespace there are services, DestinationRules or routes that not everyone sees."""
+    if destinations.private_patterns(q, namespace) or routing.any_private(q, namespace):
         return True
     return any(not public(exports) for exports in export_lists(q, namespace))
 

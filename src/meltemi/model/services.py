@@ -20,7 +20,7 @@ from meltemi.api.networking.service_entry import Location, ServiceEntry
 from meltemi.api.networking.service_entry import Resolution as EntryResolution
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts, settings
-from meltemi.model.hosts import exported
+from meltemi.model.hosts import exported, public
 from meltemi.query import Db, query
 
 EXPORT_TO = "networking.istio.io/exportTo"
@@ -393,6 +393,12 @@ def sees(q: Db, host: str, client: str) -> bool:
 def export_lists(q: Db, namespace: str) -> tuple[tuple[str, ...], ...]:
     """List the different export lists of a namespace's services, sorted: few, and they hardly ever change."""
     return tuple(sorted({one.export_to for one in services_in(q, namespace)}))
+
+
+@query
+def public_hosts(q: Db, namespace: str) -> frozenset[str]:
+    """Return the hosts of a namespace's services that everyone sees, to look one up."""
+    return frozenset([one.host for one in services_in(q, namespace) if public(one.export_to)])
 
 
 @query

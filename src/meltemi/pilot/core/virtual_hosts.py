@@ -32,6 +32,8 @@ from meltemi.model.services import (
     Protocol,
     Service,
     hosts_in,
+    kubernetes_name,
+    public_hosts,
     sees,
     service,
     service_namespaces,
@@ -273,6 +275,10 @@ def extra_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
 
 
 def _is_service(q: Db, host: str, client: str) -> bool:
+    named = kubernetes_name(host, settings.CLUSTER_DOMAIN.read(q))
+    if named is not None and host in public_hosts(q, named[1]):
+        # Nearly always; to ask for each service by itself would take an edge for each, and for each client.
+        return True
     if is_pattern(host):
         seen = lenses(q, client)
         return any(
