@@ -357,3 +357,24 @@ def test_an_object_that_is_set_aside_says_why() -> None:
             "meltemi get virtualservice/cart -o yaml -n shop",
         )
     ]
+
+
+def test_settings_that_are_wrong_are_told_once() -> None:
+    finding = {
+        "code": "IST0106",
+        "level": "error",
+        "message": '"NONSENSE" is none of its values',
+        "path": "data.mesh.outboundTrafficPolicy.mode",
+    }
+    row = {"resource": "configmaps", "namespace": "istio-system", "name": "istio", "findings": [finding]}
+    other = {**row, "resource": "virtualservices.networking.istio.io"}
+    warned = {**row, "findings": [{**finding, "level": "warning"}]}
+    assert list(problems(Mesh("default", 0, "/s/log", verdicts=[row, other, warned]))) == [
+        Problem(
+            "configmaps istio-system/istio",
+            'IST0106 data.mesh.outboundTrafficPolicy.mode: "NONSENSE" is none of its values',
+            "meltemi get configmaps/istio -o yaml -n istio-system",
+        )
+    ]
+    source = {"name": "directory /x", "errors": [], "findings": [finding]}
+    assert len(list(problems(Mesh("default", 0, "/s/log", sources=[source], verdicts=[row])))) == 1

@@ -233,6 +233,24 @@ async def test_a_translation_that_raises_is_told_and_others_are_pushed(folder: P
 
 
 @pytest.mark.usefixtures("seeded")
+async def test_a_search_that_fails_itself_ends_nobody_s_pushes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a bug in the search")
+
+    monkeypatch.setattr(SetAside, "_culprit", broken)
+    async with control(folder) as plane:
+        await plane.put(10)
+        await plane.put(10, "pay")
+        await plane.until(good, "pay")
+        await plane.put(UNLUCKY)
+        await plane.put(20, "pay")
+        await plane.until(lambda rows: good(rows) and rows["Reconciled"]["observedGeneration"] == "2", "pay")
+        assert plane.in_force("pay") == 20
+
+
+@pytest.mark.usefixtures("seeded")
 async def test_it_is_still_so_after_a_restart(folder: Path) -> None:
     async with control(folder) as plane:
         await plane.put(10)

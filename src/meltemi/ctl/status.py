@@ -104,7 +104,11 @@ def _ask_api(call: Invocation) -> dict[str, Any]:
 def _ask_pilot(call: Invocation) -> dict[str, Any]:
     client = _patient(call)
     own = client.json("GET", "/meltemi/v1/status")
-    return {"syncz": client.json("GET", "/debug/syncz"), "sources": tuple(own.get("sources") or ())}
+    return {
+        "syncz": client.json("GET", "/debug/syncz"),
+        "sources": tuple(own.get("sources") or ()),
+        "verdicts": tuple(own.get("objects") or ()),
+    }
 
 
 def _ask_agent(call: Invocation) -> dict[str, Any]:

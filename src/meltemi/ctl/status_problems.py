@@ -71,6 +71,7 @@ class Mesh:
     proxies: Sequence[Proxy] = ()
     certificates: Mapping[tuple[str, str], Certificate] | None = None
     sources: Sequence[Row] = ()
+    verdicts: Sequence[Row] = ()
     unasked: Mapping[str, str] | None = None
 
     def command(self, words: str, namespace: str = "default") -> str:
@@ -90,6 +91,7 @@ def problems(mesh: Mesh) -> tuple[Problem, ...]:
         *_processes(mesh),
         *_unasked(mesh),
         *_sources(mesh),
+        *_verdicts(mesh),
         *(found for pod in mesh.pods for found in pod_problems(mesh, pod)),
         *_behind(mesh),
         *_objects(mesh),
@@ -134,6 +136,24 @@ def _sources(mesh: Mesh) -> Iterator[Problem]:
                 words = f"{found.get('code')} {found.get('message')}"
                 yield Problem(
                     where, words, mesh.command(f"validate -f {file}") if file else mesh.log("daemon")
+                )
+
+
+def _verdicts(mesh: Mesh) -> Iterator[Problem]:
+    """Objects that are wrong, of kinds whose status is not the mesh's to write: their Event has gone by."""
+    told = {
+        (one.get("code"), one.get("message")) for row in mesh.sources for one in row.get("findings") or ()
+    }
+    for row in mesh.verdicts:
+        if str(row.get("resource")).endswith(".istio.io"):
+            continue
+        plural, namespace, name = str(row.get("resource")), str(row.get("namespace")), str(row.get("name"))
+        for one in row.get("findings") or ():
+            if one.get("level") == "error" and (one.get("code"), one.get("message")) not in told:
+                path = f" {one['path']}:" if one.get("path") else ""
+                look = mesh.command(f"get {plural.partition('.')[0]}/{name} -o yaml", namespace)
+                yield Problem(
+                    f"{plural} {namespace}/{name}", f"{one.get('code')}{path} {one.get('message')}", look
                 )
 
 

@@ -18,7 +18,8 @@ Row = Mapping[str, Any]
 class Inputs:
     """All that is asked for: the API's lists, Pilot's `syncz`, the agent's pods, `init`'s processes, the edge's ports.
 
-    `sources` are where configuration comes from, as `/meltemi/v1/status` tells them.
+    `sources` are where configuration comes from, `verdicts` what is wrong with objects: as `/meltemi/v1/status` tells
+    them.
     `now` is in seconds since the epoch. `unasked` says why something could not be asked: by `api`, `pilot`, `agent`.
     """
 
@@ -34,6 +35,7 @@ class Inputs:
     syncz: Sequence[Row] = ()
     agent: Sequence[Row] = ()
     sources: Sequence[Row] = ()
+    verdicts: Sequence[Row] = ()
     unasked: Mapping[str, str] | None = None
 
 
@@ -56,6 +58,7 @@ def summary(told: Inputs) -> dict[str, Any]:
         proxies=[Proxy(row, word(row)) for row in told.syncz],
         certificates=certificates,
         sources=told.sources,
+        verdicts=told.verdicts,
         unasked=told.unasked or {},
     )
     began = min((row["started"] for row in system if row["started"]), default=told.now)

@@ -164,7 +164,9 @@ class StatusWriter:
                 await self._write_status(key, progress, verdict)
             await self._tell(key, verdict)
         except ApiError as error:
-            if not error.not_found and not error.conflict:
+            if error.not_found:
+                self._told.pop(key, None)
+            elif not error.conflict:
                 _log.warning("status of %s: %s", key, error)
             return error.not_found
         except UnreachableError:

@@ -23,10 +23,10 @@ from meltemi.apiserver.shell.store import Store
 from meltemi.galley.core.facts import Stand
 from meltemi.galley.shell.cluster import ClusterSource
 from meltemi.galley.shell.directory import DirectorySource
-from meltemi.galley.shell.feed import Feed
+from meltemi.galley.shell.feed import MESH, Feed
 from meltemi.galley.shell.kube import ApiError, KubeClient, Patch
 from meltemi.galley.shell.memory import MemorySource
-from meltemi.galley.shell.source import Source, every
+from meltemi.galley.shell.source import Scope, Source, every
 from meltemi.query import Change
 
 Batches = list[tuple[Change[Any], ...]]
@@ -261,6 +261,15 @@ def policy(batches: Batches) -> list[object]:
         for change in batch
         if (change.kind.name, change.name) == ("setting", "outboundTrafficPolicy.mode")
     ]
+
+
+async def test_wrong_settings_of_a_directory_are_told_at_their_place(tmp_path: Path) -> None:
+    file = tmp_path / "istio.yaml"
+    file.write_text(json.dumps(settings("outboundTrafficPolicy: {mode: NONSENSE}"), indent=1))
+    source = DirectorySource(tmp_path, [Scope(CONFIG_MAP, *MESH[1:])], period=0.01, quiet=0.01)
+    async with fed(MemorySource(), source) as (feed, _):
+        (found,) = feed.states[1].findings
+        assert str(found.position) == f"{file}:9:11"
 
 
 async def test_the_mesh_s_settings_come_with_the_same_transactions() -> None:

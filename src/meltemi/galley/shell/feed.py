@@ -179,5 +179,5 @@ class Feed:
         if owner is None:
             return verdict
         place = self._sources[owner].position
-        findings = (replace(one, position=one.position or place(key, one.path)) for one in verdict.findings)
+        findings = (replace(one, position=place(key, one.path) or one.position) for one in verdict.findings)
         return replace(verdict, findings=tuple(findings))
