@@ -6,9 +6,11 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.apiserver.objects import SCHEMAS, sample
 from tests.apiserver.served import Pki, Running, environment, on_thread
 from tests.apiserver.test_kubectl import binaries
@@ -22,6 +24,7 @@ from meltemi.daemon import admission
 Kubectl = Callable[..., str]
 pytestmark = pytest.mark.live
 
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 KINDS = [kind for kind in registry.KINDS if kind.resource != CRDS]
 SPACE = "kinds"
@@ -271,6 +274,52 @@ def test_workloads_and_ingress_of_older_groups_become_todays(kubectl: Kubectl) -
     wrong = OLD.replace("serviceName: productpage", "servicName: productpage")
     assert 'did you mean "serviceName"?' in kubectl("apply", "-f", "-", stdin=wrong, code=1)
     assert kubectl("delete", "-f", "-", stdin=OLD).count("deleted") == 2
+
+
+def test_create_sends_protobuf_of_todays_kinds(kubectl: Kubectl) -> None:
+    kubectl("create", "deployment", "made", "--image=x", "--port=80", "--replicas=2", "--", "run", "it")
+    spec = json.loads(kubectl("get", "deploy", "made", "-o", "json"))["spec"]
+    assert (spec["replicas"], spec["selector"]) == (2, {"matchLabels": {"app": "made"}})
+    (container,) = spec["template"]["spec"]["containers"]
+    assert (container["image"], container["command"]) == ("x", ["run", "it"])
+    assert container["ports"] == [{"containerPort": 80}]
+    kubectl("create", "job", "made", "--image=x")
+    kubectl("create", "cronjob", "made", "--image=x", "--schedule=*/5 * * * *")
+    assert "*/5 * * * *" in kubectl("get", "cronjob", "made")
+    kubectl(
+        "create", "ingress", "made", "--class=istio", "--rule=a.io/x*=svc:http", "--rule=b.io/=svc:80,tls=s"
+    )
+    assert "a.io,b.io" in kubectl("get", "ingress", "made")
+    kubectl("create", "role", "made", "--verb=get,list", "--resource=pods")
+    kubectl("create", "rolebinding", "made", "--role=made", "--serviceaccount=a:b", "--user=u")
+    assert "Role/made" in kubectl("get", "rolebinding", "made", "-o", "wide")
+    kubectl("create", "clusterrole", "made", "--verb=get", "--resource=nodes")
+    kubectl("create", "clusterrolebinding", "made", "--clusterrole=made", "--group=g")
+    kubectl("create", "pdb", "made", "--selector=app=made", "--min-available=50%")
+    assert "50%" in kubectl("get", "pdb", "made")
+    assert "exposed" in kubectl("expose", "deployment", "made")
+    assert "app=made" in kubectl("describe", "deployment", "made")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "istio-1.0/samples/bookinfo/platform/kube/bookinfo.yaml",
+        "istio-1.0/samples/bookinfo/platform/kube/bookinfo-ingress.yaml",
+        "istio-1.30/samples/bookinfo/platform/kube/bookinfo.yaml",
+        "istio-1.30/samples/bookinfo/gateway-api/bookinfo-gateway.yaml",
+        "istio-1.30/samples/bookinfo/gateway-api/route-reviews-90-10.yaml",
+        "istio-1.30/samples/tcp-echo/gateway-api/tcp-echo-20-v2.yaml",
+    ],
+)
+def test_samples_of_both_generations_are_applied_as_they_are(kubectl: Kubectl, file: str) -> None:
+    found = CORPUS / file
+    if not found.is_file():
+        pytest.skip(f"the corpus of Istio's files is not here ({file})")
+    count = sum(one is not None for one in yaml.safe_load_all(found.read_text()))
+    assert kubectl("apply", "-f", str(found)).count("created") == count
+    kubectl("apply", "-f", str(found))
+    assert kubectl("delete", "-f", str(found)).count("deleted") == count
 
 
 def test_definitions_are_those_of_the_kinds_that_are_built_in(kubectl: Kubectl) -> None:

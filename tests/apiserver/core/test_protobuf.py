@@ -92,6 +92,60 @@ def test_malformed_bodies_are_refused(raw: bytes) -> None:
     assert error.value.code in {400, 415}
 
 
+def test_a_deployment_as_kubectl_creates_it() -> None:
+    container = chunk(1, b"c") + chunk(2, b"x") + chunk(6, number(3, 80)) + chunk(8, b"") + number(16, 0)
+    template = chunk(1, chunk(11, chunk(1, b"app") + chunk(2, b"a"))) + chunk(
+        2, chunk(2, container) + chunk(3, b"")
+    )
+    selector = chunk(1, chunk(1, b"app") + chunk(2, b"a"))
+    spec = number(1, 0) + chunk(2, selector) + chunk(3, template) + chunk(4, chunk(1, b"")) + number(5, 0)
+    raw = chunk(1, chunk(1, b"d")) + chunk(2, spec) + chunk(3, number(1, 0) + number(2, 7))
+    assert decode(body("apps/v1", "Deployment", raw)) == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "a"}},
+            "template": {
+                "metadata": {"labels": {"app": "a"}},
+                "spec": {"containers": [{"name": "c", "image": "x", "ports": [{"containerPort": 80}]}]},
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("inner", "taken"),
+    [
+        (b"", True),
+        (chunk(1, b"") + number(2, 0), True),
+        (number(2, 1), False),
+        (chunk(1, chunk(1, b"limits")), False),
+    ],
+)
+def test_a_part_of_a_message_refuses_what_it_would_lose(inner: bytes, taken: bool) -> None:
+    container = chunk(1, b"c") + chunk(8, inner)
+    spec = chunk(3, chunk(2, chunk(2, container)))
+    sent = body("apps/v1", "Deployment", chunk(2, spec))
+    if taken:
+        assert decode(sent)["spec"]["template"]["spec"]["containers"] == [{"name": "c"}]
+        return
+    with pytest.raises(ApiError, match="send JSON") as refused:
+        decode(sent)
+    assert refused.value.code == 415
+
+
+def test_the_value_of_an_ingress_rule_stands_in_the_rule() -> None:
+    path = chunk(1, b"/") + chunk(2, chunk(4, chunk(1, b"s") + chunk(2, number(2, 80)))) + chunk(3, b"Prefix")
+    rule = chunk(1, b"a.io") + chunk(2, chunk(1, chunk(1, path)))
+    found = decode(body("networking.k8s.io/v1", "Ingress", chunk(2, chunk(3, rule))))
+    backend = {"service": {"name": "s", "port": {"number": 80}}}
+    assert found["spec"]["rules"] == [
+        {"host": "a.io", "http": {"paths": [{"path": "/", "backend": backend, "pathType": "Prefix"}]}}
+    ]
+
+
 kinds = st.sampled_from([name for name in TABLES if "/" in name])
 
 

@@ -109,5 +109,5 @@ def test_bindings_and_scalers_as_kubectl_shows_them() -> None:
     found = cells("horizontalpodautoscalers.autoscaling", {"spec": target})
     assert (found["Reference"], found["MinPods"], found["MaxPods"]) == ("Deployment/d", "1", 5)
     assert cells("poddisruptionbudgets.policy", {"spec": {"minAvailable": "50%"}})["Max Unavailable"] == "N/A"
-    hooks = {"webhooks": [{}, {}]}
+    hooks: dict[str, Any] = {"webhooks": [{}, {}]}
     assert cells("mutatingwebhookconfigurations.admissionregistration.k8s.io", hooks)["Webhooks"] == 2

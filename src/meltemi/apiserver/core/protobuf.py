@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from meltemi.apiserver.core.protobuf_tables import TEXTS
 from meltemi.apiserver.core.status import ApiError, bad_request, unsupported_media_type
 
 MAGIC: Final = b"k8s\x00"
@@ -34,7 +35,11 @@ class Field:
 
 
 def _fields(text: str) -> dict[int, Field]:
-    """Read `number name type` triples: `[]` repeats, `{}` maps from strings, `@` is a message, `?` is optional."""
+    """Read `number name type` triples.
+
+    `[]` repeats, `{}` maps from strings, `@` is a message, `inline:` one whose fields stand in the outer one, `?` is
+    optional. `closed` says that the table is a part of the message, `ignored` that the server sets the field.
+    """
     found: dict[int, Field] = {}
     for part in text.strip().split(","):
         number, name, kind = part.split()
@@ -42,6 +47,8 @@ def _fields(text: str) -> dict[int, Field]:
         kind = kind.removeprefix("[]")
         if kind.startswith("@"):
             found[int(number)] = Field(name, "message", kind[1:], many)
+        elif kind.startswith("inline:"):
+            found[int(number)] = Field(name, "inline", kind.removeprefix("inline:"))
         elif kind.startswith("{}"):
             found[int(number)] = Field(name, "map", kind[2:])
         else:
@@ -132,6 +139,7 @@ TABLES: Final[Mapping[str, Mapping[int, Field]]] = {
             "1 holderIdentity str, 2 leaseDurationSeconds int?, 3 acquireTime microtime, 4 renewTime microtime,"
             " 5 leaseTransitions int?, 6 strategy str, 7 preferredHolder str"
         ),
+        **TEXTS,
     }.items()
 }
 
@@ -185,6 +193,8 @@ def _message(table: Mapping[int, Field], data: memoryview, depth: int) -> dict[s
     while place < len(data):
         tag, place = _varint(data, place)
         number, wire = tag >> 3, tag & 7
+        if number == 0:
+            raise ValueError("no field has the number 0")
         chunk = memoryview(b"")
         value = 0
         if wire == 0:
@@ -203,12 +213,37 @@ def _message(table: Mapping[int, Field], data: memoryview, depth: int) -> dict[s
         else:
             raise ValueError("unknown wire type")
         field = table.get(number)
+        if field is None and 0 in table and (value or not _is_blank(chunk)):
+            raise unsupported_media_type(
+                f"field {number} of this message is not read as protobuf here; send JSON"
+            )
         if field is not None and (wire == 0) == (field.type in {"int", "bool"}):
             _take(found, field, value, chunk, depth)
     return found
 
 
+def _is_blank(data: memoryview) -> bool:
+    """Say whether a field says nothing: empty, or a message of zeros and empty fields, as Go writes them."""
+    place = 0
+    try:
+        while place < len(data):
+            tag, place = _varint(data, place)
+            if tag & 7 not in {0, 2}:
+                return False
+            value, place = _varint(data, place)
+            if value:
+                return False
+    except (IndexError, ValueError):
+        return False
+    return True
+
+
 def _take(found: dict[str, Any], field: Field, value: int, chunk: memoryview, depth: int) -> None:
+    if field.type == "ignored":
+        return
+    if field.type == "inline":
+        found.update(_message(TABLES[field.message], chunk, depth + 1))
+        return
     if field.type == "map":
         inner = Field("value", field.message)
         entry = _message({1: Field("key", "str"), 2: inner}, chunk, depth + 1)
