@@ -10,7 +10,7 @@ from tests.apiserver.objects import sample
 
 from meltemi.api import openapi, registry
 from meltemi.api.core import ingress_v1beta1 as old
-from meltemi.api.decode import decode, encode
+from meltemi.api.decode import decode, decode_lenient, encode
 from meltemi.api.kind import Alias, Kind
 
 BACKEND = {"serviceName": "a", "servicePort": 80}
@@ -110,6 +110,14 @@ def test_a_selector_is_taken_from_the_template_unless_it_is_given() -> None:
     document["spec"] = {"template": template, "selector": {"matchLabels": {"app": "b"}}}
     made, _ = decode(alias("apps", "v1beta1", "Deployment"), document)
     assert dict(made.spec.selector.match_labels) == {"app": "b"}  # type: ignore[union-attr]
+
+
+def test_what_was_checked_before_is_read_in_todays_form() -> None:
+    document = copy.deepcopy(INGRESS) | {"apiVersion": "extensions/v1beta1", "kind": "Ingress"}
+    read = decode_lenient(alias("extensions", "v1beta1", "Ingress"), document)
+    assert read == decode(alias("extensions", "v1beta1", "Ingress"), document)[0]
+    today = old.ahead(document) | {"apiVersion": "networking.k8s.io/v1"}
+    assert decode_lenient(alias("extensions", "v1beta1", "Ingress"), today) == read
 
 
 def test_an_event_of_events_is_one_of_the_core() -> None:

@@ -52,6 +52,8 @@ def decode(
 
 def decode_lenient(kind: Kind[T], document: Document) -> Object[T]:
     """Decode what was checked when it was stored: unknown fields are passed over, faults become defaults."""
+    if isinstance(kind, Alias):
+        kind, document, _ = _today(kind, document, "", [])
     return _object(kind, document, LENIENT.model(kind.model)(_body(kind, document), []))
 
 
