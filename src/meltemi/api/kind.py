@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from meltemi.api.diagnostics import Ref
@@ -63,7 +64,7 @@ class Kind(Generic[T]):
         """`apiVersion` of the storage version: `v1` for the core group, `group/version` else."""
         return f"{self.group}/{self.storage_version}" if self.group else self.storage_version
 
-    @property
+    @cached_property
     def resource(self) -> str:
         """`plural.group`, or `plural` for the core group: unique over all kinds."""
         return f"{self.plural}.{self.group}" if self.group else self.plural

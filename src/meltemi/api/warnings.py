@@ -30,13 +30,13 @@ class _Node:
 
 def unapplied(kind: Kind[Any], document: Any) -> tuple[Diagnostic, ...]:
     """List what of a document has no effect yet. A document that sets no such field costs a few look-ups."""
-    if kind.resource not in GAPS or not isinstance(document, dict):
+    gaps = GAPS.get(kind.resource)
+    if gaps is None or not isinstance(document, dict):
         return ()
     ref = ref_of(kind, document)
-    whole = [gap for gap in GAPS[kind.resource] if not gap.path]
-    found = [_of_kind(kind, gap, ref) for gap in whole]
+    found = [_of_kind(kind, gap, ref) for gap in gaps if not gap.path]
     body = document if kind.body else {"spec": document.get("spec")}
-    found.extend(_walk(_TREES[kind], body, (), ref))
+    found.extend(_walk(_tree_of(kind), body, (), ref))
     return tuple(found)
 
 
@@ -52,7 +52,7 @@ def _of_kind(kind: Kind[Any], gap: Gap, ref: Ref) -> Diagnostic:
 
 def _walk(node: _Node, value: Any, at: tuple[paths.Part, ...], ref: Ref) -> Iterator[Diagnostic]:
     """Go down a document as far as the tree goes. What has the wrong type is told by others."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return
     for name, item in value.items():
         child = node.below.get(name)
@@ -113,12 +113,12 @@ def _grow(model: type[Any], above: str, gaps: list[Gap], around: tuple[type[Any]
     return node
 
 
-class _Trees(dict[Kind[Any], _Node]):
-    """The tree of each kind that has gaps, made when it is first asked for; a constant of its declarations."""
-
-    def __missing__(self, kind: Kind[Any]) -> _Node:
-        made = self[kind] = _tree(kind)
-        return made
+_TREES: Final[dict[str, _Node]] = {}
+"""The tree of each kind by resource, made when it is first asked for; a constant of its declarations."""
 
 
-_TREES: Final = _Trees()
+def _tree_of(kind: Kind[Any]) -> _Node:
+    made = _TREES.get(kind.resource)
+    if made is None:
+        made = _TREES[kind.resource] = _tree(kind)
+    return made

@@ -16,7 +16,7 @@ from meltemi.api.kind import Kind, Object
 from meltemi.api.problems import METADATA, UNKNOWN_KIND
 from meltemi.galley.core.facts import Document, Key
 from meltemi.galley.core.ingest import NOT_AN_OBJECT, TWICE, Item, ingest
-from meltemi.galley.core.text import Mark, Parsed
+from meltemi.galley.core.text import START, Parsed
 
 UNREADABLE = code(
     "MEL0070",
@@ -168,5 +168,5 @@ def restored(files: Mapping[str, Iterable[tuple[Kind[Any], Document]]]) -> Itera
         for kind, document in documents:
             metadata = document["metadata"]
             key = (kind.resource, str(metadata.get("namespace") or ""), str(metadata["name"]))
-            entries.append(Entry(kind, document, Parsed(document, file, Mark(0, 0)), key))
+            entries.append(Entry(kind, document, Parsed(document, file, START), key))
         yield file, Page(tuple(entries))

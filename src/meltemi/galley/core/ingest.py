@@ -154,9 +154,10 @@ def _unknown(source: Parsed) -> Diagnostic:
 def _twice(items: Iterable[Item]) -> Iterator[Diagnostic]:
     seen: dict[tuple[str, str, str], Item] = {}
     for item in items:
-        before = seen.get(item.key)
-        _, namespace, name = item.key
-        if before is not None and name:
+        key = item.key
+        before = seen.get(key)
+        if before is not None and key[2]:
+            _, namespace, name = key
             message = f"the object is given at {before.position()} already; this one replaces it"
             yield Diagnostic(TWICE, message, Ref(item.kind.name, namespace, name), position=item.position())
-        seen[item.key] = item
+        seen[key] = item

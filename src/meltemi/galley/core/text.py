@@ -11,7 +11,7 @@ import re
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from yaml._yaml import CParser
 from yaml.error import MarkedYAMLError, YAMLError
@@ -58,24 +58,30 @@ DEEPEST: Final = 64
 _LETTERS: Final = frozenset(string.ascii_letters)
 _CAPITAL: Final = re.compile(r"[A-Z]")
 
-Marks = dict[str, "Mark"] | list["Mark"] | None
+Mark: TypeAlias = "int | tuple[int, dict[str, Mark] | list[Mark]]"
+"""Where a value stands, and where its parts do.
+
+A place is one integer (`_place`): there is one for each value, and the collector, which would double the time that
+reading takes, does not look at integers.
+"""
+START: Final[Mark] = 0
+_LINE: Final = 1 << 32
 
 
-@dataclass(slots=True)
-class Mark:
-    """Where a value stands, 0-based, and where its parts do."""
+def _place(mark: Any) -> int:
+    """Put a libyaml mark's line and column, 0-based, into an integer."""
+    place: int = mark.line * _LINE + mark.column
+    return place
 
-    line: int
-    column: int
-    parts: Marks = None
 
-    def below(self, part: paths.Part) -> Mark | None:
-        """Give the mark of a part; None where it has none."""
-        if isinstance(self.parts, dict):
-            return self.parts.get(part) if isinstance(part, str) else None
-        if isinstance(self.parts, list) and isinstance(part, int) and 0 <= part < len(self.parts):
-            return self.parts[part]
+def _below(mark: Mark, part: paths.Part) -> Mark | None:
+    """Give the mark of a part; None where it has none."""
+    if isinstance(mark, int):
         return None
+    parts = mark[1]
+    if isinstance(parts, dict):
+        return parts.get(part) if isinstance(part, str) else None
+    return parts[part] if isinstance(part, int) and 0 <= part < len(parts) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +96,21 @@ class Parsed:
         """Give the place of a path (as `api.paths` writes it), or of the nearest thing around it that is there."""
         mark = self.mark
         for part in paths.parts(path):
-            below = mark.below(part)
+            below = _below(mark, part)
             if below is None and isinstance(part, str):
                 # Proto JSON reads the original names as well, which is how Mixer's configuration is mostly written.
-                below = mark.below(_CAPITAL.sub(lambda found: f"_{found.group().lower()}", part))
+                below = _below(mark, _CAPITAL.sub(lambda found: f"_{found.group().lower()}", part))
             if below is None:
                 break
             mark = below
-        return Position(self.file, mark.line + 1, mark.column + 1)
+        line, column = divmod(mark if isinstance(mark, int) else mark[0], _LINE)
+        return Position(self.file, line + 1, column + 1)
 
     def part(self, path: tuple[paths.Part, ...]) -> Parsed:
         """Give a part of the document as a document of its own; raises LookupError where it is not there."""
         value, mark = self.value, self.mark
         for step in path:
-            value, below = value[step], mark.below(step)
+            value, below = value[step], _below(mark, step)
             if below is None:
                 raise KeyError(step)
             mark = below
@@ -266,9 +273,9 @@ class _Builder:
         return *made, mark.index
 
     def _refused(self, kind: Any, message: str, event: Any, hint: str = "") -> _RefusedError:
-        return _RefusedError(Diagnostic(kind, message, position=self._place(event), hint=hint))
+        return _RefusedError(Diagnostic(kind, message, position=self._at(event), hint=hint))
 
-    def _place(self, event: Any) -> Position:
+    def _at(self, event: Any) -> Position:
         mark: Any = event.start_mark
         return Position(self._file, mark.line + 1, mark.column + 1)
 
@@ -281,15 +288,11 @@ class _Builder:
 
     def _node(self, event: Any, depth: int) -> tuple[Any, Mark]:
         if type(event) is ScalarEvent:
-            self._nodes += 1
-            if self._nodes > MOST_NODES:
-                self._count(0, event)
-            start: Any = event.start_mark
-            word = plain_word(event)
-            value = self._scalar(event) if word is None else word
-            made: tuple[Any, Mark] = value, Mark(start.line, start.column)
+            self._count(1, event)
+            value = self._scalar(event)
+            made: tuple[Any, Mark] = value, _place(event.start_mark)
             if event.anchor:
-                self._anchors[event.anchor] = (*made, 1, 0)
+                self._anchors[event.anchor] = (value, made[1], 1, 0)
             return made
         if depth >= DEEPEST:
             raise self._refused(TOO_LARGE, f"the text is nested more than {DEEPEST} deep", event)
@@ -310,7 +313,7 @@ class _Builder:
         else:
             raise self._refused(SYNTAX, "a value is missing here", event)
         if anchor:
-            self._anchors[anchor] = (*made, self._nodes - before + 1, self._reach - depth)
+            self._anchors[anchor] = (made[0], made[1], self._nodes - before + 1, self._reach - depth)
         self._reach = max(reach, self._reach)
         return made
 
@@ -339,19 +342,24 @@ class _Builder:
     def _sequence(self, event: Any, depth: int) -> tuple[list[Any], Mark]:
         values: list[Any] = []
         marks: list[Mark] = []
-        start = event.start_mark
         while type(item := self.next()) is not SequenceEndEvent:
-            value, mark = self._node(item, depth + 1)
+            mark: Mark
+            value = plain_word(item)
+            if value is not None:
+                self._count(1, item)
+                mark = _place(item.start_mark)
+            else:
+                value, mark = self._node(item, depth + 1)
             values.append(value)
             marks.append(mark)
-        return values, Mark(start.line, start.column, marks)
+        return values, (_place(event.start_mark), marks)
 
     def _mapping(self, event: Any, depth: int) -> tuple[dict[str, Any], Mark]:
         values: dict[str, Any] = {}
         marks: dict[str, Mark] = {}
         merged: list[tuple[dict[str, Any], dict[str, Mark]]] = []
-        start = event.start_mark
-        while type(head := self.next()) is not MappingEndEvent:
+        following = self.next
+        while type(head := following()) is not MappingEndEvent:
             key = plain_word(head)
             if key is None:
                 if self._is_merge(head):
@@ -360,12 +368,17 @@ class _Builder:
                 key = self._key(head, depth + 1)
             else:
                 self._nodes += 1
-            body = self.next()
-            value, mark = self._node(body, depth + 1)
-            if mark.parts is not None:
-                # What a key introduces begins, for a reader, at the key.
-                begin: Any = head.start_mark
-                mark = Mark(begin.line, begin.column, mark.parts)
+            body = following()
+            value = plain_word(body)
+            mark: Mark
+            if value is not None:
+                self._count(1, body)
+                mark = _place(body.start_mark)
+            else:
+                value, mark = self._node(body, depth + 1)
+                if type(mark) is tuple:
+                    # What a key introduces begins, for a reader, at the key.
+                    mark = _place(head.start_mark), mark[1]
             if key in values:
                 self._duplicate(head, key, marks[key])
                 continue
@@ -374,11 +387,12 @@ class _Builder:
             for key, value in more.items():
                 if key not in values:
                     values[key], marks[key] = value, places[key]
-        return values, Mark(start.line, start.column, marks)
+        return values, (_place(event.start_mark), marks)
 
     def _duplicate(self, event: Any, key: str, first: Mark) -> None:
-        message = f'the key "{key}" is in this mapping already, at line {first.line + 1}'
-        self._found.append(Diagnostic(DUPLICATE_KEY, message, position=self._place(event)))
+        line = (first if isinstance(first, int) else first[0]) // _LINE
+        message = f'the key "{key}" is in this mapping already, at line {line + 1}'
+        self._found.append(Diagnostic(DUPLICATE_KEY, message, position=self._at(event)))
 
     def _is_merge(self, event: Any) -> bool:
         return (
@@ -388,12 +402,13 @@ class _Builder:
     def _merged(self, event: Any, depth: int) -> list[tuple[dict[str, Any], dict[str, Mark]]]:
         value, mark = self._node(event, depth)
         values = value if isinstance(value, list) else [value]
-        marks = mark.parts if isinstance(value, list) and isinstance(mark.parts, list) else [mark]
+        listed = mark[1] if isinstance(value, list) and not isinstance(mark, int) else [mark]
+        marks = listed if isinstance(listed, list) else [mark]
         made = []
         for one, place in zip(values, marks, strict=True):
-            if not isinstance(one, dict) or not isinstance(place.parts, dict):
+            if not isinstance(one, dict) or isinstance(place, int) or not isinstance(place[1], dict):
                 raise self._refused(SYNTAX, "only a mapping, or a list of them, can be merged with <<", event)
-            made.append((one, place.parts))
+            made.append((one, place[1]))
         return made
 
     def _key(self, event: Any, depth: int) -> str:
