@@ -232,7 +232,7 @@ def _size(value: Any, meta: Meta, problems: Problems) -> bool:
 
 
 def _list(inner: Decoder, meta: Meta) -> Decoder:
-    keys = meta.list_keys
+    keys, is_set = meta.list_keys, meta.list_type == "set"
 
     def decode(value: Any, problems: Problems) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -251,6 +251,12 @@ def _list(inner: Decoder, meta: Meta) -> Decoder:
                 below(problems, before, index)
         if keys:
             _unique(value, keys, problems)
+        elif is_set and len(set(made)) != len(made):
+            problems.extend(
+                Problem(f"Duplicate value: {shown(item)}", index)
+                for index, item in enumerate(value)
+                if item in value[:index]
+            )
         return tuple(made)
 
     return decode

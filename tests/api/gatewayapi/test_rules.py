@@ -313,6 +313,12 @@ def _messages(node: Any) -> Iterator[str]:
         ),
         ("HTTPRoute", http(timeouts={"request": "1.5s"}), "spec.rules[0].timeouts.request", "does not match"),
         ("HTTPRoute", http(matches=[{"headers": [{"name": "a", "value": "1"}] * 2}]), "", "Duplicate value"),
+        (
+            "HTTPRoute",
+            http(filters=[{"type": "CORS", "cors": {"allowMethods": ["GET", "PUT", "GET"]}}]),
+            "spec.rules[0].filters[0].cors.allowMethods[2]",
+            'Duplicate value: "GET"',
+        ),
         ("Gateway", {"gatewayClassName": "istio"}, "spec.listeners", "Required value"),
         (
             "Gateway",
