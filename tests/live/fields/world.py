@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,14 @@ class World:
 
     mesh: meshes.Mesh
     pods: dict[str, str]
+    numbers: Iterator[int] = field(default_factory=count)
 
     def see(self, cases: Iterable[Case], *, drop: bool) -> Found:
         """Run cases, and with `drop` each once more without each of its fields; by (case, field or "")."""
         variants: list[Variant] = []
         for case in cases:
             for path in ("", *(case.shows if drop else ())):
-                number = len(variants)
+                number = next(self.numbers)
                 variants.append(Variant(case, path, Own(f"f{number}", number, self.pods)))
         found: Found = {}
         # First, while the mesh is small: each of them waits for every proxy by itself.
