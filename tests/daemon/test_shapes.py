@@ -117,3 +117,18 @@ def test_what_is_wrong_takes_the_place_of_the_count() -> None:
     assert [one.type for one in warned.conditions] == ["Reconciled"]
     assert warned.findings == (WARNING,)
     assert report_of(None, None, {}) is None
+
+
+def test_what_was_set_aside_in_an_earlier_life_is_mended_by_a_change_or_a_proxy() -> None:
+    aside = {"conditions": [{"type": "Valid", "status": "False", "observedGeneration": "4"}]}
+
+    def said(progress: Progress, *, judged: bool = False) -> list[tuple[str, str]] | None:
+        report = report_of(progress, None, aside, judged=judged)
+        return None if report is None else [(one.type, one.status) for one in report.conditions]
+
+    mended = [("Reconciled", "True"), ("Valid", "True")]
+    assert said(Progress(4, 0, 0)) is None
+    assert said(Progress(4, 0, 1)) is None
+    assert said(Progress(4, 1, 1)) == mended
+    assert said(Progress(5, 0, 0)) == mended
+    assert said(Progress(4, 0, 0), judged=True) == mended

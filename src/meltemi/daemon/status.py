@@ -65,12 +65,23 @@ def words_of(verdict: Verdict) -> str:
     return f"{first.code.id} {where}{first.message}{hint}{more}"[: _LONGEST - len(end)] + end
 
 
-def report_of(progress: Progress | None, verdict: Verdict | None, status: Status) -> Report | None:
-    """Give what is to be said; None for nothing. `status` is what stands there now."""
+def report_of(
+    progress: Progress | None, verdict: Verdict | None, status: Status, *, judged: bool = True
+) -> Report | None:
+    """Give what is to be said; None for nothing. `status` is what stands there now.
+
+    An object that was set aside before this process began, and was not `judged` in it, is believed to be mended when
+    it has changed, or a proxy has it: until one asks for it nobody knows whether it can be translated.
+    """
     if verdict is not None and errors_of(verdict):
         words, generation = words_of(verdict), verdict.generation
         rows = tuple(Condition(kind, "False", SET_ASIDE, words, generation) for kind in ("Reconciled", VALID))
         return Report(generation, rows, verdict.findings)
+    before: Status = next((row for row in status.get("conditions") or () if row.get("type") == VALID), {})
+    if not judged and before.get("status") == "False":
+        same = progress is None or str(before.get("observedGeneration")) == str(progress.generation)
+        if same and not (progress is not None and progress.done and progress.m):
+            return None
     findings = () if verdict is None else verdict.findings
     generation = progress.generation if progress is not None else 0 if verdict is None else verdict.generation
     rows = () if progress is None else (condition_of(progress),)
@@ -110,6 +121,7 @@ class StatusWriter:
         self._open: dict[Key, tuple[float, Progress | None]] = {}
         self._written: dict[Key, float] = {}
         self._told: dict[Key, str] = {}
+        self._judged: set[Key] = set()
 
     async def run(self) -> None:
         """Write for ever."""
@@ -166,6 +178,7 @@ class StatusWriter:
         except ApiError as error:
             if error.not_found:
                 self._told.pop(key, None)
+                self._judged.discard(key)
             elif not error.conflict:
                 _log.warning("status of %s: %s", key, error)
             return error.not_found
@@ -181,7 +194,9 @@ class StatusWriter:
         if verdict is not None and verdict.uid != str(metadata.get("uid") or ""):
             # It speaks of an object of a file, or of one that is gone.
             verdict = None
-        report = report_of(progress, verdict, status)
+        if errors_of(verdict):
+            self._judged.add(key)
+        report = report_of(progress, verdict, status, judged=key in self._judged)
         if report is None:
             return
         patch: Document = {"status": shape(status, report, self._now())}
