@@ -62,6 +62,9 @@ class SetAside:
         """Give what of a transaction is to be applied: all but what is set aside and comes again as it was."""
         self._before.clear()
         self._hopeful = False
+        if not engine.revision:
+            # The first world is large, and nothing was before it.
+            return list(changes)
         admitted = []
         for change in changes:
             key = (change.kind.name, change.namespace, change.name)
