@@ -183,6 +183,22 @@ async def test_all_sources_are_one_transaction_at_first(socket: Path) -> None:
         assert weights(batches) == {"cart": 1, "pay": 3, "more": 4}
 
 
+async def test_a_large_world_does_not_hold_the_loop_up() -> None:
+    async def beat() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turns = 0
+    documents = [route(f"cart-{number}") for number in range(2000)]
+    task = asyncio.get_running_loop().create_task(beat())
+    async with fed(MemorySource(documents)) as (_, batches):
+        task.cancel()
+    assert len(batches[0]) == 2000
+    assert turns >= 20
+
+
 async def test_of_two_sources_the_first_wins_and_the_second_takes_over() -> None:
     first, second = MemorySource(name="one"), MemorySource([route(weight=2)], name="two")
     async with fed(first, second) as (feed, batches):

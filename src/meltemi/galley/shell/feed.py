@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from meltemi.api.diagnostics import Diagnostic, Level, Ref
 from meltemi.galley.core import meshconfig
@@ -20,6 +20,8 @@ from meltemi.query import Change
 Submit = Callable[[tuple[Change[Any], ...]], None]
 MESH: Key = ("configmaps", "istio-system", meshconfig.NAME)
 """The ConfigMap that holds the mesh's settings."""
+_SLICE: Final = 100
+"""Objects that are taken in at once: a few milliseconds of checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Feed:
 
     `submit` is called in the event loop: first once with everything, when every source is known whole, so that no half
     of the world is ever translated; then once for what a source tells together. It must not block. Of several changes
-    of one fact in a batch only the last is given.
+    of one fact in a batch only the last is given. A world of any size is taken in without holding the loop up.
 
     Where two sources give the same object, that of the first is in force, and the other's when that one is gone.
     """
@@ -59,6 +61,7 @@ class Feed:
         self._pending: dict[tuple[str, str, str], Change[Any]] = {}
         self._mesh: MeshRead = meshconfig.NOTHING
         self._told: set[int] = set()
+        self._news: asyncio.Queue[tuple[int, tuple[SourceEvent, ...]]] = asyncio.Queue()
         # What each source but the first gives: it is wanted when a better one lets go of it.
         self._offers: tuple[dict[Key, SourceEvent], ...] = tuple({} for _ in self._sources)
 
@@ -88,20 +91,28 @@ class Feed:
     async def run(self) -> None:
         """Follow all sources until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._take_in(), name="intake")
             for rank, source in enumerate(self._sources):
                 tasks.create_task(source.run(self._taker(rank)), name=f"source {source.name}")
 
     def _taker(self, rank: int) -> Deliver:
         def take(events: tuple[SourceEvent, ...]) -> None:
-            self._told.add(rank)
-            for event in events:
-                self._take(rank, event)
-            if len(self._told) == len(self._sources):
-                first = not self.synced.is_set()
-                self._flush(always=first)
-                self.synced.set()
+            self._news.put_nowait((rank, events))
 
         return take
+
+    async def _take_in(self) -> None:
+        """Take batches in as they came, each to its end; the loop is given away in between."""
+        while True:
+            rank, events = await self._news.get()
+            for number, event in enumerate(events, 1):
+                self._take(rank, event)
+                if number % _SLICE == 0:
+                    await asyncio.sleep(0)
+            self._told.add(rank)
+            if len(self._told) == len(self._sources):
+                self._flush(always=not self.synced.is_set())
+                self.synced.set()
 
     def _take(self, rank: int, event: SourceEvent) -> None:
         key = event.key
