@@ -43,7 +43,10 @@ class Rule:
 
     def subset(self, name: str) -> Subset | None:
         """Return a subset by name."""
-        return next((subset for subset in self.subsets if subset.name == name), None)
+        for subset in self.subsets:
+            if subset.name == name:
+                return subset
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from meltemi.model import facts, settings
 from meltemi.model.services import Port, Resolution, Service, entries_of, service
 from meltemi.model.views import NOWHERE, Locality
 from meltemi.model.workloads import (
+    LOCALITY,
     TLS_MODE,
     account,
     locality,
@@ -168,10 +169,10 @@ class _Pods:
 
     def traits(self, pod: Object[Pod]) -> Traits:
         """Return what backends have of a pod."""
-        mtls = takes_mtls(pod)
-        labels = pod.labels
+        mtls, labels = takes_mtls(pod), pod.labels
+        place = self._place(pod) if LOCALITY in labels else self._node(pod.spec.node_name)
         identity = self._account(pod) if mtls else ""
-        return labels, identity, mtls, metadata(pod.name, pod.namespace, labels), self._place(pod)
+        return labels, identity, mtls, metadata(pod.name, pod.namespace, labels), place
 
     def _account(self, pod: Object[Pod]) -> str:
         key = (pod.namespace, account(pod))
@@ -182,10 +183,9 @@ class _Pods:
         return known
 
     def _place(self, pod: Object[Pod]) -> Locality:
-        own = place_of_label(pod.labels)
-        if own is not None:
-            return own
-        node = pod.spec.node_name
+        return place_of_label(pod.labels) or self._node(pod.spec.node_name)
+
+    def _node(self, node: str) -> Locality:
         known = self.places.get(node)
         if known is None:
             known = self.places[node] = place_of_node(self.q, node) if node else NOWHERE

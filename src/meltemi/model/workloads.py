@@ -94,8 +94,7 @@ def has_sidecar(pod: Object[Pod]) -> bool:
 
 def takes_mtls(pod: Object[Pod]) -> bool:
     """Say whether a sidecar takes mutual TLS before a pod; a gateway's servers take what its Gateways say."""
-    sidecar, gateway = _proxy(pod)
-    return sidecar and not gateway
+    return _proxy(pod) == (True, False)
 
 
 def is_gateway(pod: Object[Pod]) -> bool:

@@ -46,10 +46,11 @@ def load_assignments(q: Db, namespace: str, host: str, choice: str, envoy: str) 
     made: list[Resource | None] = []
     for port in found.ports:
         whole = traffic_policy.effective(rule, port.number, "")
+        usual = discovery_of(found, whole)
         ready = apart(q, host, _encoded, listed.get(port.number, ())) or []
         for subset in subsets(rule):
             policy = traffic_policy.of_subset(whole, rule, port.number, subset)
-            if discovery_of(found, policy) is Discovery.EDS:
+            if (usual if policy is whole else discovery_of(found, policy)) is Discovery.EDS:
                 name = names.outbound_cluster(host, port.number, subset)
                 chosen = _of_subset(ready, rule, subset)
                 made.append(apart(q, name, _resource, name, chosen, origins, envoy))

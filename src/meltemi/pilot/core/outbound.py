@@ -36,7 +36,6 @@ from meltemi.query import Db, query
 HTTP_FILTERS = frozenset({CORS, FAULT})
 
 
-@query
 def listeners(q: Db, client: str, source: Source, envoy: str) -> tuple[Segment, ...]:
     """List the outbound listeners of a namespace's sidecars; every name once."""
     seen = lenses(q, client)

@@ -25,32 +25,25 @@ def source_of(q: Db, view: View) -> Source:
 
 def clusters_root(q: Db, view: View) -> Segments:
     """Return the clusters of a proxy."""
-    parts = list(_clusters(q, lenses(q, view.namespace), view.envoy_version))
+    parts = list(_outbound(q, lenses(q, view.namespace), view.envoy_version)[0])
     if view.type is ProxyType.SIDECAR:
         ports = inbound.app_ports(q, view.namespace, view.labels, view.named_ports)
         parts.append(inbound.clusters(q, ports, view.envoy_version))
     return tuple(parts)
 
 
-@query
-def _clusters(q: Db, seen: Lenses, envoy: str) -> Segments:
-    parts = [clusters.common(q)]
-    parts.extend(
-        clusters.segment_of(q, namespace, seen.through(namespace), envoy) for namespace in seen.namespaces
-    )
-    return _filled(parts)
-
-
 def endpoints_root(q: Db, view: View) -> Segments:
     """Return the load assignments of a proxy: one per EDS cluster of `clusters_root`."""
-    return _endpoints(q, lenses(q, view.namespace), view.envoy_version)
+    return _outbound(q, lenses(q, view.namespace), view.envoy_version)[1]
 
 
 @query
-def _endpoints(q: Db, seen: Lenses, envoy: str) -> Segments:
-    return _filled(
-        assignments.segment_of(q, namespace, seen.through(namespace), envoy) for namespace in seen.namespaces
-    )
+def _outbound(q: Db, seen: Lenses, envoy: str) -> tuple[Segments, Segments]:
+    """List the clusters of all services that clients with these lenses see, and the load assignments."""
+    pairs = [(namespace, seen.through(namespace)) for namespace in seen.namespaces]
+    made = [clusters.segment_of(q, namespace, lens, envoy) for namespace, lens in pairs]
+    assigned = [assignments.segment_of(q, namespace, lens, envoy) for namespace, lens in pairs]
+    return _filled((clusters.common(q), *made)), _filled(assigned)
 
 
 def listeners_root(q: Db, view: View) -> Segments:

@@ -54,6 +54,8 @@ def of_subset(whole: TrafficPolicy, rule: Rule | None, port: int, subset: str) -
 def _over(below: TrafficPolicy, above: TrafficPolicy | None, port: int) -> TrafficPolicy:
     if above is None:
         return below
+    if below is NO_POLICY and not above.port_level_settings:
+        return above
     merged = TrafficPolicy(
         load_balancer=above.load_balancer or below.load_balancer,
         connection_pool=above.connection_pool or below.connection_pool,
@@ -172,7 +174,7 @@ def http_options(pool: ConnectionPoolSettings | None, protocol: UpstreamProtocol
     found = _HTTP[protocol]
     if pool is None:
         return found
-    if pool.tcp is not None:
+    if pool.tcp is not None and pool.tcp.max_connection_duration is not None:
         found = replace(found, max_connection_duration=pool.tcp.max_connection_duration)
     http = pool.http
     if http is None:
