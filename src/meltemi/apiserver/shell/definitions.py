@@ -81,5 +81,5 @@ def write(writing: Writing, verb: str, body: Any) -> Outcome:
     if verb == "create":
         raise already_exists(RESOURCE, name)
     return Outcome(
-        entry, warnings=["the kind is built in: its definition stays as it is, and nothing was changed"]
+        entry, warnings=[f"{name} is built in: its definition stays as it is, nothing was changed"]
     )
