@@ -417,6 +417,7 @@ def test_every_object_of_the_corpus_survives_encoding(corpus: Any) -> None:
 MAY_BE = (
     "Duplicate value",
     "should have at least ",
+    "may have at most ",
     " does not match ",
     "must be between ",
     " characters long",
@@ -476,7 +477,9 @@ def values_of(hint: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     max_examples=10,
 )
 @pytest.mark.parametrize(
-    "kind", [one for one in KINDS if one.group.endswith(".istio.io")], ids=lambda one: one.name
+    "kind",
+    [one for one in KINDS if one.group.endswith((".istio.io", "gateway.networking.k8s.io"))],
+    ids=lambda one: one.resource,
 )
 @given(st.data())
 def test_whatever_can_be_said_survives_encoding(kind: Kind[Any], data: st.DataObject) -> None:
