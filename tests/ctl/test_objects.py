@@ -221,14 +221,17 @@ def test_wait_is_not_fooled_by_an_older_version(cli: Cli, shop: Path, mesh: Serv
     assert "still without it: a.default, b.default" in found.err
 
 
-def test_wait_gives_up_at_once_where_an_envoy_refused(cli: Cli, shop: Path, mesh: Served) -> None:
+@pytest.mark.parametrize(("reason", "words"), [("Rejected", "was rejected"), ("SetAside", "is set aside")])
+def test_wait_gives_up_at_once_on_what_cannot_come(
+    cli: Cli, shop: Path, mesh: Served, reason: str, words: str
+) -> None:
     cli.good("apply", "-f", str(shop))
-    reconcile(mesh, "False", "a.default: bad route", reason="Rejected")
+    reconcile(mesh, "False", "a.default: bad route", reason=reason)
     before = time.monotonic()
     found = cli("wait", "vs/cart", "--timeout", "60s")
     assert time.monotonic() - before < 30
     assert found.code == 1
-    assert "was rejected: a.default: bad route" in found.err
+    assert f"{words}: a.default: bad route" in found.err
 
 
 def test_wait_asks_the_engine_about_kinds_without_our_condition(cli: Cli, shop: Path, mesh: Served) -> None:
