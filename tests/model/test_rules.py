@@ -6,7 +6,7 @@ import pytest
 from tests.pilot.core.meshes import Mesh
 
 from meltemi.api.values import Map
-from meltemi.model import authn, destinations, gateways, routing, scope, services
+from meltemi.model import authn, destinations, endpoints, gateways, routing, scope, services
 from meltemi.model.authn import Mtls, Policy
 from meltemi.query import Db, query
 
@@ -194,6 +194,29 @@ def test_the_narrowest_policy_that_says_anything_decides() -> None:
     assert find().mode is Mtls.DISABLE
     mesh.apply(peer("app", "default", "UNSET", "{app: app}", '{"80": {mode: STRICT}, "81": {mode: UNSET}}'))
     assert (find().of(80), find().of(81), find().of(82)) == (Mtls.STRICT, Mtls.DISABLE, Mtls.DISABLE)
+
+
+def test_clients_come_in_plain_text_where_a_policy_takes_no_mutual_tls() -> None:
+    mesh = Mesh()
+    mesh.service("app", ports={"http": 80, "http-more": 81})
+    mesh.pod("one", ip="198.18.0.2", labels={"app": "app", "version": "v1"})
+    mesh.pod("two", ip="198.18.0.3", labels={"app": "app", "version": "v2"})
+
+    def find() -> list[list[bool]]:
+        return [
+            [one.mtls for one in mesh.engine.get(endpoints.backends, "default", HOST, port)]
+            for port in (80, 81)
+        ]
+
+    assert find() == [[True, True], [True, True]]
+    mesh.apply(peer("v1", "default", "STRICT", "{version: v1}", '{"81": {mode: DISABLE}}'))
+    assert find() == [[True, True], [False, True]]
+    mesh.apply(peer("v1", "default", "DISABLE", "{version: v1}"))
+    assert find() == [[False, True], [False, True]]
+    mesh.apply(peer("mesh", "istio-system", "DISABLE"))
+    assert find() == [[False, False], [False, False]]
+    mesh.apply(peer("v1", "default", "STRICT", "{version: v1}"))
+    assert find() == [[True, False], [True, False]]
 
 
 @pytest.mark.parametrize("wide", ["istio-system", "default"])

@@ -96,6 +96,18 @@ def policy(q: Db, namespace: str, labels: Map[str]) -> Policy:
 
 
 @query
+def disables(q: Db, namespace: str) -> bool:
+    """Say whether a policy turns mutual TLS off for a workload or port of a namespace: nearly never."""
+    if namespace_mode(q, namespace) is Mtls.DISABLE:
+        return True
+    return any(
+        level is not None and level.mode is MutualTLSMode.DISABLE
+        for made in _ordered(q, namespace)
+        for level in (made.spec.mtls, *made.spec.port_level_mtls.values())
+    )
+
+
+@query
 def _selective(q: Db, namespace: str) -> bool:
     return bool(selector_keys(q, namespace))
 

@@ -16,7 +16,8 @@ from meltemi.api.kind import Object
 from meltemi.api.networking.workload_entry import WorkloadEntry
 from meltemi.api.values import EMPTY, Map
 from meltemi.envoy import names
-from meltemi.model import facts, settings
+from meltemi.model import authn, facts, settings
+from meltemi.model.authn import Mtls
 from meltemi.model.services import Port, Resolution, Service, entries_of, service
 from meltemi.model.views import NOWHERE, Locality
 from meltemi.model.workloads import (
@@ -94,7 +95,16 @@ def backends_of(q: Db, namespace: str, host: str) -> tuple[tuple[int, tuple[Back
         made = _from_pods(q, namespace, found)
     else:
         made = _from_entries(q, namespace, found)
+    if authn.disables(q, namespace):
+        made = [[_as_allowed(q, namespace, one) for one in listed] for listed in made]
     return tuple([(port.number, _distinct(listed)) for port, listed in zip(found.ports, made, strict=True)])
+
+
+def _as_allowed(q: Db, namespace: str, one: Backend) -> Backend:
+    """Take the mutual TLS from an endpoint whose policy does not take any: clients come in plain text."""
+    if one.mtls and authn.policy(q, namespace, one.labels).of(one.port) is Mtls.DISABLE:
+        return one._replace(mtls=False)
+    return one
 
 
 def _order(one: Backend) -> tuple[str, int, str]:
