@@ -11,6 +11,7 @@ from tests.live.fields import (
     peer_authentications,
     service_entries,
     traffic,
+    values,
 )
 from tests.live.fields.case import Case
 
@@ -24,4 +25,5 @@ CASES: tuple[Case, ...] = (
     *gateways.CASES,
     *service_entries.CASES,
     *peer_authentications.CASES,
+    *values.CASES,
 )
