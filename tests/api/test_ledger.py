@@ -3,12 +3,15 @@ from __future__ import annotations
 import ast
 import importlib.util
 from collections import Counter
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.live.fields.case import Own
 from tests.live.fields.table import CASES
+from tests.live.fields.world import PODS
 
 from meltemi.api import ledger
 from meltemi.api.kind import Kind
@@ -108,6 +111,54 @@ def test_a_case_may_not_show_what_is_not_there_or_not_applied() -> None:
 
 def test_live_cases_have_names_of_their_own() -> None:
     assert [name for name, count in Counter(case.id for case in CASES).items() if count > 1] == []
+
+
+def told(kind: Kind[Any]) -> set[tuple[type[Enum], str]]:
+    """Each value of an enumeration that some case's documents give to an applied field."""
+    pods = dict.fromkeys((*PODS, "gateway"), "10.0.0.1") | {"file": "/tls.pem"}
+    enums = {
+        entry.path: inner
+        for entry in ledger.entries(kind)
+        if isinstance(inner := ledger.member(entry.field.type)[0], type) and issubclass(inner, Enum)
+    }
+    found: set[tuple[type[Enum], str]] = set()
+
+    def walk(value: Any, path: str) -> None:
+        if path in enums and isinstance(value, str):
+            found.add((enums[path], value))
+        for key, one in value.items() if isinstance(value, dict) else ():
+            walk(one, f"{path}.{key}")
+        for one in value if isinstance(value, list) else ():
+            walk(one, f"{path}[]")
+
+    for case in CASES:
+        for document in case.make(Own("a", 1, pods)):
+            if document["kind"] == kind.name:
+                walk(document["spec"], "spec")
+                for level in document["spec"].get("portLevelMtls", {}).values():
+                    walk(level, "spec.portLevelMtls{}")
+    return found
+
+
+@pytest.mark.parametrize("kind", APPLIED, ids=lambda kind: kind.resource)
+def test_every_value_of_an_enumeration_that_is_applied_is_used_by_a_case(kind: Kind[Any]) -> None:
+    used = told(kind)
+    missing = set()
+    for entry in ledger.entries(kind):
+        inner = ledger.member(entry.field.type)[0]
+        if entry.state is not State.APPLIED or not (isinstance(inner, type) and issubclass(inner, Enum)):
+            continue
+        gone = tuple(text for gap in ledger.partly(kind, entry.path) for text in gap.only)
+        # What is there without a word needs no case.
+        silent = {"UNSPECIFIED", "UNSET", "DEFAULT", entry.field.default.name if entry.field.default else ""}
+        missing |= {
+            f"{inner.__name__}.{one.name}"
+            for one in inner
+            if (inner, one.name) not in used
+            and one.name not in silent
+            and not one.name.startswith(gone or ("-",))
+        }
+    assert missing == set()
 
 
 def test_lines_cover_what_is_below_them_and_nothing_beside() -> None:
