@@ -84,6 +84,8 @@ def test_kinds_of_others_are_passed_over(cli: Cli, shop: Path) -> None:
     assert (
         cli.good("analyze", str(shop)).lines[-1].startswith("1 object, 1 object of other kinds passed over:")
     )
+    shop.write_text(other)
+    assert cli.good("validate", str(shop)).lines == ["0 objects, 1 object of other kinds passed over: good."]
     shop.write_text("a: b\n")
     assert cli("analyze", str(shop)).code == 1
     assert cli.good("analyze", str(shop), "--ignore-unknown").lines == ["0 objects: good."]
@@ -130,6 +132,28 @@ def test_forms_hold_the_same(cli: Cli, shop: Path) -> None:
         f"::error file={shop}",
         f"::notice file={shop}",
     ]
+
+
+@pytest.mark.parametrize("command", ["validate", "analyze"])
+def test_lists_are_read_as_kubectl_reads_them(cli: Cli, shop: Path, command: str) -> None:
+    item = "{metadata: {name: cart}, spec: {ports: [{name: http, port: 80}]}}"
+    for text, count in (
+        (f"apiVersion: v1\nkind: ServiceList\nitems: [{item}]\n", "1 object: good."),
+        ("apiVersion: v1\nkind: List\nitems: []\n", "0 objects: good."),
+        ("apiVersion: v1\nkind: List\n", "0 objects: good."),
+    ):
+        shop.write_text(text)
+        assert cli.good(command, str(shop)).lines == [count]
+    shop.write_text("apiVersion: v1\nkind: List\nitems: [1, {kind: Service}]\n")
+    assert told(as_json(cli(command, str(shop), "-o", "json"))) == [("MEL0013", 3, 9), ("MEL0013", 3, 12)]
+
+
+@pytest.mark.parametrize("command", ["validate", "analyze"])
+def test_a_name_cannot_move_the_cursor_of_a_terminal(cli: Cli, shop: Path, command: str) -> None:
+    shop.write_text('apiVersion: v1\nkind: Service\nmetadata: {name: "a\\e[2J\\rb"}\nspec: {"\\x9b2Jx": 1}\n')
+    found = cli(command, str(shop))
+    assert r"""  "a\x1b[2J\x0db" is no name for a Service""" in found.out
+    assert found.out.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("command", ["validate", "analyze"])

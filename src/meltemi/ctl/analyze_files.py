@@ -11,9 +11,9 @@ from meltemi.api import registry
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.api.kind import Kind, Object
 from meltemi.api.problems import UNKNOWN_KIND
-from meltemi.ctl.findings import plural
+from meltemi.ctl.findings import looked_at, plural
 from meltemi.ctl.invocation import USAGE, CtlError, Invocation
-from meltemi.ctl.manifests import OTHER_NAMESPACE, Manifest, examined, placed, read
+from meltemi.ctl.manifests import OTHER_NAMESPACE, Manifest, examined, known, placed, read
 from meltemi.galley.analyze.suppression import ANNOTATION, annotated
 from meltemi.galley.analyze.table import Analyzer
 from meltemi.galley.analyze.world import Analysis
@@ -26,7 +26,10 @@ NO_OBJECTS = (UNKNOWN_KIND, NOT_AN_OBJECT, SYNTAX)
 class World:
     """The objects that are looked at together, with the places of those that came from files."""
 
-    def __init__(self, analyzers: Iterable[Analyzer], manifests: Iterable[Manifest], system: str) -> None:
+    def __init__(
+        self, analyzers: Iterable[Analyzer], manifests: Iterable[Manifest], system: str, others: int = 0
+    ) -> None:
+        """`others`: how many objects of the files are of kinds that nothing is known of."""
         self.analysis = Analysis(analyzers, system)
         self.live = False
         self._own: list[Diagnostic] = []
@@ -34,17 +37,14 @@ class World:
         by_kind = sorted(manifests, key=lambda one: registry.split(one.api_version)[0].endswith(".istio.io"))
         self._files: dict[Ref, Manifest] = {one.ref: one for one in by_kind}
         self._notes: dict[Ref, str] = {}
-        self._read = self._in_mesh = self._passed_over = 0
+        self._read = self._in_mesh = 0
+        self._others = others
 
     def add(self, manifest: Manifest, kind: Kind[Any], made: Object[Any] | None) -> None:
         """Add an object of a file."""
         self._read += 1
         self._note(manifest.ref, manifest.document)
         self.analysis.document(kind, manifest.document, made)
-
-    def pass_over(self) -> None:
-        """Count an object of a kind that nothing is known of."""
-        self._passed_over += 1
 
     def add_live(self, kind: Kind[Any], document: dict[str, Any], found: tuple[Diagnostic, ...]) -> None:
         """Add an object of the mesh, unless a file has it; `found` is what its own rules say of it."""
@@ -91,12 +91,11 @@ class World:
 
     def said(self) -> str:
         """Say how much was looked at."""
-        parts = [plural(self._read, "object")] if self._read or not self.live else []
-        if self.live:
-            parts.append(f"{plural(self._in_mesh, 'object')} of the mesh")
-        if self._passed_over:
-            parts.append(f"{plural(self._passed_over, 'object')} of other kinds passed over")
-        return ", ".join(parts)
+        read = looked_at(self._read, self._others)
+        if not self.live:
+            return read
+        mesh = f"{plural(self._in_mesh, 'object')} of the mesh"
+        return f"{mesh}, and of files {read}" if self._files or self._others else mesh
 
     def _note(self, ref: Ref, document: dict[str, Any]) -> None:
         annotations = document["metadata"].get("annotations")
@@ -115,17 +114,12 @@ def gather(
     """Read the objects of files, each checked by its own rules; CtlError where a file cannot be read."""
     manifests, found = read(files, recursive)
     manifests, problems = placed(manifests, call.namespace, one_world=False)
-    world = World(analyzers, manifests, call.istio_namespace)
+    manifests, others = known(manifests)
+    world = World(analyzers, manifests, call.istio_namespace, others)
     objects, told = examined(manifests)
-    foreign = set()
     for manifest, kind, made in objects:
         if kind is not None:
             world.add(manifest, kind, made)
-        elif registry.split(manifest.api_version)[0] not in registry.PACKAGES:
-            # Kinds of others, such as certificates: nothing is known of them, and nothing wrong with them.
-            foreign.add(manifest.ref)
-            world.pass_over()
-    told = [one for one in told if one.code is not UNKNOWN_KIND or one.ref not in foreign]
     # In which namespace an object is, is its own business: the command line's is for those that name none.
     problems = [one for one in problems if one.code is not OTHER_NAMESPACE]
     world.tell(one for one in (*found, *problems, *told) if not ignore_unknown or one.code not in NO_OBJECTS)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from meltemi.api.diagnostics import Diagnostic, Level
+from meltemi.galley.core.render import printable
 
 MOST_SHOWN = 500
 """Findings that anybody would read; more of them mostly come of one mistake."""
@@ -20,17 +21,16 @@ def lines(found: Diagnostic, unplaced: str = "") -> list[str]:
     `unplaced` is said of objects that stand in no file.
     """
     head = click.style(found.level.value, fg=_COLOURS[found.level], bold=True)
-    place = f"{found.position}: " if found.position is not None else ""
+    place = f"{printable(str(found.position))}: " if found.position is not None else ""
     shown = [f"{place}{head} {found.code.id} {found.code.name}"]
     ref = f"{found.ref}" if found.ref else ""
     mark = unplaced if ref and found.position is None else ""
     where = "  ".join(part for part in (ref, found.path, mark) if part)
-    if where:
-        shown.append(f"  --> {where}")
-    shown.extend(f"  {line}" for line in found.message.splitlines())
+    said = [f"--> {where}"] if where else []
+    said += found.message.split("\n")
     if found.hint:
-        shown.append(f"  hint: {found.hint}")
-    return shown
+        said.append(f"hint: {found.hint}")
+    return shown + [f"  {printable(line)}" for line in said]
 
 
 def document(found: Diagnostic) -> dict[str, Any]:
@@ -133,3 +133,9 @@ def count(found: Iterable[Diagnostic], level: Level) -> int:
 def plural(number: int, word: str) -> str:
     """Write `1 error`, `2 errors`."""
     return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def looked_at(number: int, others: int) -> str:
+    """Say how many objects were looked at, and how many were not, for being of kinds that nothing is known of."""
+    passed_over = f", {plural(others, 'object')} of other kinds passed over" if others else ""
+    return f"{plural(number, 'object')}{passed_over}"

@@ -13,7 +13,7 @@ from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.kind import Kind, Object
 from meltemi.api.problems import UNKNOWN_KIND
 from meltemi.ctl.invocation import USAGE, CtlError
-from meltemi.galley.core.ingest import NOT_AN_OBJECT
+from meltemi.galley.core.ingest import NOT_AN_OBJECT, foreign, parts, unknown
 from meltemi.galley.core.ingest import TWICE as VARIANT
 from meltemi.galley.core.text import Parsed, parse
 
@@ -101,30 +101,27 @@ def _content(file: str) -> bytes:
 
 
 def _take(parsed: Parsed, manifests: list[Manifest], found: list[Diagnostic]) -> None:
-    value = parsed.value
-    if (
-        isinstance(value, dict)
-        and isinstance(value.get("items"), list)
-        and str(value.get("kind")).endswith("List")
-    ):
-        for index in range(len(value["items"])):
-            _take(parsed.part(("items", index)), manifests, found)
-        return
-    metadata = value.get("metadata") if isinstance(value, dict) else None
-    texts = (
-        (value.get("apiVersion"), value.get("kind"), metadata.get("name"))
-        if isinstance(value, dict) and isinstance(metadata, dict)
-        else (None,)
-    )
-    if not all(isinstance(text, str) and text for text in texts):
-        message = "this is no object: apiVersion, kind and metadata.name are needed."
-        found.append(Diagnostic(NOT_AN_OBJECT, message, position=parsed.position()))
-        return
-    namespace = metadata.get("namespace") if isinstance(metadata, dict) else ""
-    api_version, kind, name = (str(text) for text in texts)
-    manifests.append(
-        Manifest(parsed, api_version, kind, name, namespace if isinstance(namespace, str) else "")
-    )
+    for part in parts(parsed, found):
+        value = part.value
+        metadata = value.get("metadata")
+        named = metadata if isinstance(metadata, dict) else {}
+        needed = {
+            "apiVersion": value.get("apiVersion"),
+            "kind": value.get("kind"),
+            "metadata.name": named.get("name"),
+        }
+        missing = [key for key, text in needed.items() if not isinstance(text, str) or not text]
+        if missing:
+            message = (
+                f"an object must say its apiVersion, kind and metadata.name; here is no {', '.join(missing)}"
+            )
+            found.append(Diagnostic(NOT_AN_OBJECT, message, position=part.position()))
+            continue
+        api_version, kind, name = map(str, needed.values())
+        namespace = named.get("namespace")
+        manifests.append(
+            Manifest(part, api_version, kind, name, namespace if isinstance(namespace, str) else "")
+        )
 
 
 def placed(
@@ -169,6 +166,13 @@ def placed(
     return sorted(kept, key=lambda one: registry.rank(registry.of_document(one.document))), found
 
 
+def known(manifests: Iterable[Manifest]) -> tuple[list[Manifest], int]:
+    """Leave out objects of other projects' kinds, such as certificates; and say how many they are."""
+    given = list(manifests)
+    kept = [one for one in given if not foreign(one.document)]
+    return kept, len(given) - len(kept)
+
+
 Examined = tuple[Manifest, Kind[Any] | None, Object[Any] | None]
 """A manifest, its kind (None for one that is not known), and its object (None where it has errors)."""
 
@@ -188,9 +192,7 @@ def examined(manifests: Iterable[Manifest]) -> tuple[list[Examined], list[Diagno
     for manifest in manifests:
         kind = registry.of_document(manifest.document)
         if kind is None:
-            message = f"there is no kind {manifest.kind} in {manifest.api_version}."
-            place = manifest.parsed.position("kind")
-            found.append(Diagnostic(UNKNOWN_KIND, message, manifest.ref, "kind", _other(manifest), place))
+            found.append(replace(unknown(manifest.parsed), ref=manifest.ref))
             objects.append((manifest, None, None))
             continue
         made, problems = checks.check(kind, manifest.document, registry.split(manifest.api_version)[1])
@@ -200,14 +202,3 @@ def examined(manifests: Iterable[Manifest]) -> tuple[list[Examined], list[Diagno
             for one in problems
         )
     return objects, found
-
-
-def _other(manifest: Manifest) -> str:
-    """Say where a kind of that name, or one like it, is to be had."""
-    from difflib import get_close_matches
-
-    for kind in registry.KINDS:
-        if kind.name == manifest.kind:
-            return f"it is served as {kind.api_version}"
-    near = get_close_matches(manifest.kind, [kind.name for kind in registry.KINDS], n=1)
-    return f'did you mean "{near[0]}"?' if near else ""

@@ -44,12 +44,13 @@ def command(
 ) -> int:
     """Check YAML files without a mesh; exit code 1 if there is any error."""
     from meltemi.ctl import findings
-    from meltemi.ctl.manifests import checked, placed, read
+    from meltemi.ctl.manifests import checked, known, placed, read
 
     if not files and not more:
         raise click.UsageError("name at least one file, folder or -.")
     manifests, found = read((*files, *more), recursive)
     manifests, problems = placed(manifests, call.namespace, one_world=False)
+    manifests, others = known(manifests)
     found = [*found, *problems, *checked(manifests)]
-    findings.emit(found, output, findings.plural(len(manifests), "object"))
+    findings.emit(found, output, findings.looked_at(len(manifests), others))
     return FINDINGS if findings.at_least(found, fail_on) else GOOD

@@ -1,6 +1,6 @@
 """Galley takes configuration in, checks it, and hands it out as facts.
 
-    text --core.text--> documents --core.ingest--> objects and findings --core.render--> what people read
+    text --core.text--> documents --core.ingest--> objects and findings
     sources --shell.feed--> documents --core.facts--> changes --> the engine
 
 A *document* is JSON as Python has it; an *object* (`api.kind.Object`) its frozen, typed form; a *finding*

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from meltemi.api import registry
@@ -83,7 +84,7 @@ def ingest(data: bytes | str, file: str, *, namespace: str = "", check: Check = 
     found = list(problems)
     items: list[Item] = []
     for document in documents:
-        for part in _parts(document, found):
+        for part in parts(document, found):
             item = _item(part, namespace, check, found)
             if item is not None:
                 items.append(item)
@@ -91,32 +92,32 @@ def ingest(data: bytes | str, file: str, *, namespace: str = "", check: Check = 
     return Ingested(tuple(items), tuple(found))
 
 
-def _parts(source: Parsed, found: list[Diagnostic]) -> Iterator[Parsed]:
-    """Take a List apart; anything else is its only part."""
+def parts(source: Parsed, found: list[Diagnostic]) -> Iterator[Parsed]:
+    """Take a List apart; anything else is its only part, and what is no mapping is told."""
     value = source.value
     if not isinstance(value, dict):
         message = f"a document must be an object with apiVersion and kind, not {shown(value)}"
         found.append(Diagnostic(NOT_AN_OBJECT, message, position=source.position()))
-    elif isinstance(value.get("items"), list) and str(value.get("kind", "")).endswith("List"):
-        for index, _ in enumerate(value["items"]):
-            part = source.part(("items", index))
-            if isinstance(part.value, dict) and "kind" not in part.value and value["kind"] != "List":
-                # Members of a typed list need not say their kind.
-                inherited = {
-                    "apiVersion": value.get("apiVersion"),
-                    "kind": value["kind"].removesuffix("List"),
-                }
-                part = replace(part, value={**inherited, **part.value})
-            yield from _parts(part, found)
-    else:
-        yield source
+        return
+    kind, items = str(value.get("kind", "")), value.get("items")
+    if not isinstance(items, list) or not kind.endswith("List"):
+        if kind != "List" or items is not None:
+            yield source
+        return
+    for index, _ in enumerate(items):
+        part = source.part(("items", index))
+        if isinstance(part.value, dict) and "kind" not in part.value and kind != "List":
+            # Members of a typed list need not say their kind.
+            inherited = {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List")}
+            part = replace(part, value={**inherited, **part.value})
+        yield from parts(part, found)
 
 
 def _item(source: Parsed, namespace: str, check: Check, found: list[Diagnostic]) -> Item | None:
     document = source.value
     kind = registry.of_document(document)
     if kind is None:
-        found.append(_unknown(source))
+        found.append(unknown(source))
         return None
     metadata = document.get("metadata")
     if namespace and kind.namespaced and isinstance(metadata, dict) and not metadata.get("namespace"):
@@ -127,7 +128,8 @@ def _item(source: Parsed, namespace: str, check: Check, found: list[Diagnostic])
     return Item(kind, version, document, obj, source)
 
 
-def _unknown(source: Parsed) -> Diagnostic:
+def unknown(source: Parsed) -> Diagnostic:
+    """Say why a document is of no kind that is known, and which may have been meant."""
     document = source.value
     api_version, name = document.get("apiVersion"), document.get("kind")
     metadata = document.get("metadata")
@@ -137,18 +139,30 @@ def _unknown(source: Parsed) -> Diagnostic:
         if not isinstance(value, str) or not value:
             message = f"a document must say its {field}"
             return Diagnostic(NOT_AN_OBJECT, message, ref, field, position=source.position(field))
-    group, _ = registry.split(str(api_version))
-    same = [kind for kind in registry.KINDS if kind.name == name]
-    if same:
-        served = ", ".join(f"{kind.group}/{one}".lstrip("/") for kind in same for one in kind.versions)
-        message, hint, path = f'{name} has no version "{api_version}"', f"use {served}", "apiVersion"
-    else:
-        near = [kind.name for kind in registry.KINDS if kind.group == group] or [
-            kind.name for kind in registry.KINDS
-        ]
-        message, path = f'the kind "{name}" of "{api_version}" is not known', "kind"
-        hint = nearest(str(name), near) or nearest(str(name), [kind.name for kind in registry.KINDS])
+    message, path, hint = f'the kind "{name}" of "{api_version}" is not known', "kind", ""
+    if not foreign(document):
+        group, _ = registry.split(str(api_version))
+        same = [kind for kind in registry.KINDS if kind.name == name]
+        if same:
+            served = ", ".join(f"{kind.group}/{one}".lstrip("/") for kind in same for one in kind.versions)
+            message, hint, path = f'{name} has no version "{api_version}"', f"use {served}", "apiVersion"
+        else:
+            own = [kind.name for kind in registry.in_group(group)]
+            hint = nearest(str(name), own) or nearest(str(name), [kind.name for kind in registry.KINDS])
     return Diagnostic(UNKNOWN_KIND, message, ref, path, hint, source.position(path))
+
+
+def foreign(document: Any) -> bool:
+    """Say whether a document is of another project's kind: nothing is known of it, and nothing wrong with it.
+
+    A group that is one of ours but for a letter, with a kind of that one, is a mistake.
+    """
+    api_version, name = str(document.get("apiVersion") or ""), document.get("kind")
+    group, _ = registry.split(api_version)
+    if not group or group in registry.PACKAGES:
+        return False
+    meant = get_close_matches(group, registry.PACKAGES, n=1, cutoff=0.9)
+    return not any(kind.name == name for near in meant for kind in registry.in_group(near))
 
 
 def _twice(items: Iterable[Item]) -> Iterator[Diagnostic]:
