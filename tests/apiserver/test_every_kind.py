@@ -165,6 +165,21 @@ def test_a_gateway_api_object_has_what_a_server_fills_in(kubectl: Kubectl, versi
     )  # fmt: skip
 
 
+def test_a_document_is_held_to_the_version_it_is_written_in(kubectl: Kubectl) -> None:
+    rule = {"backendRefs": [{"name": "a", "port": 443}]}
+    document = {
+        "apiVersion": "gateway.networking.k8s.io/v1alpha2",
+        "kind": "TLSRoute",
+        "metadata": {"name": "early"},
+        "spec": {"rules": [rule, rule]},
+    }
+    kubectl("apply", "-f", "-", stdin=document)
+    found = json.loads(kubectl("get", "tlsroutes.v1.gateway.networking.k8s.io", "early", "-o", "json"))
+    assert len(found["spec"]["rules"]) == 2
+    document["apiVersion"] = "gateway.networking.k8s.io/v1"
+    assert "spec.hostnames" in kubectl("apply", "-f", "-", stdin=document, code=1)
+
+
 def test_a_gateway_waits_for_its_controller_and_its_class_keeps_its(kubectl: Kubectl) -> None:
     listener = {"name": "http", "port": 80, "protocol": "HTTP"}
     gateway = {

@@ -14,7 +14,7 @@ import typing
 from typing import Any, Final, TypeVar
 
 from meltemi.api import scalars
-from meltemi.api.declare import MODERN, RULES, Meta, Rule, json_name, meta_of
+from meltemi.api.declare import MODERN, RULES, Meta, Rule, at_version, json_name, meta_of
 from meltemi.api.problems import DEPRECATED, UNKNOWN_FIELD, Problem, Problems, below, nearest, shown
 from meltemi.api.scalars import Decoder
 from meltemi.api.values import Map
@@ -62,6 +62,15 @@ def _fields(model: type[Any]) -> tuple[Field, ...]:
                 Field(declared.name, meta.json or json_name(declared.name), hint, meta, declared.default)
             )
     return tuple(found)
+
+
+def fields_at(model: type[Any], version: str) -> tuple[Field, ...]:
+    """List the fields that a version has, as it declares them; all fields, as leniently as any does, if it is empty."""
+    return tuple(
+        dataclasses.replace(field, meta=at_version(field.meta, version)) if field.meta.earlier else field
+        for field in fields_of(model)
+        if not field.meta.versions or not version or version in field.meta.versions
+    )
 
 
 def needs_fields(model: type[Any]) -> bool:
@@ -124,11 +133,8 @@ class Compiler:
             return self.model(hint)
         raise TypeError(f"{hint} cannot be declared in the API")
 
-    def _knows(self, meta: Meta) -> bool:
-        return not meta.versions or not self._version or self._version in meta.versions
-
     def _model(self, model: type[Any]) -> Decoder:
-        fields = tuple(field for field in fields_of(model) if self._knows(field.meta))
+        fields = fields_at(model, self._version)
         table: dict[str, tuple[str, str, Decoder]] = {}
         for field in fields:
             entry = (field.name, field.json, self.value(field.type, field.meta))

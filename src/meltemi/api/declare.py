@@ -31,7 +31,8 @@ class Meta:
     """What a field's declaration says besides its type; bounds of `items_*` hold for each member of a list or map.
 
     `filled` is what the API server writes where a document does not give the field, as a CRD's `default` does;
-    a `fixed` field may not change once the object is there.
+    a `fixed` field may not change once the object is there. `earlier` lists what versions say otherwise, the most
+    lenient first: `((("v1alpha2",), (("required", False), ("max_items", 16))),)`.
     """
 
     doc: str = ""
@@ -54,6 +55,7 @@ class Meta:
     list_keys: tuple[str, ...] = ()
     filled: Json | None = None
     fixed: bool = False
+    earlier: tuple[tuple[tuple[str, ...], tuple[tuple[str, Any], ...]], ...] = ()
 
 
 RULES = "RULES"
@@ -91,6 +93,14 @@ def meta_of(declared: dataclasses.Field[Any]) -> Meta:
     """Give what a field declares; an undeclared field has the empty Meta."""
     found = declared.metadata.get(META)
     return found if isinstance(found, Meta) else Meta()
+
+
+def at_version(meta: Meta, version: str) -> Meta:
+    """Give what a field declares in a version; the most lenient it ever declared where none is named."""
+    for versions, bounds in meta.earlier:
+        if not version or version in versions:
+            return dataclasses.replace(meta, **dict(bounds))
+    return meta
 
 
 def json_name(name: str) -> str:

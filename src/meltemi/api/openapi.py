@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final
 
 from meltemi.api import registry
-from meltemi.api.compiled import Field, fields_of, is_int_or_string, needs_fields, unwrapped
+from meltemi.api.compiled import Field, fields_at, is_int_or_string, needs_fields, unwrapped
 from meltemi.api.declare import RULES, Meta
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Alias, Kind
@@ -163,9 +163,7 @@ def _renamed(alias: Alias[Any], version: str) -> Schema:
 
 def _model(model: type[Any], version: str) -> Schema:
     """Give the schema of a declared dataclass."""
-    fields = [
-        field for field in fields_of(model) if not field.meta.versions or version in field.meta.versions
-    ]
+    fields = fields_at(model, version)
     made: Schema = {"type": "object", "properties": {field.json: _field(field, version) for field in fields}}
     if model.__doc__:
         made["description"] = model.__doc__.strip().split("\n")[0]
@@ -178,7 +176,7 @@ def _model(model: type[Any], version: str) -> Schema:
     return made | _oneofs(fields)
 
 
-def _oneofs(fields: list[Field]) -> Schema:
+def _oneofs(fields: tuple[Field, ...]) -> Schema:
     """Give what lets at most one field of each group be given.
 
     No CEL: the cost of a rule is counted for as many members as a list may have, which may be any number.

@@ -10,7 +10,7 @@ import pytest
 from tests.api import cel
 
 from meltemi.api import openapi, registry
-from meltemi.api.decode import decode
+from meltemi.api.decode import decode, decode_lenient, encode
 from meltemi.apiserver.core.filled import filled
 from meltemi.apiserver.core.schema import Schemas
 
@@ -342,3 +342,35 @@ def test_bounds_are_the_gateway_apis(kind: str, spec: dict[str, Any], path: str,
     found = next(one for one in registry.in_group(GROUP) if one.name == kind)
     _, problems = decode(found, document(kind, spec))
     assert any(message in one.message + one.hint and one.path.startswith(path) for one in problems), problems
+
+
+TWO = TLS["rules"] * 2
+
+
+@pytest.mark.parametrize(
+    ("version", "spec", "paths"),
+    [
+        ("v1", TLS, []),
+        ("v1", {"rules": TWO}, ["spec.hostnames", "spec.rules"]),
+        ("v1alpha3", {**TLS, "rules": TWO}, []),
+        ("v1alpha3", {"rules": TWO}, ["spec.hostnames"]),
+        ("v1alpha2", {"rules": TWO}, []),
+        ("v1alpha2", {**TLS, "hostnames": ["1.2.3.4"]}, ["spec.hostnames"]),
+    ],
+)
+def test_a_tls_route_is_held_to_the_bounds_of_its_version(
+    version: str, spec: dict[str, Any], paths: list[str]
+) -> None:
+    kind = registry.find(GROUP, version, "TLSRoute")
+    assert kind is not None
+    written = document("TLSRoute", spec) | {"apiVersion": f"{GROUP}/{version}"}
+    made, found = decode(kind, written)
+    assert sorted(one.path for one in found) == paths
+    if made is not None:
+        assert decode(kind, encode(kind, made, version)) == (made, ())
+        # What is kept is read whole, in whatever version it was written.
+        assert decode_lenient(kind, {**written, "apiVersion": f"{GROUP}/v1"}) == made
+        assert len(made.spec.rules) == len(spec["rules"])
+    schema = openapi.structural_schema(kind, version)["properties"]["spec"]
+    assert schema["properties"]["rules"]["maxItems"] == (1 if version == "v1" else 16)
+    assert ("hostnames" in schema["required"]) is (version != "v1alpha2")

@@ -1,6 +1,5 @@
 """BackendTLSPolicy: TLS from a Gateway to a backend (gateway.networking.k8s.io)."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 from collections import Counter

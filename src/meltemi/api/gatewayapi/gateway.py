@@ -1,6 +1,5 @@
 """Gateway: ports that traffic comes in by, and which routes may use them (gateway.networking.k8s.io)."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 import ipaddress

@@ -1,6 +1,5 @@
 """GatewayClass: who serves Gateways of this class (gateway.networking.k8s.io)."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 from dataclasses import dataclass

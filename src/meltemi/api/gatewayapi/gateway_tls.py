@@ -1,6 +1,5 @@
 """TLS of a whole Gateway: how clients are checked, and what it shows to backends."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """GRPCRoute: which gRPC calls go where (gateway.networking.k8s.io)."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 import re

@@ -1,6 +1,5 @@
 """ExternalAuth of an HTTPRoute: a server that is asked whether a request may pass (experimental)."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 from dataclasses import dataclass

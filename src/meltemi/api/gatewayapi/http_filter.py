@@ -1,6 +1,5 @@
 """What an HTTPRoute or GRPCRoute does with requests and responses on their way."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 from collections import Counter

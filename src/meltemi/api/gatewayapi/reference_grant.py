@@ -1,6 +1,5 @@
 """ReferenceGrant: who of other namespaces may refer to objects of this one (gateway.networking.k8s.io)."""
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass

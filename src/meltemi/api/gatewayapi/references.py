@@ -1,6 +1,5 @@
 """References of the Gateway API: parents, backends, secrets, targets."""
 
-
 from __future__ import annotations
 
 from collections import Counter

@@ -1,6 +1,5 @@
 """SessionPersistence: requests of one session go to one endpoint (experimental)."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 from collections.abc import Mapping

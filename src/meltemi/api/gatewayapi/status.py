@@ -1,6 +1,5 @@
 """What controllers report of the Gateway API's objects."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 from dataclasses import dataclass

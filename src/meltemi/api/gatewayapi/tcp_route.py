@@ -1,6 +1,5 @@
 """TCPRoute: where the connections of a listener go (gateway.networking.k8s.io, experimental)."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """TLSRoute: which TLS connections go where, by the name that the client asks for (gateway.networking.k8s.io)."""
 
-# ruff: noqa: RUF009 - `field` makes a dataclass field
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -31,7 +30,10 @@ class TLSRouteRule:
 
 @dataclass(frozen=True, slots=True)
 class TLSRoute:
-    """Which TLS connections go where, by the name that the client asks for."""
+    """Which TLS connections go where, by the name that the client asks for.
+
+    Earlier versions let a route have several rules, and the first one also no hostname.
+    """
 
     parent_refs: tuple[ParentReference, ...] = field(
         "Gateways or Services that it belongs to.", (), max_items=32, **words.WHOLE
@@ -43,18 +45,25 @@ class TLSRoute:
         required=True,
         min_items=1,
         max_items=1024,
+        earlier=((("v1alpha2",), (("required", False), ("min_items", None))),),
         **words.WHOLE,
         **words.each(words.HOSTNAME),
     )
     rules: tuple[TLSRouteRule, ...] = field(
-        "Where they go.", (), required=True, min_items=1, max_items=1, **words.WHOLE
+        "Where they go.",
+        (),
+        required=True,
+        min_items=1,
+        max_items=1,
+        earlier=((("v1alpha3", "v1alpha2"), (("max_items", 16),)),),
+        **words.WHOLE,
     )
 
     RULES = (
         *PARENT_RULES,
         RULE_NAMES,
         Rule(
-            "self.hostnames.all(h, !isIP(h))",
+            "!has(self.hostnames) || self.hostnames.all(h, !isIP(h))",
             "hostnames are DNS names: a client does not ask for an IP address",
             lambda given: not any(is_ip(one) for one in given.get("hostnames", ())),
             "hostnames",

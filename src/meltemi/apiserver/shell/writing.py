@@ -148,10 +148,12 @@ def admitted(
         )
         document = dict(mutate(asked) or document)
     causes: list[Cause] = []
+    # A version has bounds of its own: a document is held to those of the one it is written in.
+    judged = document if is_native(kind) else served(kind, writing.version, document)
     # What is being deleted must be able to finish, even if today's rules would not let it in.
     ending = old is not None and bool(old["metadata"].get("deletionTimestamp"))
     for validate in () if ending else context.hooks.validators:
-        for finding in validate(kind, document, stored_old, writing.user):
+        for finding in validate(kind, judged, stored_old, writing.user):
             hint = f" ({finding.hint})" if finding.hint else ""
             if finding.level is Level.ERROR:
                 causes.append(
