@@ -157,8 +157,22 @@ def test_a_name_of_a_type_makes_no_other_module_be_imported(name: str) -> None:
     assert "envoy._main" not in sys.modules
 
 
-def test_messages_say_what_is_wanted() -> None:
-    found = findings("EnvoyFilter", cluster(connect_timeout="5"), version=V1ALPHA3)
-    assert [one.message for one in found if one.level is Level.ERROR] == [
-        'must be a duration in seconds such as "1.5s", not "5"'
-    ]
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"connect_timeout": "5"}, 'must be a duration in seconds such as "1.5s", not "5"'),
+        (
+            {"per_connection_buffer_limit_bytes": -1},
+            "must be a whole number of 32 bits, not negative, not -1",
+        ),
+        ({"respect_dns_ttl": "yes"}, 'must be true or false, not "yes"'),
+        ({"metadata": {"filter_metadata": {"a": 5}}}, "must be a google.protobuf.Struct, not 5"),
+        (
+            {"load_assignment": []},
+            "must be an object (envoy.config.endpoint.v3.ClusterLoadAssignment), not a list",
+        ),
+    ],
+)
+def test_messages_say_what_is_wanted(value: dict[str, Any], message: str) -> None:
+    found = findings("EnvoyFilter", cluster(**value), version=V1ALPHA3)
+    assert [one.message for one in found if one.level is Level.ERROR] == [message]
