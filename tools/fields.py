@@ -123,13 +123,13 @@ def _wholes() -> Iterator[str]:
             code = f"**{gap.code.id} not enforced**" if loud else gap.code.id
             rows.setdefault((not loud, kind.group, code, gap.hint), []).append(kind.name)
     for (_, group, code, hint), names in sorted(rows.items(), key=lambda row: row[0][0]):
-        yield f"| {', '.join(names)} | {group} | {code} | {hint} |\n"
-    yield "\n## Kubernetes' own kinds\n\nChecked in full against Kubernetes' schemas, declared for what the mesh reads."
-    yield "\n\n| kind | state | |\n|---|---|---|\n"
+        yield f"| {', '.join(names)} | {group or 'core'} | {code} | {hint} |\n"
+    yield "\n## Kubernetes' own kinds\n\nChecked in full against Kubernetes' schemas. *read*: the mesh lives on what is"
+    yield " said here, and on nothing else of it.\n\n| kind | state | |\n|---|---|---|\n"
     for kind in KINDS:
         stored = line(kind)
         if is_read(kind):
-            yield f"| {kind.name} | live | {is_read(kind)} |\n"
+            yield f"| {kind.name} | read | {is_read(kind)} |\n"
         elif stored is not None and not isinstance(stored, Gap):
             yield f"| {kind.name} | stored only | {stored.reason} |\n"
 

@@ -79,11 +79,6 @@ def test_what_the_lines_are_about_is_there(resource: str) -> None:
         assert any(covers(one, path) for path in paths), one
 
 
-@pytest.mark.parametrize("file", sorted(set(READ.values())))
-def test_the_live_tests_of_kubernetes_kinds_are_there(file: str) -> None:
-    assert (SOURCE.parents[1] / file).is_file()
-
-
 def test_a_field_without_an_entry_is_told_with_what_to_add() -> None:
     maker = page_maker()
     live = maker.shown()

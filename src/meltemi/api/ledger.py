@@ -71,7 +71,7 @@ def partly(kind: Kind[Any], path: str) -> tuple[Gap, ...]:
 
 
 def is_read(kind: Kind[Any]) -> str:
-    """Name the live tests that stand on a kind of Kubernetes' own; "" for all other kinds."""
+    """Say what the mesh reads of a kind of Kubernetes' own that it lives on; "" for all other kinds."""
     return READ.get(kind.resource, "")
 
 

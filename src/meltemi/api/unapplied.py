@@ -136,7 +136,7 @@ _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
     ),
     **_kinds("a local mesh makes no Pods of it", "batch", "jobs", "cronjobs"),
     **_kinds("a local mesh mounts none", "", "persistentvolumes", "persistentvolumeclaims"),
-    **_kinds("EndpointSlices are read", "", "endpoints"),
+    **_kinds("only EndpointSlices are read", "", "endpoints"),
     **_kinds("the number of Pods stays as it is", "autoscaling", "horizontalpodautoscalers"),
     **_kinds("nothing evicts Pods on a local mesh", "policy", "poddisruptionbudgets"),
     **_kinds("no kind is served by it", "apiextensions.k8s.io", "customresourcedefinitions"),
@@ -224,18 +224,18 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
         Stored("spec.servers[].name", "for people: listeners are named by their port"),
         Stored("spec.servers[].port.name", "for people: listeners are named by their number"),
     ),
-    "configmaps": (Stored("", "users' own; the mesh's settings are in `istio` of its root namespace"),),
-    "secrets": (Stored("", "credentials of users' own; the mesh reads none yet"),),
     "events": (Stored("", "written for people, and read by them"),),
     "leases.coordination.k8s.io": (Stored("", "for programs that elect a leader among themselves"),),
 }
 
 READ: Final[Mapping[str, str]] = {
-    "namespaces": "tests/live/test_cli.py",
-    "nodes": "tests/live/test_first_hour.py",
-    "serviceaccounts": "tests/live/test_security.py",
-    "services": "tests/live/test_bookinfo.py",
-    "endpointslices.discovery.k8s.io": "tests/live/test_outlives.py",
-    "pods": "tests/live/test_frameworks.py",
+    "namespaces": "its name, and whether its Pods get a sidecar",
+    "nodes": "region and zone of its Pods",
+    "configmaps": "environment of containers; the mesh's settings in `istio` of its root namespace",
+    "secrets": "environment of containers",
+    "serviceaccounts": "the identity of Pods that run as it",
+    "services": "ports, selector, addresses, external name, `networking.istio.io/exportTo`",
+    "endpointslices.discovery.k8s.io": "addresses, ports, readiness and zone of endpoints",
+    "pods": "containers, their commands, environment and probes; labels, account, readiness",
 }
-"""Kubernetes' own kinds, typed for what the mesh reads of them, with the live tests that stand on that."""
+"""Kubernetes' own kinds that the mesh lives on: typed for what it reads of them, which every live test stands on."""
