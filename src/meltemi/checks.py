@@ -46,5 +46,6 @@ def analyzers() -> tuple[Analyzer, ...]:
         ("IST0101", "MEL0103", "MEL0104", "MEL0105", "MEL0106", "MEL0107", "MEL0108", "MEL0109"),
         "Rules, handlers, instances, quotas and attributes of Istio 1.0 fit together.",
         group="config.istio.io",
+        settles=("MEL0102",),
     )
     return (*ANALYZERS, mixer)

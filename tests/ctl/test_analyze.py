@@ -215,11 +215,32 @@ def test_the_rooms_above_galley_tell_what_they_know(cli: Cli, shop: Path) -> Non
     assert "IST0101" not in {one["code"] for one in found}
 
 
+MANIFEST = """\
+apiVersion: config.istio.io/v1alpha2
+kind: attributemanifest
+metadata: {name: ours}
+spec: {attributes: {shop.cart: {valueType: STRING}}}
+"""
+
+
+def test_what_a_manifest_declares_is_known_to_all_objects(cli: Cli, shop: Path) -> None:
+    metric = (
+        "apiVersion: config.istio.io/v1alpha2\nkind: metric\nmetadata: {name: m}\nspec: {value: shop.cart}\n"
+    )
+    for text, alone, together in ((metric, 1, ["MEL0103"]), (f"{metric}---\n{MANIFEST}", 1, [])):
+        shop.write_text(text)
+        assert cli("validate", str(shop)).out.count("MEL0102") == alone
+        found = [one["code"] for one in as_json(cli("analyze", str(shop), "-o", "json"))]
+        assert [code for code in found if code.startswith("MEL01")] == together
+
+
 def test_analyzers_are_listed(cli: Cli, nowhere: None) -> None:
     del nowhere
     lines = cli.good("analyze", "--list-analyzers").lines
     assert any(line.startswith("virtualservice.GatewayAnalyzer ") and "IST0132" in line for line in lines)
     assert any(line.startswith("mixer.ReferenceAnalyzer ") for line in lines)
+    assert max(map(len, lines)) <= 80
+    assert any(line.endswith("(Only where it is named.)") for line in lines)
 
 
 def test_without_files_a_mesh_is_needed(cli: Cli, nowhere: None) -> None:

@@ -83,11 +83,11 @@ def test_trees(source: str, wanted: Expression | None) -> None:
     [
         ("", 0, "must not be empty"),
         ("  ", 0, "must not be empty"),
-        ("a ==", 4, "unexpected the end"),
+        ("a ==", 4, "the end of the expression is unexpected: a value is wanted"),
         ("a = b", 2, 'no operator "="'),
         ("!a", 0, 'no operator "!"'),
         ("-1", 0, 'no operator "-"'),
-        ("a b", 2, 'unexpected "b"'),
+        ("a b", 2, '"b" is unexpected'),
         ("(a", 2, '")" is wanted'),
         ('a["k"', 5, '"]" is wanted'),
         ("a.", 2, "a name is wanted"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meltemi.galley.analyze.suppression import Suppression
     from meltemi.galley.analyze.table import Analyzer
 
-LEVELS = click.Choice(["Info", "Warning", "Error"], case_sensitive=False)
+LEVELS = click.Choice(["info", "warning", "error"], case_sensitive=False)
 
 
 @click.command("analyze")
@@ -42,14 +42,14 @@ LEVELS = click.Choice(["Info", "Warning", "Error"], case_sensitive=False)
 @click.option(
     "--failure-threshold",
     type=LEVELS,
-    default="Error",
+    default="error",
     show_default=True,
     help="From which level on the exit code is 1.",
 )
 @click.option(
     "--output-threshold",
     type=LEVELS,
-    default="Info",
+    default="info",
     show_default=True,
     help="From which level on findings are told.",
 )
@@ -148,9 +148,14 @@ def _analyzers(names: tuple[str, ...]) -> list[Analyzer]:
 
 
 def _list() -> int:
-    from meltemi.checks import analyzers
-    from meltemi.ctl.output import show_table
+    from textwrap import wrap
 
-    rows = [(one.name, ",".join(one.codes), one.doc) for one in analyzers()]
-    show_table(("NAME", "CODES", "WHAT IS RIGHT"), rows)
+    from meltemi.checks import analyzers
+    from meltemi.ctl.output import WIDTH
+
+    for one in analyzers():
+        doc = one.doc if one.unasked else f"{one.doc} (Only where it is named.)"
+        for text, indent in ((f"{one.name}  {' '.join(one.codes)}", ""), (doc, "  ")):
+            for line in wrap(text, WIDTH, initial_indent=indent, subsequent_indent="  "):
+                click.echo(line)
     return GOOD

@@ -30,7 +30,9 @@ class World:
         self, analyzers: Iterable[Analyzer], manifests: Iterable[Manifest], system: str, others: int = 0
     ) -> None:
         """`others`: how many objects of the files are of kinds that nothing is known of."""
-        self.analysis = Analysis(analyzers, system)
+        chosen = tuple(analyzers)
+        self.analysis = Analysis(chosen, system)
+        self._settled = {code for one in chosen for code in one.settles}
         self.live = False
         self._own: list[Diagnostic] = []
         # Of two kinds of one name (Gateway) analysis tells of Istio's; of an object that stands twice the last counts.
@@ -63,7 +65,8 @@ class World:
         try:
             text = Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise CtlError(f"cannot read {file}: {error}", exit_code=USAGE) from error
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise CtlError(f"cannot read {file}: {reason}.", exit_code=USAGE) from error
         self.analysis.mesh_config(text, file)
 
     def tell(self, found: Iterable[Diagnostic]) -> None:
@@ -78,6 +81,8 @@ class World:
         found: dict[Diagnostic, None] = {}
         for one in (*self._own, *self.analysis.findings()):
             ref = one.ref
+            if one.code.id in self._settled:
+                continue
             manifest = self._files.get(ref) if ref is not None else None
             if manifest is None and ref is not None and namespace and ref.namespace not in ("", namespace):
                 continue

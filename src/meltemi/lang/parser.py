@@ -90,7 +90,8 @@ class _Parser:
         token = self._peek()
         if token.kind is Kind.SIGN and token.text in _OTHERS:
             return _Wrong(f'the language has no operator "{token.text}"', token, _INSTEAD.get(token.text, ""))
-        return _Wrong(f"unexpected {token}" + (f": {wanted}" if wanted else ""), token)
+        said = f"{token} is unexpected"
+        return _Wrong(f"{said}: {wanted}" if wanted else said, token)
 
     def _deep(self, depth: int, token: Token) -> int:
         if depth > DEEPEST:

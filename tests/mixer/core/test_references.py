@@ -43,6 +43,21 @@ def test_what_is_not_there_is_told_with_where_it_is() -> None:
     assert str(handler.ref) == "rule other/r"
 
 
+@pytest.mark.parametrize(
+    ("handler", "hint"),
+    [
+        ("h.denier", "h.denier.shop is there: write its namespace too"),
+        ("h.denier.mall", 'did you mean "h.denier.shop"?'),
+        # One of another kind is no help, whatever it is called.
+        ("h.noop", ""),
+        ("h", ""),
+    ],
+)
+def test_hints_name_what_may_have_been_meant(handler: str, hint: str) -> None:
+    (told,) = together(rule(handler, "i.checknothing.shop", namespace="other"), DENIER, NOTHING)
+    assert (told.path, told.hint) == (HANDLER_PATH, hint)
+
+
 def test_generic_handlers_and_instances_are_found_and_known_by_what_they_name() -> None:
     handler = document("handler", {"compiledAdapter": "memquota", "params": {"quotas": []}}, name="h")
     instance = document("instance", {"compiledTemplate": "quota"}, name="i")

@@ -33,9 +33,10 @@ def check(q: Db) -> None:
                     others[full(other)] = None
             if others:
                 hosts = ", ".join(server.hosts)
+                serve = "serve" if len(others) > 1 else "serves"
                 message = (
-                    f"{', '.join(sorted(others))} serves the same hosts ({hosts}) on port {number} of the same proxies "
-                    f"({pairs(made.spec.selector) or 'all'})"
+                    f"{', '.join(sorted(others))} {serve} the same hosts ({hosts}) on port {number} "
+                    f"of the same proxies ({pairs(made.spec.selector) or 'all'})"
                 )
                 tell(q, CONFLICTING_GATEWAYS, made, ("spec", "servers", index, "hosts"), message)
 

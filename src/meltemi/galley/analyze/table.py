@@ -22,7 +22,8 @@ class Analyzer:
     """One analyzer; `where` is `module:query` below this package. `unasked`: it runs without being named.
 
     With a `group` it is a room's above Galley: `where` is then `module:function` in full, of a function that gets all
-    objects of the API group, each with its kind, and gives findings.
+    objects of the API group, each with its kind, and gives findings. It `settles` codes of what is suspected of an
+    object alone: seeing all objects, it knows.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Analyzer:
     doc: str
     unasked: bool = True
     group: str = ""
+    settles: tuple[str, ...] = ()
 
     @property
     def root(self) -> tuple[Check, tuple[str, ...]]:

@@ -176,11 +176,12 @@ def _member(
 
 def _elsewhere(wanted: tuple[str, ...], there: dict[str, Member]) -> str:
     """Give a hint: the same name in another namespace, or one that is alike."""
-    for name in wanted:
-        trunk = name.rpartition(".")[0]
-        for known in there:
-            if known.startswith((f"{trunk}.", f"{name}.")):
-                return f"{known} is there: write its namespace too"
+    written = wanted[-1].rpartition(".")[0]
+    by_kind = {known.rpartition(".")[0]: known for known in there}
+    if written in by_kind:
+        return f"{by_kind[written]} is there: write its namespace too"
+    if elsewhere := by_kind.get(written.rpartition(".")[0]):
+        return f'did you mean "{elsewhere}"?'
     return nearest(wanted[-1], there)
 
 
