@@ -24,7 +24,7 @@ def _starred_keys(given: Mapping[str, Any]) -> Iterable[Path]:
 class LabelSelector:
     """Workloads by label: all pairs must be there; no pair selects every workload in reach."""
 
-    match_labels: Map[str] = field(  # noqa: RUF009 - makes a dataclass field
+    match_labels: Map[str] = field(
         "Labels the workload must bear.", EMPTY, max_items=4096, items_max_length=63
     )
     RULES: ClassVar[tuple[Rule, ...]] = (
