@@ -202,7 +202,7 @@ def trials(mesh: Mesh) -> list[Trial]:
             lambda i: [mesh.rule(ruled(i), i % 9 + 1)],
             40,
         ),
-        Trial("service comes or goes", "5", "2.9-3.8", REPEAT // 4, new, 70),
+        Trial("service comes or goes", "5", "2.9-3.8", REPEAT // 4, new, 75),
         Trial(
             "VirtualService comes or goes",
             "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from envoy.config.core.v3.base_pb2 import Metadata
+from envoy.config.core.v3.base_pb2 import Locality, Metadata
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
@@ -28,7 +28,16 @@ from meltemi.envoy.clusters import (
     encode_cluster,
 )
 from meltemi.envoy.encoding import encode, struct, uint32
-from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint, encode_assignment
+from meltemi.envoy.endpoints import (
+    Assignment,
+    Group,
+    LoadEndpoint,
+    assignment_message,
+    encode_endpoint,
+    encode_place,
+    join_assignment,
+    join_group,
+)
 from meltemi.envoy.matching import How, Text
 from meltemi.envoy.sockets import MutualClient
 
@@ -92,22 +101,35 @@ def built(one: LoadEndpoint) -> LbEndpoint:
 @given(
     st.lists(
         st.builds(
-            LoadEndpoint, words, st.integers(0, 65535), st.booleans(), words, st.integers(0, 9), st.booleans()
+            LoadEndpoint,
+            words,
+            st.integers(0, 65535),
+            st.booleans(),
+            words,
+            st.integers(0, 90),
+            st.booleans(),
         ),
         max_size=4,
-    )
+    ),
+    st.tuples(words, words, words),
+    st.integers(0, 2),
 )
-def test_endpoints(listed: list[LoadEndpoint]) -> None:
+def test_endpoints(listed: list[LoadEndpoint], place: tuple[str, str, str], priority: int) -> None:
+    weight = sum(one.weight for one in listed)
     message = ClusterLoadAssignment(
         cluster_name="a",
         endpoints=[
             LocalityLbEndpoints(
+                locality=Locality(region=place[0], zone=place[1], sub_zone=place[2]) if any(place) else None,
                 lb_endpoints=[built(one) for one in listed],
-                load_balancing_weight=uint32(sum(one.weight for one in listed) or None),
+                load_balancing_weight=uint32(weight or None),
+                priority=priority,
             )
         ],
     )
-    assert encode_assignment(Assignment("a", (Group(("", "", ""), tuple(listed)),))) == encode(message)
+    group = join_group(encode_place(place), [encode_endpoint(*one) for one in listed], weight, priority)
+    assert join_assignment("a", [group]) == encode(message)
+    assert assignment_message(Assignment("a", (Group(place, tuple(listed), priority),))) == message
 
 
 forwards = st.builds(

@@ -36,7 +36,7 @@ def test_a_change_runs_few_queries(control: Control, trial) -> None:  # type: ig
 
 
 def test_a_second_view_of_a_namespace_adds_no_leaves(control: Control) -> None:
-    leaves = ("clusters.clusters", "assignments.load_assignments", "virtual_hosts.service_host", "scope.lens")
+    leaves = ("clusters.clusters", "assignments.load_assignments", "service_hosts.service_host", "scope.lens")
     before = {name: count for name, count in control.engine.memos().items() if name.endswith(leaves)}
     assert len(before) == len(leaves)
     view = MESH.view(MESH.views)

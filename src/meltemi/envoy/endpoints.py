@@ -111,22 +111,6 @@ _LIGHT = tuple(
 """The weights of nearly all groups; without weight there is none."""
 
 
-def encode_assignment(assignment: Assignment) -> bytes:
-    """Return the bytes of Envoy's ClusterLoadAssignment."""
-    return join_assignment(
-        assignment.cluster,
-        [
-            join_group(
-                encode_place(group.place),
-                [encode_endpoint(*endpoint) for endpoint in group.endpoints],
-                _weight(group),
-                group.priority,
-            )
-            for group in assignment.groups
-        ],
-    )
-
-
 def join_assignment(cluster: str, groups: Iterable[bytes]) -> bytes:
     """Return the bytes of a ClusterLoadAssignment around its groups, of `join_group`."""
     return text(_CLUSTER, cluster) + b"".join(groups)

@@ -87,11 +87,6 @@ def account(pod: Object[Pod]) -> str:
     return pod.spec.service_account_name or "default"
 
 
-def has_sidecar(pod: Object[Pod]) -> bool:
-    """Say whether a proxy stands before a pod: if and only if its spec has the container."""
-    return _proxy(pod)[0]
-
-
 def takes_mtls(pod: Object[Pod]) -> bool:
     """Say whether a sidecar takes mutual TLS before a pod; a gateway's servers take what its Gateways say."""
     return _proxy(pod) == (True, False)
@@ -103,7 +98,7 @@ def is_gateway(pod: Object[Pod]) -> bool:
 
 
 def _proxy(pod: Object[Pod]) -> tuple[bool, bool]:
-    """Say whether a pod has a proxy, and whether it is a gateway."""
+    """Say whether a proxy is in a pod (if and only if its spec has the container), and whether it is a gateway."""
     sidecar = router = False
     alone = True
     for container in pod.spec.containers:

@@ -14,7 +14,7 @@ LEAVES = (
     "pilot.core.clusters.segment_of",
     "pilot.core.assignments.load_assignments",
     "pilot.core.assignments.segment_of",
-    "pilot.core.virtual_hosts.service_host",
+    "pilot.core.service_hosts.service_host",
     "pilot.core.virtual_hosts.segment_of",
     "pilot.core.outbound.service_listener",
     "pilot.core.outbound.port_listener",
