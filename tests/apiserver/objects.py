@@ -26,6 +26,12 @@ GIVEN: dict[str, dict[str, Any]] = {
     "daemonsets.apps": WORKLOAD,
     "replicationcontrollers": {"selector": {"app": "x"}, "template": TEMPLATE},
     "jobs.batch": {"template": {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}},
+    "cronjobs.batch": {
+        "schedule": "@hourly",
+        "jobTemplate": {
+            "spec": {"template": {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}}
+        },
+    },
     "ingresses.networking.k8s.io": {
         "rules": [
             {
