@@ -35,7 +35,7 @@ PACKAGES: Final[dict[str, str]] = {
     "rbac.istio.io": "rbac",
     "config.istio.io": "mixer",
 }
-"""The package below `meltemi.api` that declares a group's kinds; packages stand in the order of application."""
+"""The package below `meltemi.api`, or module of one, that declares a group's kinds, in the order of application."""
 
 if TYPE_CHECKING:
     KINDS: tuple[Kind[Any], ...]

@@ -231,6 +231,32 @@ def test_versions_sort_as_kubernetes_sorts_them() -> None:
     assert sorted(versions, key=version_rank) == ["v10", "v2", "v1", "v2beta1", "v1beta1", "v1alpha3", "odd"]
 
 
+def test_a_word_of_several_groups_means_kubernetes_kind_then_istios() -> None:
+    groups = list(Scheme().versions())
+    assert (
+        groups.index("") < groups.index("apps") < groups.index("events.k8s.io") < groups.index("extensions")
+    )
+    assert groups.index("networking.k8s.io") < groups.index("extensions")
+    assert groups.index("extensions") < groups.index("networking.istio.io")
+    # `kubectl get gateway` in Istio's own mesh is about Istio's; the other one is `gtw`.
+    assert groups.index("networking.istio.io") < groups.index("gateway.networking.k8s.io")
+
+
+def test_a_scheme_of_some_kinds_serves_those_and_their_aliases() -> None:
+    chosen = [kind for kind in KINDS if kind.resource in {"deployments.apps", "pods"}]
+    known = Scheme(chosen)
+    assert {(kind.group, kind.plural) for kind in known.kinds} == {
+        ("apps", "deployments"),
+        ("extensions", "deployments"),
+        ("", "pods"),
+    }
+    assert known.find("extensions", "v1beta1", "deployments") is not None
+    assert known.find("", "v1", "services") is None
+    assert known.by_resource("services") is None
+    assert Scheme().find("", "v1", "services") is Scheme().by_resource("services")
+    assert Scheme().find("example.com", "v1", "things") is None
+
+
 def test_old_and_aggregated_discovery_tell_the_same() -> None:
     known = Scheme(KINDS)
     new: set[tuple[str, str, str]] = set()
