@@ -308,3 +308,12 @@ def test_a_folder_of_variants_is_good_with_a_warning(cli: Cli, shop: Path) -> No
     assert found.code == 0
     assert "warning MEL0014 object-given-twice" in found.out
     assert cli("validate", "--fail-on", "warning", str(shop.parent)).code == 1
+
+
+def test_what_only_a_cluster_would_do_is_told_where_it_is_applied_here(cli: Cli, shop: Path) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    document = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "cart"}, "spec": spec}
+    shop.write_text(json.dumps(document))
+    assert cli.good("validate", str(shop)).lines == ["1 object: good."]
+    assert "MEL0509" in cli.good("apply", "-f", str(shop)).err

@@ -6,7 +6,7 @@ from typing import Any
 
 from meltemi.api.diagnostics import Diagnostic, Level
 from meltemi.api.registry import of_document
-from meltemi.api.unapplied import NOT_APPLIED, NOT_ENFORCED
+from meltemi.api.unapplied import NO_LOCAL, NOT_APPLIED, NOT_ENFORCED
 from meltemi.checks import check
 
 GROUPS = {"PeerAuthentication": "security.istio.io/v1", "Service": "v1", "Pod": "v1"}
@@ -37,5 +37,5 @@ def told(kind: str, spec: Any, **more: Any) -> list[tuple[str, str]]:
     return sorted(
         (one.code.id, one.path)
         for one in findings(kind, spec, **more)
-        if one.level is not Level.ERROR and one.code not in (NOT_APPLIED, NOT_ENFORCED)
+        if one.level is not Level.ERROR and one.code not in (NOT_APPLIED, NOT_ENFORCED, NO_LOCAL)
     )

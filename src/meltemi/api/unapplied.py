@@ -27,6 +27,13 @@ NOT_ENFORCED = code(
     "rely on it; PeerAuthentication is enforced.",
 )
 
+NO_LOCAL = code(
+    "MEL0509",
+    "not-on-one-machine",
+    Level.WARNING,
+    "Kubernetes acts on objects of this kind; a mesh of one machine keeps them, and does nothing of what they ask for.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -130,16 +137,22 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
 }
 
 _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
-    **_kinds("a local mesh makes no Pods of it", "", "replicationcontrollers"),
+    **_kinds("a local mesh makes no Pods of it", "", "replicationcontrollers", code=NO_LOCAL),
     **_kinds(
-        "a local mesh makes no Pods of it", "apps", "deployments", "replicasets", "statefulsets", "daemonsets"
+        "a local mesh makes no Pods of it",
+        "apps",
+        "deployments",
+        "replicasets",
+        "statefulsets",
+        "daemonsets",
+        code=NO_LOCAL,
     ),
-    **_kinds("a local mesh makes no Pods of it", "batch", "jobs", "cronjobs"),
-    **_kinds("a local mesh mounts none", "", "persistentvolumes", "persistentvolumeclaims"),
-    **_kinds("only EndpointSlices are read", "", "endpoints"),
-    **_kinds("the number of Pods stays as it is", "autoscaling", "horizontalpodautoscalers"),
-    **_kinds("nothing evicts Pods on a local mesh", "policy", "poddisruptionbudgets"),
-    **_kinds("no kind is served by it", "apiextensions.k8s.io", "customresourcedefinitions"),
+    **_kinds("a local mesh makes no Pods of it", "batch", "jobs", "cronjobs", code=NO_LOCAL),
+    **_kinds("a local mesh mounts none", "", "persistentvolumes", "persistentvolumeclaims", code=NO_LOCAL),
+    **_kinds("only EndpointSlices are read", "", "endpoints", code=NO_LOCAL),
+    **_kinds("the number of Pods stays as it is", "autoscaling", "horizontalpodautoscalers", code=NO_LOCAL),
+    **_kinds("nothing evicts Pods on a local mesh", "policy", "poddisruptionbudgets", code=NO_LOCAL),
+    **_kinds("no kind is served by it", "apiextensions.k8s.io", "customresourcedefinitions", code=NO_LOCAL),
     **_kinds(
         "who may do what is by the token alone on a local mesh",
         "rbac.authorization.k8s.io",
@@ -147,26 +160,28 @@ _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
         "clusterroles",
         "rolebindings",
         "clusterrolebindings",
+        code=NO_LOCAL,
     ),
     **_kinds(
         "no webhook is called on a local mesh",
         "admissionregistration.k8s.io",
         "mutatingwebhookconfigurations",
         "validatingwebhookconfigurations",
+        code=NO_LOCAL,
     ),
     **_kinds("use a Gateway and a VirtualService", "networking.k8s.io", "ingressclasses", "ingresses"),
     **_kinds(
-        "a local mesh has no network plug-in; PeerAuthentication keeps strangers out",
+        "there is no network plug-in; PeerAuthentication keeps strangers out",
         "networking.k8s.io",
         "networkpolicies",
-        code=NOT_ENFORCED,
+        code=NO_LOCAL,
     ),
 }
 _GATEWAY_API: Final = _kinds(
     "use a Gateway and a VirtualService of networking.istio.io",
     "gateway.networking.k8s.io",
-    *("gatewayclasses", "gateways", "referencegrants"),
-    *("httproutes", "grpcroutes", "tlsroutes", "tcproutes", "backendtlspolicies"),
+    *("gatewayclasses", "gateways", "listenersets", "referencegrants"),
+    *("httproutes", "grpcroutes", "tlsroutes", "tcproutes", "udproutes", "backendtlspolicies"),
 )
 _ISTIO: Final[Mapping[str, tuple[Gap, ...]]] = {
     **_kinds("every workload sees all that is exported to it", "networking.istio.io", "sidecars"),

@@ -13,7 +13,7 @@ from meltemi.api.decode import ref_of
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.api.kind import Kind
 from meltemi.api.ledger import covers, is_model, member
-from meltemi.api.unapplied import GAPS, NOT_ENFORCED, Gap
+from meltemi.api.unapplied import GAPS, NO_LOCAL, NOT_ENFORCED, Gap
 
 
 @dataclass
@@ -45,6 +45,8 @@ def _of_kind(kind: Kind[Any], gap: Gap, ref: Ref) -> Diagnostic:
         message = (
             f"this {kind.name} is NOT enforced: it is validated and stored, and nothing is refused by it yet"
         )
+    elif gap.code is NO_LOCAL:
+        message = f"a mesh of one machine does nothing with a {kind.name}"
     else:
         message = f"{kind.name} is validated and stored, not applied yet"
     return Diagnostic(gap.code, message, ref, "", gap.hint)

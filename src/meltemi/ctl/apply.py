@@ -40,7 +40,8 @@ def command(call: Invocation, *, files: tuple[str, ...], recursive: bool, dry_ru
     """
     manifests, found = read(files, recursive)
     manifests, problems = placed(manifests, call.namespace)
-    found = [*found, *problems, *checked(manifests, unknown_allowed=bool(call.kubeconfig or call.context))]
+    remote = bool(call.kubeconfig or call.context)
+    found = [*found, *problems, *checked(manifests, unknown_allowed=remote, local=not remote)]
     if _is_wrong(found):
         return FINDINGS
     if not manifests:

@@ -12,6 +12,7 @@ from meltemi.api import registry
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.kind import Kind, Object
 from meltemi.api.problems import UNKNOWN_KIND
+from meltemi.api.unapplied import NO_LOCAL
 from meltemi.ctl.invocation import USAGE, CtlError
 from meltemi.galley.core.ingest import NOT_AN_OBJECT, foreign, parts, unknown
 from meltemi.galley.core.ingest import TWICE as VARIANT
@@ -177,14 +178,21 @@ Examined = tuple[Manifest, Kind[Any] | None, Object[Any] | None]
 """A manifest, its kind (None for one that is not known), and its object (None where it has errors)."""
 
 
-def checked(manifests: Iterable[Manifest], unknown_allowed: bool = False) -> list[Diagnostic]:
+def checked(
+    manifests: Iterable[Manifest], unknown_allowed: bool = False, *, local: bool = False
+) -> list[Diagnostic]:
     """Check every object by all rules there are, with the places of what was found."""
-    _, found = examined(manifests)
+    _, found = examined(manifests, local=local)
     return [one for one in found if not unknown_allowed or one.code is not UNKNOWN_KIND]
 
 
-def examined(manifests: Iterable[Manifest]) -> tuple[list[Examined], list[Diagnostic]]:
-    """Decode every object and check it by all rules there are; findings have their places."""
+def examined(
+    manifests: Iterable[Manifest], *, local: bool = False
+) -> tuple[list[Examined], list[Diagnostic]]:
+    """Decode every object and check it by all rules there are; findings have their places.
+
+    That a mesh of one machine does nothing with a kind is told only where the objects are for one: `local`.
+    """
     from meltemi import checks
 
     objects: list[Examined] = []
@@ -200,5 +208,6 @@ def examined(manifests: Iterable[Manifest]) -> tuple[list[Examined], list[Diagno
         found.extend(
             one if one.position is not None else replace(one, position=manifest.parsed.position(one.path))
             for one in problems
+            if local or one.code is not NO_LOCAL
         )
     return objects, found

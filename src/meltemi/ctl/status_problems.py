@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from meltemi.api.unapplied import NOT_APPLIED, NOT_ENFORCED
+from meltemi.api.unapplied import NO_LOCAL, NOT_APPLIED, NOT_ENFORCED
 from meltemi.ctl.output import age
 from meltemi.ctl.proxy_status import TYPES, refusals, state
 from meltemi.ctl.status_unapplied import unapplied_objects
@@ -159,7 +159,7 @@ def _verdicts(mesh: Mesh) -> Iterator[Problem]:
 
 _OF_FILES = ("MEL0070", "MEL0071", "MEL0072", "MEL0073")
 """What is told of files rather than of what stands in them."""
-_NO_EFFECT = (NOT_APPLIED.id, NOT_ENFORCED.id)
+_NO_EFFECT = (NOT_APPLIED.id, NOT_ENFORCED.id, NO_LOCAL.id)
 
 
 def pod_problems(mesh: Mesh, pod: Row) -> Iterator[Problem]:
