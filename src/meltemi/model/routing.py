@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts, settings
 from meltemi.model.hosts import closeness, complete, covers, exported, is_pattern, public
-from meltemi.model.services import entry_heads, hosts_in, kubernetes_name
+from meltemi.model.services import entry_heads, hosts_in, kubernetes_name, public_hosts
 from meltemi.query import Db, query
 
 MESH = "mesh"
@@ -121,6 +121,12 @@ def _part(q: Db, namespace: str) -> Map[tuple[Head, ...]]:
 
 
 _NONE: Map[tuple[Head, ...]] = Map()
+
+
+@query
+def not_for_all(q: Db, namespace: str) -> frozenset[str]:
+    """Return the hosts that are named as a namespace's services and routed, but no service that everyone sees."""
+    return frozenset(_part(q, namespace)) - public_hosts(q, namespace)
 
 
 @query

@@ -101,3 +101,23 @@ def test_a_setting_that_nobody_reads_runs_nothing() -> None:
     mesh.setting("somethingElse", 1)
     assert mesh.engine.refresh() == ()
     assert sum(mesh.engine.take_runs().values()) == 0
+
+
+def test_a_service_that_comes_asks_no_client_about_virtual_services() -> None:
+    mesh, _ = held([View("default"), View("other")])
+    mesh.apply(
+        """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: split}
+spec: {hosts: [helloworld], http: [{route: [{destination: {host: helloworld}}]}]}
+"""
+    )
+    mesh.engine.refresh()
+    mesh.engine.take_runs()
+    mesh.service("new")
+    mesh.engine.refresh()
+    runs = mesh.engine.take_runs()
+    assert runs["clusters"] == runs["service_host"] == 1
+    assert {"extra_hosts", "mesh_hosts"}.isdisjoint(runs), runs
+    assert runs["slices_of"] <= 2

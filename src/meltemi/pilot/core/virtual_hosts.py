@@ -23,7 +23,6 @@ from meltemi.model.services import (
     Protocol,
     hosts_in,
     kubernetes_name,
-    public_hosts,
     sees,
     service_namespaces,
     services_in,
@@ -166,9 +165,10 @@ def extra_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
 
 
 def _is_service(q: Db, host: str, client: str) -> bool:
+    """Say whether a host that a VirtualService is for is a service that clients in a namespace see."""
     named = kubernetes_name(host, settings.CLUSTER_DOMAIN.read(q))
-    if named is not None and host in public_hosts(q, named[1]):
-        # Nearly always; to ask for each service by itself would take an edge for each, and for each client.
+    if named is not None and host not in routing.not_for_all(q, named[1]):
+        # To ask for each service by itself would take an edge for each, and for each client.
         return True
     if is_pattern(host):
         seen = lenses(q, client)
