@@ -57,6 +57,11 @@ GIVEN: dict[str, dict[str, Any]] = {
         "rules": [{"backendRefs": [BACKEND]}],
     },
     "tcproutes.gateway.networking.k8s.io": {"rules": [{"backendRefs": [BACKEND]}]},
+    "udproutes.gateway.networking.k8s.io": {"rules": [{"backendRefs": [BACKEND]}]},
+    "listenersets.gateway.networking.k8s.io": {
+        "parentRef": {"name": "x"},
+        "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+    },
     "backendtlspolicies.gateway.networking.k8s.io": {
         "targetRefs": [{"group": "", "kind": "Service", "name": "x"}],
         "validation": {"hostname": "x.example.com", "wellKnownCACertificates": "System"},

@@ -238,6 +238,45 @@ def _each_address_once(kind: str) -> Rule:
     )
 
 
+LISTENER_RULES: Final = (
+    Rule(
+        "self.listeners.all(l, !l.protocol.matches('(?i)^(HTTP|TCP|UDP)$') || !has(l.tls))",
+        "a listener for HTTP, TCP or UDP has no tls",
+        _listeners(lambda one: not _protocol(one, "HTTP", "TCP", "UDP") or one.tls is None),
+        "listeners",
+    ),
+    Rule(
+        "self.listeners.all(l, !l.protocol.matches('(?i)^HTTPS$') || !has(l.tls) || "
+        "l.tls.mode == 'Terminate')",
+        "a listener for HTTPS ends TLS: its tls.mode is Terminate",
+        _listeners(
+            lambda one: not _protocol(one, "HTTPS") or one.tls is None or one.tls.mode is TLSMode.Terminate
+        ),
+        "listeners",
+    ),
+    Rule(
+        "self.listeners.all(l, !l.protocol.matches('(?i)^TLS$') || (has(l.tls) && has(l.tls.mode)))",
+        "a listener for TLS needs tls.mode",
+        _listeners(lambda one: not _protocol(one, "TLS") or one.tls is not None),
+        "listeners",
+    ),
+    Rule(
+        "self.listeners.all(l, !l.protocol.matches('(?i)^(TCP|UDP)$') || !has(l.hostname))",
+        "a listener for TCP or UDP has no hostname",
+        _listeners(lambda one: not _protocol(one, "TCP", "UDP") or not one.hostname),
+        "listeners",
+    ),
+    Rule(
+        "self.listeners.all(a, self.listeners.exists_one(b, a.port == b.port && "
+        "a.protocol == b.protocol && "
+        "(has(a.hostname) ? a.hostname : '') == (has(b.hostname) ? b.hostname : '')))",
+        "listeners must differ in port, protocol or hostname",
+        lambda given: _unique([(one.port, one.protocol, one.hostname) for one in given.get("listeners", ())]),
+        "listeners",
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """Ports that traffic comes in by, and which routes may use them."""
@@ -255,45 +294,7 @@ class Gateway:
     default_scope: DefaultScope | None = field("Take routes that name no parent.", None)
 
     RULES = (
-        Rule(
-            "self.listeners.all(l, !l.protocol.matches('(?i)^(HTTP|TCP|UDP)$') || !has(l.tls))",
-            "a listener for HTTP, TCP or UDP has no tls",
-            _listeners(lambda one: not _protocol(one, "HTTP", "TCP", "UDP") or one.tls is None),
-            "listeners",
-        ),
-        Rule(
-            "self.listeners.all(l, !l.protocol.matches('(?i)^HTTPS$') || !has(l.tls) || "
-            "l.tls.mode == 'Terminate')",
-            "a listener for HTTPS ends TLS: its tls.mode is Terminate",
-            _listeners(
-                lambda one: (
-                    not _protocol(one, "HTTPS") or one.tls is None or one.tls.mode is TLSMode.Terminate
-                )
-            ),
-            "listeners",
-        ),
-        Rule(
-            "self.listeners.all(l, !l.protocol.matches('(?i)^TLS$') || (has(l.tls) && has(l.tls.mode)))",
-            "a listener for TLS needs tls.mode",
-            _listeners(lambda one: not _protocol(one, "TLS") or one.tls is not None),
-            "listeners",
-        ),
-        Rule(
-            "self.listeners.all(l, !l.protocol.matches('(?i)^(TCP|UDP)$') || !has(l.hostname))",
-            "a listener for TCP or UDP has no hostname",
-            _listeners(lambda one: not _protocol(one, "TCP", "UDP") or not one.hostname),
-            "listeners",
-        ),
-        Rule(
-            "self.listeners.all(a, self.listeners.exists_one(b, a.port == b.port && "
-            "a.protocol == b.protocol && "
-            "(has(a.hostname) ? a.hostname : '') == (has(b.hostname) ? b.hostname : '')))",
-            "listeners must differ in port, protocol or hostname",
-            lambda given: _unique(
-                [(one.port, one.protocol, one.hostname) for one in given.get("listeners", ())]
-            ),
-            "listeners",
-        ),
+        *LISTENER_RULES,
         _each_address_once("IPAddress"),
         _each_address_once("Hostname"),
     )

@@ -55,6 +55,8 @@ VALIDATORS: dict[str, str] = {
     "grpcroutes.gateway.networking.k8s.io": "meltemi.galley.validate.gatewayapi.grpc_route",
     "tlsroutes.gateway.networking.k8s.io": "meltemi.galley.validate.gatewayapi.stream_route",
     "tcproutes.gateway.networking.k8s.io": "meltemi.galley.validate.gatewayapi.stream_route",
+    "udproutes.gateway.networking.k8s.io": "meltemi.galley.validate.gatewayapi.stream_route",
+    "listenersets.gateway.networking.k8s.io": "meltemi.galley.validate.gatewayapi.gateway",
     "backendtlspolicies.gateway.networking.k8s.io": "meltemi.galley.validate.gatewayapi.backend_tls_policy",
     "ingresses.networking.k8s.io": "meltemi.galley.validate.ingress",
     "deployments.apps": "meltemi.galley.validate.workload",

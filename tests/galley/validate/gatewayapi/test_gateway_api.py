@@ -78,6 +78,7 @@ def test_streams_that_go_nowhere_are_told() -> None:
     rules = {"rules": [{"backendRefs": [{**BACKEND, "weight": 0}]}]}
     place = [("MEL0040", "spec.rules[0]")]
     assert told("TCPRoute", rules, version="gateway.networking.k8s.io/v1alpha2") == place
+    assert told("UDPRoute", rules, version="gateway.networking.k8s.io/v1alpha2") == place
     assert told("TLSRoute", {"hostnames": ["a.io"], **rules}, version=V1) == place
 
 
@@ -113,6 +114,11 @@ def test_rules_of_a_gateway() -> None:
 )
 def test_a_listener_that_cannot_be_served_is_told(listeners: list[dict[str, Any]], path: str) -> None:
     assert told("Gateway", gateway(*listeners), version=V1) == [("MEL0042", path)]
+
+
+def test_listeners_of_a_set_are_checked_as_those_of_a_gateway() -> None:
+    spec = {"parentRef": {"name": "gw"}, "listeners": [{"name": "a", "port": 443, "protocol": "HTTPS"}]}
+    assert told("ListenerSet", spec, version=V1) == [("MEL0042", "spec.listeners[0]")]
 
 
 def test_udp_and_tcp_may_share_a_number() -> None:

@@ -1,9 +1,10 @@
-"""Rules of Gateway (gateway.networking.k8s.io)."""
+"""Rules of Gateway and ListenerSet (gateway.networking.k8s.io)."""
 
 from __future__ import annotations
 
 from meltemi.api.diagnostics import Diagnostic, Level, code
 from meltemi.api.gatewayapi.gateway import Gateway, Listener, ListenersFrom, RoutesFrom, TLSMode
+from meltemi.api.gatewayapi.listener_set import ListenerSet
 from meltemi.api.kind import Object
 from meltemi.galley.validate import rules
 from meltemi.galley.validate.findings import At, Findings
@@ -20,13 +21,19 @@ _PROTOCOLS = ("HTTP", "HTTPS", "TLS", "TCP", "UDP")
 _STREAMS = frozenset({"TCP", "UDP"})
 
 
-def validate(obj: Object[Gateway]) -> tuple[Diagnostic, ...]:
-    """Check a Gateway."""
+def validate(obj: Object[Gateway | ListenerSet]) -> tuple[Diagnostic, ...]:
+    """Check a Gateway or a ListenerSet."""
     found = Findings(obj)
     spec = obj.spec
     for index, listener in enumerate(spec.listeners):
         _listener(found, ("spec", "listeners", index), listener)
     _ports(found, spec.listeners)
+    if isinstance(spec, Gateway):
+        _whole(found, spec)
+    return found.all()
+
+
+def _whole(found: Findings, spec: Gateway) -> None:
     allowed = spec.allowed_listeners
     if allowed is not None and allowed.namespaces.from_ is ListenersFrom["Selector"]:
         _selector(found, ("spec", "allowedListeners", "namespaces"), allowed.namespaces.selector)
@@ -35,7 +42,6 @@ def validate(obj: Object[Gateway]) -> tuple[Diagnostic, ...]:
             found.deprecated(
                 ("spec", "addresses", index, "type"), "NamedAddress is deprecated: use a type with a domain"
             )
-    return found.all()
 
 
 def _listener(found: Findings, at: At, listener: Listener) -> None:
