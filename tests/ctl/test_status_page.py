@@ -378,3 +378,21 @@ def test_settings_that_are_wrong_are_told_once() -> None:
     ]
     source = {"name": "directory /x", "errors": [], "findings": [finding]}
     assert len(list(problems(Mesh("default", 0, "/s/log", sources=[source], verdicts=[row])))) == 1
+
+
+def test_what_translation_found_is_told_with_the_object() -> None:
+    route = {"kind": "VirtualService", "namespace": "shop", "name": "cart"}
+    lost = {
+        "code": "MEL0504",
+        "message": 'the host "kart" is not known in the mesh',
+        "object": route,
+        "path": "spec.http[0].route[0]",
+    }
+    refused = {"code": "MEL0503", "message": "Envoy refused cart", "object": route}
+    assert list(problems(Mesh("default", 0, "/s/log", translation=[lost, refused]))) == [
+        Problem(
+            "virtualservice shop/cart",
+            'MEL0504 spec.http[0].route[0]: the host "kart" is not known in the mesh',
+            "meltemi get virtualservice/cart -o yaml -n shop",
+        )
+    ]

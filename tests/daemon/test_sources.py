@@ -77,7 +77,7 @@ def test_the_control_plane_tells_sources_and_what_is_wrong_with_objects() -> Non
     state = SourceState("directory /etc/mesh", True, ("away",), (found,))
     key = ("virtualservices.networking.istio.io", "default", "cart")
     feed: Any = SimpleNamespace(states=(state,), found={key: Verdict((found,), Stand.LAST_GOOD, 4, "u")})
-    pilot: Any = SimpleNamespace(transaction=7, connections=(), failures=())
+    pilot: Any = SimpleNamespace(transaction=7, connections=(), failures=(), busy=True)
     told = routes._status(pilot, feed)
     assert json.loads(json.dumps(told["sources"])) == [
         {

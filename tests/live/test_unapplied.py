@@ -46,3 +46,25 @@ def test_whoever_sets_what_has_no_effect_is_told(world: Mesh, tmp_path: Path) ->
         assert "warmup is not applied yet" in problems["destinationrule default/unapplied"]
     finally:
         world.kubectl("delete", "-f", str(file))
+
+
+def test_a_route_that_leads_to_nothing_is_a_problem_of_the_mesh(world: Mesh) -> None:
+    before = json.loads(world.meltemi("status", "-o", "json").out)["problems"]
+    assert [one for one in before if "MEL0504" in one["message"]] == []
+    lost = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "lost", "namespace": "default"},
+        "spec": {
+            "hosts": ["sleep"],
+            "http": [{"route": [{"destination": {"host": "helloworld", "subset": "v9"}}]}],
+        },
+    }
+    world.apply(lost)
+    try:
+        world.meltemi("wait", "virtualservice/lost").good()
+        told = json.loads(world.meltemi("status", "-o", "json").out)["problems"]
+        found = [one for one in told if one["object"] == "virtualservice default/lost"]
+        assert [one for one in found if "MEL0504" in one["message"] and "v9" in one["message"]], told
+    finally:
+        world.kubectl("delete", "virtualservice/lost").good()

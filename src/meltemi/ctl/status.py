@@ -108,6 +108,7 @@ def _ask_pilot(call: Invocation) -> dict[str, Any]:
         "syncz": client.json("GET", "/debug/syncz"),
         "sources": tuple(own.get("sources") or ()),
         "verdicts": tuple(own.get("objects") or ()),
+        "translation": tuple(own.get("translation") or ()),
     }
 
 

@@ -72,6 +72,7 @@ class Mesh:
     certificates: Mapping[tuple[str, str], Certificate] | None = None
     sources: Sequence[Row] = ()
     verdicts: Sequence[Row] = ()
+    translation: Sequence[Row] = ()
     unasked: Mapping[str, str] | None = None
 
     def command(self, words: str, namespace: str = "default") -> str:
@@ -92,6 +93,7 @@ def problems(mesh: Mesh) -> tuple[Problem, ...]:
         *_unasked(mesh),
         *_sources(mesh),
         *_verdicts(mesh),
+        *_translation(mesh),
         *(found for pod in mesh.pods for found in pod_problems(mesh, pod)),
         *_behind(mesh),
         *_objects(mesh),
@@ -155,6 +157,23 @@ def _verdicts(mesh: Mesh) -> Iterator[Problem]:
                 yield Problem(
                     f"{plural} {namespace}/{name}", f"{one.get('code')}{path} {one.get('message')}", look
                 )
+
+
+def _translation(mesh: Mesh) -> Iterator[Problem]:
+    """What was found while objects were translated together, such as a route that leads to nothing."""
+    for one in mesh.translation:
+        of = one.get("object") or {}
+        kind, namespace, name = (str(of.get(key) or "") for key in ("kind", "namespace", "name"))
+        path = f" {one['path']}:" if one.get("path") else ""
+        words = f"{one.get('code')}{path} {one.get('message')}"
+        if one.get("code") == "MEL0503":
+            # Proxies that refuse something are told below, with Envoy's words.
+            continue
+        if not kind:
+            yield Problem("translation", words, mesh.log("daemon"))
+            continue
+        look = mesh.command(f"get {kind.lower()}/{name} -o yaml", namespace)
+        yield Problem(f"{kind.lower()} {namespace}/{name}", words, look)
 
 
 _OF_FILES = ("MEL0070", "MEL0071", "MEL0072", "MEL0073")

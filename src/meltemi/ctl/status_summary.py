@@ -18,8 +18,8 @@ Row = Mapping[str, Any]
 class Inputs:
     """All that is asked for: the API's lists, Pilot's `syncz`, the agent's pods, `init`'s processes, the edge's ports.
 
-    `sources` are where configuration comes from, `verdicts` what is wrong with objects: as `/meltemi/v1/status` tells
-    them.
+    `sources` are where configuration comes from, `verdicts` what is wrong with objects, `translation` what was found
+    while they were translated: as `/meltemi/v1/status` tells them.
     `now` is in seconds since the epoch. `unasked` says why something could not be asked: by `api`, `pilot`, `agent`.
     """
 
@@ -36,6 +36,7 @@ class Inputs:
     agent: Sequence[Row] = ()
     sources: Sequence[Row] = ()
     verdicts: Sequence[Row] = ()
+    translation: Sequence[Row] = ()
     unasked: Mapping[str, str] | None = None
 
 
@@ -59,6 +60,7 @@ def summary(told: Inputs) -> dict[str, Any]:
         certificates=certificates,
         sources=told.sources,
         verdicts=told.verdicts,
+        translation=told.translation,
         unasked=told.unasked or {},
     )
     began = min((row["started"] for row in system if row["started"]), default=told.now)

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from meltemi.api.diagnostics import Diagnostic
 from meltemi.apiserver.core.hooks import Route
 from meltemi.galley.core import render
 from meltemi.galley.core.facts import Key, Verdict
@@ -81,6 +82,7 @@ def _status(pilot: PilotServer, feed: Feed) -> dict[str, Any]:
         "transaction": pilot.transaction,
         "proxies": len(pilot.connections),
         "failures": [str(failure) for _, failure in pilot.failures],
+        "translation": _translation(pilot),
         "objects": [_verdict(key, verdict) for key, verdict in feed.found.items()],
         "sources": [
             {
@@ -92,6 +94,13 @@ def _status(pilot: PilotServer, feed: Feed) -> dict[str, Any]:
             for state in feed.states
         ],
     }
+
+
+def _translation(pilot: PilotServer) -> list[dict[str, Any]]:
+    """What translation found, for proxies that are connected; nothing while a thread has the engine."""
+    if pilot.busy:
+        return []
+    return [render.json(one) for one in pilot.engine.all_reports() if isinstance(one, Diagnostic)]
 
 
 def _verdict(key: Key, verdict: Verdict) -> dict[str, Any]:
