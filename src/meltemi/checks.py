@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meltemi.api.decode import decode
 from meltemi.api.diagnostics import Diagnostic, Level
 from meltemi.api.kind import Kind, Object
 from meltemi.api.warnings import unapplied
-from meltemi.galley.validate import ROOMS, validate
+from meltemi.galley.core.ingest import checked
+from meltemi.galley.validate import ROOMS
 
 if TYPE_CHECKING:
     from meltemi.galley.analyze.table import Analyzer
@@ -27,11 +27,8 @@ def check(
 
     What has no effect yet is told of good documents only: of others the errors matter.
     """
-    obj, found = decode(kind, document, version)
-    if obj is None:
-        return None, found
-    found += validate(kind, obj)
-    if any(one.level is Level.ERROR for one in found):
+    obj, found = checked(kind, document, version)
+    if obj is None or any(one.level is Level.ERROR for one in found):
         return None, found
     return obj, found + unapplied(kind, document)
 

@@ -15,7 +15,16 @@ from meltemi.api.kubernetes import check as kubernetes
 from meltemi.api.problems import UNKNOWN_FIELD, UNKNOWN_KIND, Problem, Problems, below, nearest, shown
 from meltemi.api.status import decode_status
 
-__all__ = ["decode", "decode_lenient", "decode_status", "decode_value", "encode", "encode_value", "ref_of"]
+__all__ = [
+    "decode",
+    "decode_lenient",
+    "decode_readable",
+    "decode_status",
+    "decode_value",
+    "encode",
+    "encode_value",
+    "ref_of",
+]
 
 T = TypeVar("T")
 
@@ -55,6 +64,13 @@ def decode_lenient(kind: Kind[T], document: Document) -> Object[T]:
     if isinstance(kind, Alias):
         kind, document, _ = _today(kind, document, "", [])
     return _object(kind, document, LENIENT.model(kind.model)(_body(kind, document), []))
+
+
+def decode_readable(kind: Kind[T], document: Document) -> Object[T]:
+    """Decode what is right of a document that is not: what `decode` finds faults with has its default."""
+    version = _version_of(kind, document)
+    compiler = LENIENT if kubernetes.knows(kind.group, version, kind.name) else STRICT[version]
+    return _object(kind, document, compiler.model(kind.model)(_body(kind, document), []))
 
 
 def ref_of(kind: Kind[Any], document: Any) -> Ref:

@@ -85,10 +85,10 @@ def seconds(text: Any) -> float:
 
 
 def strings(table: Any) -> Map[str]:
-    """Freeze labels or annotations."""
+    """Freeze labels or annotations; what is no text, which `check` tells, is left out."""
     if not isinstance(table, dict):
         return Map()
-    return Map((key, value or "") for key, value in table.items() if isinstance(key, str))
+    return Map((key, value or "") for key, value in table.items() if isinstance(value, str | None))
 
 
 def owners(metadata: dict[str, Any]) -> tuple[str, ...]:

@@ -138,16 +138,18 @@ def _bytes(value: Any, problems: Problems) -> bytes:
 
 def _json(meta: Meta) -> Decoder:
     objects_only = meta.format == "object"
+    # Who reads an object need not ask whether it was right.
+    nothing = Json("{}") if objects_only else Json()
 
     def decode(value: Any, problems: Problems) -> Json:
         if objects_only and not isinstance(value, dict):
             problems.append(Problem(f"must be an object, not {shown(value)}"))
-            return Json()
+            return nothing
         try:
             return Json.of(value)
         except (TypeError, ValueError):
             problems.append(Problem("must be a value that JSON can hold"))
-            return Json()
+            return nothing
 
     return decode
 

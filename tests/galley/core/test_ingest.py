@@ -96,6 +96,30 @@ def test_an_unknown_kind_names_the_nearest() -> None:
     assert "networking.istio.io/v1" in found.hint
 
 
+def test_all_mistakes_are_told_at_once_and_none_that_follows_of_another() -> None:
+    text = """\
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: a, annotations: {istio.io/dry-run: 7}}
+spec:
+  rules:
+  - from: [{source: {ipBlock: [10.0.0.1]}}]
+    to: [{operation: {ports: [80a]}}, {operation: {}}]
+    when: [{key: source.ip, values: [x]}, {key: source.ip, values: 5}]
+"""
+    assert [(one.code.id, one.path) for one in ingest(text, "f").diagnostics] == [
+        ("IST0106", 'metadata.annotations["istio.io/dry-run"]'),
+        ("MEL0001", "spec.rules[0].from[0].source.ipBlock"),
+        ("IST0106", "spec.rules[0].when[1].values"),
+        # Of the source, which now says nothing, nothing more is said.
+        ("IST0106", "spec.rules[0].to[0].operation.ports[0]"),
+        ("IST0106", "spec.rules[0].to[1].operation"),
+        ("IST0106", "spec.rules[0].when[0].values[0]"),
+    ]
+    # A field of the spec may have been meant for any other.
+    assert len(ingest(text.replace("rules:", "rulez:"), "f").diagnostics) == 2
+
+
 @pytest.mark.parametrize(
     ("api_version", "kind", "theirs"),
     [

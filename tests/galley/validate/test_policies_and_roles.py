@@ -69,7 +69,8 @@ def test_right_policies(spec: Any, name: str, kind: str) -> None:
         ({"targets": TARGETS}, "default", "Policy", ["spec.targets"]),
         ({}, "a", "MeshPolicy", ["metadata.name"]),
         ({"targets": TARGETS}, "default", "MeshPolicy", ["spec.targets"]),
-        ({"targets": [{"name": "a.b"}, {"name": ""}, {}]}, "a", "Policy", ["spec.targets[2].name"]),
+        ({"targets": [{"name": "a.b"}, {"name": ""}, {}]}, "a", "Policy",
+         ["spec.targets[0].name", "spec.targets[1].name", "spec.targets[2].name"]),
         ({"targets": [{"name": "a.b"}, {"name": ""}]}, "a", "Policy",
          ["spec.targets[0].name", "spec.targets[1].name"]),
         (

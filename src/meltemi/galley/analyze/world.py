@@ -54,8 +54,7 @@ class Analysis:
             document, made = kind.ahead(document), None
             kind = kind.of
         if made is None:
-            found = decode_lenient(kind, document)
-            made = replace(found, labels=texts(found.labels), annotations=texts(found.annotations))
+            made = decode_lenient(kind, document)
         self._groups.add(kind.group)
         self.fact(FactKind(kind.resource), made.namespace, made.name, made)
         key = f"{made.namespace}/{made.name}"
@@ -125,11 +124,6 @@ class Analysis:
         """Place a finding about the mesh's settings, whose position is within their own text."""
         place = one.position if self._mesh_file else None
         return replace(one, position=None if place is None else replace(place, file=self._mesh_file))
-
-
-def texts(table: Map[str]) -> Map[str]:
-    """Keep of labels that were not checked what is text."""
-    return Map({key: value for key, value in table.items() if isinstance(value, str)})
 
 
 def internal(message: str) -> Diagnostic:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from meltemi.api import registry
-from meltemi.api.decode import decode
+from meltemi.api import paths, registry
+from meltemi.api.decode import decode, decode_readable
 from meltemi.api.diagnostics import Diagnostic, Level, Position, Ref, code
-from meltemi.api.kind import Kind, Object
+from meltemi.api.kind import Alias, Kind, Object
 from meltemi.api.problems import UNKNOWN_KIND, nearest, shown
 from meltemi.galley.core.text import Parsed, parse
 from meltemi.galley.validate import validate
@@ -69,9 +69,33 @@ class Ingested:
 def checked(
     kind: Kind[Any], document: Any, version: str
 ) -> tuple[Object[Any] | None, tuple[Diagnostic, ...]]:
-    """Decode and check by the rules that Galley itself has."""
+    """Decode and check by the rules of the kind; no object where it cannot be decoded."""
     obj, found = decode(kind, document, version)
-    return (obj, found + validate(kind, obj)) if obj is not None else (None, found)
+    if obj is not None:
+        return obj, found + validate(kind, obj)
+    return None, found + _beside(kind, document, found)
+
+
+def _beside(kind: Kind[Any], document: Any, wrong: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """Check what could be read of a document that cannot be decoded, so that all mistakes are told at once.
+
+    What could not be read has a default, so nothing is said of what holds it and of what stands beside it: an unknown
+    field may be a missing one, and a wrong one may be what another asks for.
+    """
+    holders = {paths.parts(one.path)[:-1] for one in wrong}
+    if () in holders or isinstance(kind, Alias):
+        return ()
+    return tuple(
+        one
+        for one in validate(kind, decode_readable(kind, document))
+        if not any(_related(paths.parts(one.path), holder) for holder in holders)
+    )
+
+
+def _related(one: tuple[paths.Part, ...], other: tuple[paths.Part, ...]) -> bool:
+    """Say whether one path is the other, or lies below it."""
+    shared = min(len(one), len(other))
+    return one[:shared] == other[:shared]
 
 
 def ingest(data: bytes | str, file: str, *, namespace: str = "", check: Check = checked) -> Ingested:

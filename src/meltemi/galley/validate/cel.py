@@ -23,6 +23,7 @@ _TOKEN = re.compile(
       |[bB]?(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^\\"\n\r])*"|'(?:\\.|[^\\'\n\r])*'))
     |(?P<number>[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+
       |0[xX][0-9a-fA-F]+[uU]?|[0-9]+[uU]?)
+    |(?P<quoted>`[A-Za-z0-9_./\ -]+`)
     |(?P<name>[A-Za-z_][A-Za-z0-9_]*)
     |(?P<sign>&&|\|\||<=|>=|==|!=|[-+*/%!<>?:.,()\[\]{}])
     |(?P<end>\Z))""",
@@ -117,6 +118,9 @@ class _Parser:
     def _member(self) -> bool:
         if self._takes("."):
             self._takes("?")
+            if self.kind == "quoted":
+                self._advance()
+                return True
             if self.kind != "name":
                 self.refuse()
             self._advance()
@@ -156,6 +160,8 @@ class _Parser:
             self._entries()
 
     def _list(self, end: str) -> None:
+        if end == "]" and self._ends_by_comma(end):
+            return
         while not self._takes(end):
             self._takes("?")
             self.expression()
@@ -163,10 +169,22 @@ class _Parser:
                 self._wants(end)
                 return
 
+    def _ends_by_comma(self, end: str) -> bool:
+        """Read `,` and the end, where nothing is listed: a comma may stand last, and so alone."""
+        if self._takes(","):
+            self._wants(end)
+            return True
+        return False
+
     def _entries(self) -> None:
+        if self._ends_by_comma("}"):
+            return
         while not self._takes("}"):
             self._takes("?")
-            self.expression()
+            if self.kind == "quoted":
+                self._advance()
+            else:
+                self.expression()
             self._wants(":")
             self.expression()
             if not self._takes(","):
