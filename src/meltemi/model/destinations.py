@@ -9,6 +9,7 @@ namespace where it differs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meltemi.api.diagnostics import Ref
@@ -120,7 +121,10 @@ def _index(q: Db, namespace: str) -> _Index:
 
 def chosen_pattern(q: Db, namespace: str, host: str, client: str | None) -> str | None:
     """Return the closest host among a namespace's rules that `client` sees (None: that everyone sees)."""
-    index = _index(q, namespace)
+    return _closest(_index(q, namespace), namespace, host, client)
+
+
+def _closest(index: _Index, namespace: str, host: str, client: str | None) -> str | None:
     listed = index.by_host.get(host)
     if listed is not None and _seen(listed, namespace, client):
         return host
@@ -164,18 +168,32 @@ def default_home(q: Db, namespace: str, host: str) -> str:
 
 def choose(q: Db, namespace: str, host: str, client: str) -> str:
     """Return the choice of a client's namespace for a service: DEFAULT where nothing sets it apart."""
+    return choices(q, namespace, (host,), client)[0]
+
+
+def choices(q: Db, namespace: str, hosts: Sequence[str], client: str) -> list[str]:
+    """Return the choices of a client's namespace for several services of one namespace, as `choose` does."""
     root = settings.ROOT_NAMESPACE.read(q)
-    found = NONE
-    for place in dict.fromkeys((client, namespace, root)):
-        if chosen_pattern(q, place, host, client) is not None:
-            found = place
-            break
-    if found != default_home(q, namespace, host):
+    asked = {place: _index(q, place) for place in (client, namespace, root)}
+    default = {place: asked[place] for place in (namespace, root)}
+    return [_choice(asked, default, host, client) for host in hosts]
+
+
+def _choice(asked: dict[str, _Index], default: dict[str, _Index], host: str, client: str) -> str:
+    found, pattern = _first(asked, host, client)
+    usual, public_pattern = _first(default, host, None)
+    if found != usual:
         return found
     # The same namespace, yet another pattern: a rule that only the client sees lies closer.
-    if found != NONE and chosen_pattern(q, found, host, client) != chosen_pattern(q, found, host, None):
-        return f"{found}/{client}"
-    return DEFAULT
+    return f"{found}/{client}" if pattern != public_pattern else DEFAULT
+
+
+def _first(places: dict[str, _Index], host: str, client: str | None) -> tuple[str, str | None]:
+    for place, index in places.items():
+        pattern = _closest(index, place, host, client)
+        if pattern is not None:
+            return place, pattern
+    return NONE, None
 
 
 @query

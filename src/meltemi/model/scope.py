@@ -149,7 +149,9 @@ def _rules(q: Db, client: str, namespace: str) -> tuple[tuple[str, str], ...]:
     hosts = _privately_ruled(q, namespace)
     if own:
         hosts = tuple(sorted({*hosts, *_within(q, own, namespace)}))
-    choices = [(host, destinations.choose(q, namespace, host, client)) for host in hosts]
+    if not hosts:
+        return ()
+    choices = zip(hosts, destinations.choices(q, namespace, hosts, client), strict=True)
     return tuple([(host, choice) for host, choice in choices if choice != destinations.DEFAULT])
 
 

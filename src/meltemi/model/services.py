@@ -188,7 +188,7 @@ def _resolved(q: Db, namespace: str, name: str, host: str) -> Service | None:
         headless=spec.headless and not alias,
         external=bool(alias),
         selector=spec.selector,
-        export_to=_annotated_export(made, settings.DEFAULT_SERVICE_EXPORT_TO.read(q)),
+        export_to=_annotated_export(made) or settings.DEFAULT_SERVICE_EXPORT_TO.read(q),
         created=made.created,
         alias=alias,
         origins=(made.ref,),
@@ -203,10 +203,10 @@ def _kubernetes_port(port: PortSpec) -> Port:
     return Port(port.port, port.name, spoken, target or None)
 
 
-def _annotated_export(made: Object[ServiceSpec], default: tuple[str, ...]) -> tuple[str, ...]:
+def _annotated_export(made: Object[ServiceSpec]) -> tuple[str, ...]:
     text = made.annotations.get(EXPORT_TO, "")
     # Few lists, on many services: their names are kept once.
-    return tuple([intern(part.strip()) for part in text.split(",") if part.strip()]) or default
+    return tuple([intern(part.strip()) for part in text.split(",") if part.strip()]) if text else ()
 
 
 @query

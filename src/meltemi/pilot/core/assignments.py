@@ -14,7 +14,7 @@ from meltemi.model.views import Locality
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.clusters import discovery_of, subsets
 from meltemi.pilot.core.findings import origin
-from meltemi.pilot.core.quarantine import apart, isolated, settle
+from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
 from meltemi.query import Db, query
 
@@ -43,6 +43,7 @@ def load_assignments(q: Db, namespace: str, host: str, choice: str, envoy: str) 
     rule = destinations.rule(q, namespace, host, choice)
     origins = tuple([origin(ref) for ref in found.origins])
     listed = dict(backends_of(q, namespace, host))
+    keys = refused(q, EDS, host)
     made: list[Resource | None] = []
     for port in found.ports:
         whole = traffic_policy.effective(rule, port.number, "")
@@ -53,7 +54,7 @@ def load_assignments(q: Db, namespace: str, host: str, choice: str, envoy: str) 
             if (usual if policy is whole else discovery_of(found, policy)) is Discovery.EDS:
                 name = names.outbound_cluster(host, port.number, subset)
                 chosen = _of_subset(ready, rule, subset)
-                made.append(apart(q, name, _resource, name, chosen, origins, envoy))
+                made.append(apart(q, name, _resource, name, chosen, origins, envoy, keys))
     return tuple([one for one in made if one is not None])
 
 
@@ -76,7 +77,12 @@ def _of_subset(listed: list[Ready], rule: Rule | None, subset: str) -> list[Read
 
 
 def _resource(
-    q: Db, name: str, listed: list[Ready], origins: tuple[Origin, ...], envoy: str
+    q: Db,
+    name: str,
+    listed: list[Ready],
+    origins: tuple[Origin, ...],
+    envoy: str,
+    keys: tuple[str, ...],
 ) -> Resource | None:
     groups: dict[Locality, list[bytes]] = {}
     weights: dict[Locality, int] = {}
@@ -85,4 +91,4 @@ def _resource(
         groups.setdefault(place, []).append(encoded)
         weights[place] = weights.get(place, 0) + one.weight
     joined = [join_group(encode_place(place), groups[place], weights[place]) for place in sorted(groups)]
-    return settle(q, EDS, name, join_assignment(name, joined), origins, envoy)
+    return settle(q, EDS, name, join_assignment(name, joined), origins, envoy, keys)

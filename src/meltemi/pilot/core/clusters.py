@@ -28,7 +28,7 @@ from meltemi.model.services import Port, Protocol, Resolution, Service, hosts_in
 from meltemi.model.views import Locality
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.findings import origin
-from meltemi.pilot.core.quarantine import apart, isolated, settle
+from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import CDS, Origin, Resource, Segment, resource, segment
 from meltemi.query import Db, query
 
@@ -58,7 +58,9 @@ def clusters(q: Db, namespace: str, host: str, choice: str, envoy: str) -> tuple
     origins = tuple([origin(ref) for ref in found.origins])
     if rule is not None:
         origins = (*origins, *(origin(ref) for ref in rule.origins))
-    shared = Shared(found, rule, accounts(q, namespace, host), mesh_wide(q), origins, envoy)
+    shared = Shared(
+        found, rule, accounts(q, namespace, host), mesh_wide(q), origins, envoy, refused(q, CDS, host)
+    )
     made: list[Resource | None] = []
     for port in found.ports:
         whole = traffic_policy.effective(rule, port.number, "")
@@ -102,6 +104,7 @@ class Shared:
     mesh: MeshWide
     origins: tuple[Origin, ...]
     envoy: str
+    refused: tuple[str, ...]
 
 
 Encoder = Callable[[str], bytes]
@@ -128,7 +131,7 @@ def _resource(
     encoder: Encoder | None,
 ) -> Resource | None:
     encoded = (encoder or _encoder(q, shared, port, policy))(subset)
-    return settle(q, CDS, name, encoded, shared.origins, shared.envoy)
+    return settle(q, CDS, name, encoded, shared.origins, shared.envoy, shared.refused)
 
 
 def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy) -> Cluster:

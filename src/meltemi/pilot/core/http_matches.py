@@ -58,7 +58,8 @@ def conditions(match: HTTPMatchRequest) -> Match:
             tests.append(HeaderTest(name, text(pseudo)))
     tests.extend(HeaderTest(name.lower(), text(wanted)) for name, wanted in match.headers.items())
     tests.extend(
-        HeaderTest(name.lower(), text(wanted), invert=True) for name, wanted in match.without_headers.items()
+        HeaderTest(name.lower(), absent(wanted), invert=True)
+        for name, wanted in match.without_headers.items()
     )
     return Match(
         path=path(match.uri, ignore_case=match.ignore_uri_case),
@@ -88,6 +89,11 @@ def text(wanted: StringMatch) -> Text:
     if wanted.regex is not None:
         return Text(How.REGEX, wanted.regex)
     return Text(How.PRESENT)
+
+
+def absent(wanted: StringMatch) -> Text:
+    """Translate what a header must not be, where a mere star (no expression of RE2) stands for being there."""
+    return Text(How.PRESENT) if wanted.regex == "*" else text(wanted)
 
 
 def catches_all(match: Match) -> bool:

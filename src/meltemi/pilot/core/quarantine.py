@@ -22,20 +22,35 @@ BUCKETS = 256
 
 
 def settle(
-    q: Db, type_url: str, name: str, message: bytes, origins: Iterable[Origin], envoy: str
+    q: Db,
+    type_url: str,
+    name: str,
+    message: bytes,
+    origins: Iterable[Origin],
+    envoy: str,
+    keys: tuple[str, ...] | None = None,
 ) -> Resource | None:
-    """Make the resource of an encoded message, or of what stands in for it; None where it must be left out."""
+    """Make the resource of an encoded message, or of what stands in for it; None where it must be left out.
+
+    `keys` are those of `refused` for it, where many resources share them.
+    """
     made = resource(type_url, name, message, origins)
-    keys = _refused(q, type_url, _bucket(name))
+    if keys is None:
+        keys = refused(q, type_url, name)
     if not keys:
         return made
     key = nack_key(name, made.version.hex(), envoy)
-    refused = q.fact(NACK, type_url, key) if key in keys else None
-    if refused is None:
+    nack = q.fact(NACK, type_url, key) if key in keys else None
+    if nack is None:
         return made
-    _tell(q, name, refused.message, made.origins)
+    _tell(q, name, nack.message, made.origins)
     before = q.fact(ACCEPTED, type_url, key)
     return None if before is None else resource(type_url, name, before.body, made.origins)
+
+
+def refused(q: Db, type_url: str, name: str) -> tuple[str, ...]:
+    """List the keys of what was refused of a type under this name, and some others; nearly always none."""
+    return _refused(q, type_url, _bucket(name))
 
 
 @query
@@ -56,10 +71,10 @@ def _bucket(name: str) -> int:
 def settle_rope(q: Db, made: Rope, envoy: str) -> Rope | None:
     """Hand out a rope, or what stands in for it."""
     key = nack_key(made.name, made.version.hex(), envoy)
-    refused = q.fact(NACK, RDS, key)
-    if refused is None:
+    nack = q.fact(NACK, RDS, key)
+    if nack is None:
         return made
-    _tell(q, made.name, refused.message, made.origins)
+    _tell(q, made.name, nack.message, made.origins)
     before = q.fact(ACCEPTED, RDS, key)
     if before is None:
         return None

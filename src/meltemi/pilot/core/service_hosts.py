@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.envoy import names
 from meltemi.envoy.routes import (
-    USUAL_RETRY,
     Forward,
-    HashKey,
     Route,
     WeightedTarget,
     encode_domain,
@@ -26,7 +24,7 @@ from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.http_routes import routes_of
 from meltemi.pilot.core.resource import Origin, Resource, virtual_host
 from meltemi.pilot.core.retries import retry_policy
-from meltemi.pilot.core.targets import hashed_near, target
+from meltemi.pilot.core.targets import straight, target
 from meltemi.query import Db, query
 
 ANY = ("*",)
@@ -114,15 +112,14 @@ def _routes(
 def _default_route(q: Db, found: Service, port: int, asker: str) -> bytes:
     """Encode the route of a service that no VirtualService speaks of."""
     host = found.host
-    keys: tuple[HashKey, ...] = ()
-    cluster = names.outbound_cluster(host, port)
-    if asker or not found.name or hashed_near(q, found.namespace):
-        # Else it is this very service that is meant, and no rule of it hashes.
-        reached = target(q, host, "", port, port, asker)
-        keys, cluster = reached.hash_keys, reached.cluster
-    retry = retry_policy(q, None, hashed=bool(keys))
     operation = f"{host}:{port}/*"
-    if not keys and retry is USUAL_RETRY:
-        return straight_route(cluster, operation)
-    action = Forward(targets=(WeightedTarget(cluster, 1),), retry=retry, hash_keys=keys)
+    if not asker and found.name and straight(q, found.namespace):
+        # It is this very service that is meant, and nobody says anything of the way there.
+        return straight_route(names.outbound_cluster(host, port), operation)
+    reached = target(q, host, "", port, port, asker)
+    action = Forward(
+        targets=(WeightedTarget(reached.cluster, 1),),
+        retry=retry_policy(q, None, hashed=bool(reached.hash_keys)),
+        hash_keys=reached.hash_keys,
+    )
     return encode_route(Route(action, name="default", operation=operation))

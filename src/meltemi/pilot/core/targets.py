@@ -62,9 +62,11 @@ def resolve(
 
 
 @query
-def hashed_near(q: Db, namespace: str) -> bool:
-    """Say whether a DestinationRule that everyone gets for services of a namespace may balance by hash."""
-    return hashes(q, namespace) or hashes(q, settings.ROOT_NAMESPACE.read(q))
+def straight(q: Db, namespace: str) -> bool:
+    """Say whether routes to a namespace's services are the usual where no VirtualService speaks: retried, unhashed."""
+    if settings.DEFAULT_RETRY.read(q) is not settings.DEFAULT_RETRY.default:
+        return False
+    return not hashes(q, namespace) and not hashes(q, settings.ROOT_NAMESPACE.read(q))
 
 
 @query
