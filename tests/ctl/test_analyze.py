@@ -73,6 +73,14 @@ def test_folders_and_stdin_are_read(cli: Cli, shop: Path, monkeypatch: pytest.Mo
     assert cli.good("analyze", "-", "--output-threshold", "Warning").lines == ["1 object: good."]
 
 
+@pytest.mark.parametrize("command", ["validate", "analyze"])
+def test_a_file_of_a_folder_that_cannot_be_read_is_no_good_one(cli: Cli, shop: Path, command: str) -> None:
+    (shop.parent / "gone.yaml").symlink_to(shop.parent / "nowhere.yaml")
+    found = cli(command, str(shop.parent))
+    assert found.code == 2
+    assert f"cannot read {shop.parent / 'gone.yaml'}: No such file or directory." in found.err
+
+
 def test_findings_of_single_objects_are_told_as_well(cli: Cli, shop: Path) -> None:
     shop.write_text(SHOP.replace("hosts:", "hostes:"))
     assert {"MEL0001", "IST0101"} <= {one["code"] for one in as_json(cli("analyze", str(shop), "-o", "json"))}

@@ -86,7 +86,7 @@ def _expanded(name: str, recursive: bool) -> Sequence[str]:
         return (name,)
     pattern = "**/*" if recursive else "*"
     inside = sorted(
-        str(file) for file in Path(name).glob(pattern) if file.suffix in _SUFFIXES and file.is_file()
+        str(file) for file in Path(name).glob(pattern) if file.suffix in _SUFFIXES and not file.is_dir()
     )
     if not inside:
         hint = "" if recursive else "add -R to look into its folders"
