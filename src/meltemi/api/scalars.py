@@ -24,6 +24,7 @@ INTEGERS: Final[dict[str, tuple[int, int]]] = {
     "int64": (-(2**63), 2**63 - 1),
     "uint64": (0, 2**64 - 1),
 }
+_END: Final = re.compile(r"(\\.|\[(?:\\.|[^\]])*\])|\$", re.DOTALL)
 INT_OR_STRING: Final = "int-or-string"
 """Format of an int64 that documents may give as a text too, as proto JSON does and no CRD's schema."""
 
@@ -51,7 +52,7 @@ def decoder(wanted: Any, meta: Meta) -> Decoder | None:
 
 def _string(meta: Meta) -> Decoder:
     shortest, longest = meta.min_length, meta.max_length
-    pattern = re.compile(meta.pattern, re.ASCII) if meta.pattern else None
+    pattern = re.compile(_as_re2(meta.pattern), re.ASCII) if meta.pattern else None
 
     def decode(value: Any, problems: Problems) -> str:
         if type(value) is not str and not isinstance(value, str):
@@ -63,10 +64,15 @@ def _string(meta: Meta) -> Decoder:
         elif shortest is not None and len(value) < shortest:
             problems.append(Problem(f"must be at least {shortest} characters long"))
         elif pattern is not None and not pattern.search(value):
-            problems.append(Problem(f"{shown(value)} does not match {pattern.pattern}"))
+            problems.append(Problem(f"{shown(value)} does not match {meta.pattern}"))
         return value
 
     return decode
+
+
+def _as_re2(pattern: str) -> str:
+    """Give a pattern of a schema as Python's: the `$` of RE2 has no newline before the end."""
+    return _END.sub(lambda found: found[1] or r"\Z", pattern)
 
 
 def _integer(meta: Meta) -> Decoder:

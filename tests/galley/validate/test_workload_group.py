@@ -37,6 +37,7 @@ def http(**more: Any) -> dict[str, Any]:
         (http(scheme="FTP"), "spec.probe.httpGet.scheme"),
         (http(httpHeaders=[{"name": "**"}]), "spec.probe.httpGet.httpHeaders[0].name"),
         (http(httpHeaders=[{"name": ""}]), "spec.probe.httpGet.httpHeaders[0].name"),
+        (http(httpHeaders=[{"name": "x\n"}]), "spec.probe.httpGet.httpHeaders[0].name"),
         (probed(httpGet={"port": 80}, tcpSocket={"port": 80}), "spec.probe.tcpSocket"),
         *(
             (probed(tcpSocket={"port": 80}, **{name: -1}), f"spec.probe.{name}")
