@@ -26,6 +26,10 @@ def locality(**more: Any) -> dict[str, Any]:
     return policy(loadBalancer={"localityLbSetting": more}, outlierDetection={"consecutive5xxErrors": 1})
 
 
+def places(*callers: str) -> dict[str, Any]:
+    return locality(distribute=[{"from": one, "to": {"z": 100}} for one in callers])
+
+
 AT = "spec.trafficPolicy"
 LOCALITY = f"{AT}.loadBalancer.localityLbSetting"
 
@@ -67,6 +71,9 @@ LOCALITY = f"{AT}.loadBalancer.localityLbSetting"
         (locality(distribute=[{"from": "a", "to": {"b": 60, "c": 30}}]), f"{LOCALITY}.distribute[0].to"),
         (locality(distribute=[{"from": "a/b", "to": {"a/b": 50, "a/*": 50}}]), f'{LOCALITY}.distribute[0].to["a/b"]'),
         (locality(distribute=[{"from": "a/*/c", "to": {"b": 100}}]), f"{LOCALITY}.distribute[0].from"),
+        (places("*", "a"), f"{LOCALITY}.distribute[1].from"),
+        (places("a/b", "a"), f"{LOCALITY}.distribute[1].from"),
+        (rule(subsets=[{"name": "v1", "labels": {"-a/b": "c"}}]), 'spec.subsets[0].labels["-a/b"]'),
         (locality(failover=[{"from": "a", "to": "a"}]), f"{LOCALITY}.failover[0]"),
         (locality(failover=[{"from": "a/b", "to": "c"}]), f"{LOCALITY}.failover[0].from"),
         (locality(failover=[{"from": "a", "to": "b"}], failoverPriority=["topology.kubernetes.io/region"]),
@@ -103,6 +110,10 @@ def test_what_istio_refuses_is_refused_where_it_stands(spec: dict[str, Any], pat
             simple="LEAST_REQUEST", warmup={"duration": "300s", "minimumPercent": 5.0, "aggression": 5.0}
         ),
         locality(distribute=[{"from": "a/*", "to": {"a/b": 80, "c": 20}}]),
+        places("a/b/c", "a/b/*", "a/*", "*"),
+        places("a/b/c/d"),
+        locality(failover=[{"from": "a", "to": "b"}], failoverPriority=["topology.kubernetes.io/region=a"]),
+        rule(subsets=[{"name": "v1", "labels": {"shop.1/a": "b", "1/c": "d"}}]),
         policy(tls={"mode": "SIMPLE", "credentialName": "s"}),
         policy(tls={"mode": "MUTUAL", "credentialName": "s", "insecureSkipVerify": True}),
         policy(tls={"mode": "DISABLE", "insecureSkipVerify": True, "subjectAltNames": ["a"]}),

@@ -59,7 +59,6 @@ def secure(**tls: Any) -> dict[str, Any]:
             secure(mode="SIMPLE", serverCertificate="a", privateKey="b", caCrl="c"),
             "spec.servers[0].tls.caCrl",
         ),
-        (secure(mode="MUTUAL", credentialName="a", caCrl="c"), "spec.servers[0].tls.caCrl"),
         (
             secure(mode="SIMPLE", tlsCertificates=[{"serverCertificate": "a"}]),
             "spec.servers[0].tls.tlsCertificates[0]",
@@ -105,6 +104,14 @@ def test_what_is_likely_wrong_is_told() -> None:
     ]
     assert told("Gateway", secure(**tls, httpsRedirect=True)) == [
         ("IST0133", "spec.servers[0].tls.httpsRedirect")
+    ]
+    # As Istio's guides wrote it when secrets came by SDS first.
+    assert told("Gateway", secure(**tls, serverCertificate="sds", privateKey="sds")) == [
+        ("IST0133", "spec.servers[0].tls.serverCertificate")
+    ]
+    assert told("Gateway", secure(**tls, caCrl="/a")) == [("IST0133", "spec.servers[0].tls.caCrl")]
+    assert told("Gateway", server(HTTP | {"protocol": "UDP"})) == [
+        ("IST0133", "spec.servers[0].port.protocol")
     ]
     assert told("Gateway", secure(mode="PASSTHROUGH", serverCertificate="a")) == [
         ("IST0133", "spec.servers[0].tls")

@@ -53,6 +53,7 @@ IN, OUT = "spec.ingress[0]", "spec.egress[0]"
         (ingress(defaultEndpoint="10.0.0.1:8080"), f"{IN}.defaultEndpoint"),
         (ingress(defaultEndpoint="127.0.0.1:http"), f"{IN}.defaultEndpoint"),
         (ingress(defaultEndpoint="[::1:8080"), f"{IN}.defaultEndpoint"),
+        (ingress(defaultEndpoint="::1:8080"), f"{IN}.defaultEndpoint"),
         (ingress(defaultEndpoint="127.0.0.1:0"), f"{IN}.defaultEndpoint"),
         (ingress(defaultEndpoint="127.0.0.1:70000"), f"{IN}.defaultEndpoint"),
         (ingress(defaultEndpoint="unix://a"), f"{IN}.defaultEndpoint"),

@@ -46,6 +46,8 @@ spec:
     route: [{destination: {host: helloworld, subset: v1}}]
   - match: [{uri: {prefix: /any}, withoutHeaders: {x-block: {exact: "1"}}, queryParams: {ok: {exact: "1"}}}]
     route: [{destination: {host: helloworld, subset: v1}}]
+  - match: [{uri: {prefix: /bare}, withoutHeaders: {x-mark: {regex: "*"}}}]
+    route: [{destination: {host: helloworld, subset: v1}}]
   - match: [{uri: {prefix: /nowhere}}]
     route: [{destination: {host: nobody}}]
   - match: [{uri: {prefix: /split}}]
@@ -234,6 +236,8 @@ def test_conditions_that_do_not_hold_end_in_404(sidecar: Proxy) -> None:
     assert sidecar.get("/any?ok=2", "helloworld")[0] == 404
     assert sidecar.get("/any?ok=1", "helloworld", x_block="2")[0] == 200
     assert sidecar.get("/any?ok=1", "helloworld", x_block="1")[0] == 404
+    assert sidecar.get("/bare", "helloworld")[0] == 200
+    assert sidecar.get("/bare", "helloworld", x_mark="any")[0] == 404
     assert sidecar.get("/unknown", "helloworld")[0] == 404
 
 

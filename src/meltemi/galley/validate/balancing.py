@@ -53,12 +53,13 @@ def locality(found: Findings, at: At, settings: LocalityLoadBalancerSetting, *, 
         return
     if settings.failover:
         for index, label in enumerate(settings.failover_priority):
-            if label.partition("=")[0] in _TOPOLOGY:
+            if label in _TOPOLOGY:
                 found.error(
                     (*at, "failoverPriority", index), f'"{label}" cannot be given together with failover'
                 )
     if (settings.failover or settings.failover_priority) and not outliers:
         found.warn(at, "failover needs outlierDetection, or nothing tells which endpoints are unhealthy")
+    # The first that a caller is in decides: what is wider may follow, as the rest.
     _overlaps(found, (*at, "distribute"), [one.from_ for one in settings.distribute], each="from")
     for index, one in enumerate(settings.distribute):
         _distribute(found, (*at, "distribute", index), one)
@@ -86,13 +87,14 @@ def _overlaps(found: Findings, at: At, places: list[str], *, each: str) -> None:
     """Check localities: `*` only as the last part, and none within another."""
     for index, place in enumerate(places):
         here = (*at, index, each) if each else (*at, place)
-        *parents, last = place.split("/")
-        if not all(parents) or not last or len(parents) > 2:
+        *parents, last = place.split("/", 2)
+        if not all(parents) or not last:
             found.error(here, f'"{place}" is not a locality: write region/zone/subzone')
         elif any("*" in part for part in parents) or ("*" in last and last != "*"):
             found.error(here, f'"{place}": a wildcard must be the whole last part')
         for other in places[:index]:
-            if _within(place, other) or _within(other, place):
+            rest = bool(each) and last == "*"
+            if _within(place, other) or (_within(other, place) and not rest):
                 found.error(here, f'"{place}" overlaps with "{other}"')
 
 

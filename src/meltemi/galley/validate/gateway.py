@@ -110,7 +110,9 @@ def _port(found: Findings, at: At, server: Server, port: Port) -> None:
         found.error((*here, "targetPort"), "targetPort has no impact on Gateways")
     if not port.name:
         found.error((*here, "name"), "the port's name must be set")
-    if protocol not in rules.PROTOCOLS or protocol == "UDP":
+    if protocol == "UDP":
+        found.warn((*here, "protocol"), "UDP is not served: the port is left out")
+    elif protocol not in rules.PROTOCOLS:
         supported = "HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, REDIS, MYSQL, TCP, TLS"
         found.error((*here, "protocol"), f'invalid protocol "{port.protocol}"', f"supported are {supported}")
     elif protocol in rules.TLS:
@@ -160,8 +162,9 @@ def tls_settings(found: Findings, at: At, tls: ServerTLSSettings) -> None:
         if sources or tls.private_key or tls.ca_certificates or tls.ca_crl:
             found.warn(at, f"{tls.mode.name} does not use certificates; they are ignored")
         return
-    if len(sources) > 1:
-        found.error((*at, sources[1]), f"only one of {', '.join(sources)} may be given")
+    # Istio's own guides wrote `serverCertificate: sds` beside credentialName once.
+    if len(sources) > 1 and tls.server_certificate:
+        found.warn((*at, "serverCertificate"), f"is not used: {sources[0]} brings the certificate")
     _certificates(found, at, tls, bool(sources) and sources != ["serverCertificate"])
 
 
@@ -180,8 +183,10 @@ def _certificates(found: Findings, at: At, tls: ServerTLSSettings, from_elsewher
     """Check that there are certificates; `from_elsewhere` if a secret or a list of certificates brings them."""
     mode = tls.mode.name
     if tls.ca_crl and tls.credential_name:
-        found.error((*at, "caCrl"), "a CRL is part of the credential where credentialName is used")
-    if tls.ca_crl and tls.mode is ServerTLSMode.SIMPLE:
+        found.warn(
+            (*at, "caCrl"), "is not used: a CRL is part of the credential where credentialName is used"
+        )
+    elif tls.ca_crl and tls.mode is ServerTLSMode.SIMPLE:
         found.error((*at, "caCrl"), "a CRL is about clients' certificates, which SIMPLE does not ask for")
     if tls.tls_certificates:
         for index, pair in enumerate(tls.tls_certificates):

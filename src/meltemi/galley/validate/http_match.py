@@ -10,8 +10,8 @@ from meltemi.galley.validate.findings import At, Findings
 CLAIM = "@request.auth.claims"
 
 
-def validate(found: Findings, at: At, route: HTTPRoute, spec: VirtualService, *, simple: bool) -> None:
-    """Check the matches of a route; `simple` says that they are merged with others, which expressions cannot be."""
+def validate(found: Findings, at: At, route: HTTPRoute, spec: VirtualService) -> None:
+    """Check the matches of a route."""
     for index, match in enumerate(route.match):
         here = (*at, "match", index)
         for name, one in (
@@ -22,32 +22,33 @@ def validate(found: Findings, at: At, route: HTTPRoute, spec: VirtualService, *,
         ):
             if one is not None:
                 # A path may begin with nothing; Envoy has no such prefix elsewhere.
-                _string(found, (*here, name), one, simple=simple, empty_prefix=name == "uri")
-        for name, table in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
-            _headers(found, (*here, name), table, spec, simple=simple)
+                _string(found, (*here, name), one, empty_prefix=name == "uri")
+        _headers(found, (*here, "headers"), match.headers, spec)
+        # There a mere star asks for presence: it was the way to say so before a match could be empty.
+        _headers(found, (*here, "withoutHeaders"), match.without_headers, spec, star=True)
         for name, one in match.query_params.items():
-            _string(found, (*here, "queryParams", name), one, simple=simple)
+            _string(found, (*here, "queryParams", name), one)
         _caller(found, here, match)
 
 
-def _string(found: Findings, at: At, match: StringMatch, *, simple: bool, empty_prefix: bool = False) -> None:
+def _string(found: Findings, at: At, match: StringMatch, *, empty_prefix: bool = False) -> None:
     if match.prefix == "" and not empty_prefix:
         found.error((*at, "prefix"), "a prefix to match should not be empty")
-    if match.regex is not None:
-        if simple:
-            found.error((*at, "regex"), "regex match is not supported for delegating")
-        elif fault := rules.regex_fault(match.regex):
-            found.error((*at, "regex"), fault)
+    if match.regex is not None and (fault := rules.regex_fault(match.regex)):
+        found.error((*at, "regex"), fault)
 
 
-def _headers(found: Findings, at: At, table: Map[StringMatch], spec: VirtualService, *, simple: bool) -> None:
+def _headers(
+    found: Findings, at: At, table: Map[StringMatch], spec: VirtualService, *, star: bool = False
+) -> None:
     for name, match in table.items():
         if name.startswith((CLAIM + ".", CLAIM + "[")):
             if not spec.gateways or rules.MESH in spec.gateways:
                 found.error((*at, name), "routing by a JWT's claims is supported for gateways only")
         elif fault := rules.header_fault(name):
             found.error((*at, name), fault)
-        _string(found, (*at, name), match, simple=simple)
+        if not (star and match.regex == "*"):
+            _string(found, (*at, name), match)
 
 
 def _caller(found: Findings, at: At, match: HTTPMatchRequest) -> None:

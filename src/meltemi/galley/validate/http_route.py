@@ -47,7 +47,7 @@ LARGEST_BODY = 1024 * 1024
 def validate(found: Findings, at: At, route: HTTPRoute, spec: VirtualService, *, delegate: bool) -> None:
     """Check one route; `delegate` says that the VirtualService has no hosts and is used by others."""
     _conflicts(found, at, route, delegate=delegate)
-    http_match.validate(found, at, route, spec, simple=delegate or route.delegate is not None)
+    http_match.validate(found, at, route, spec)
     if route.headers is not None:
         _headers(found, (*at, "headers"), route.headers)
     _authority(found, at, route)
@@ -75,13 +75,13 @@ def _conflicts(found: Findings, at: At, route: HTTPRoute, *, delegate: bool) -> 
         found.error((*at, "delegate"), "a delegate cannot delegate again")
         return
     if route.delegate is not None:
-        for name, given in (
-            ("route", route.route),
-            ("redirect", route.redirect),
-            ("directResponse", route.direct_response),
-        ):
+        for name, given in (("route", route.route), ("redirect", route.redirect)):
             if given:
                 found.error((*at, name), f"a route that delegates must not specify {name}")
+        if route.direct_response is not None:
+            found.warn(
+                (*at, "directResponse"), "has no effect: a route that delegates answers nothing itself"
+            )
         return
     answers = {"redirect": route.redirect, "directResponse": route.direct_response}
     chosen = [name for name, answer in answers.items() if answer is not None]
@@ -134,7 +134,7 @@ def _operation_fault(name: str, *, authority: bool) -> str:
         return f'invalid header "{name}": a header cannot have the prefix ":"'
     if name.lower() == "host":
         return f'invalid header "{name}": cannot set the Host header'
-    return rules.header_fault(name)
+    return rules.operated_header_fault(name)
 
 
 def destination(found: Findings, at: At, wanted: Destination) -> None:
@@ -227,8 +227,10 @@ def _retries(found: Findings, at: At, retry: HTTPRetry) -> None:
     if retry.attempts < 0:
         found.error((*at, "attempts"), "attempts cannot be negative")
     given = retry.per_try_timeout is not None or retry.retry_on or retry.retry_remote_localities is not None
-    if retry.attempts == 0 and (given or retry.backoff is not None):
+    if retry.attempts == 0 and given:
         found.error(at, "a retry policy is given, but attempts is 0, which disables retries")
+    elif retry.attempts == 0 and retry.backoff is not None:
+        found.warn((*at, "backoff"), "has no effect: attempts is 0, which disables retries")
     rules.duration(found, (*at, "perTryTimeout"), retry.per_try_timeout)
     rules.duration(found, (*at, "backoff"), retry.backoff)
     if not retry.retry_on:

@@ -24,9 +24,12 @@ LONGEST_REGEX: Final = 1024
 LARGEST_PROGRAM: Final = 32768
 
 _LABEL = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?", re.ASCII)
-_WILD_LABEL = re.compile(r"\*|\*?-*[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?", re.ASCII)
+_WILD_LABEL = re.compile(r"\*|(\*-?)?[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?", re.ASCII)
+_LABEL_PREFIX = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*", re.ASCII)
 _KEY = re.compile(r"([a-zA-Z0-9][-a-zA-Z0-9_.]*)?[a-zA-Z0-9]", re.ASCII)
 _HEADER = re.compile(r"[-_A-Za-z0-9]+", re.ASCII)
+_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~A-Za-z0-9]+", re.ASCII)
+_MASK = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 HTTP: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
@@ -51,11 +54,14 @@ def is_address(text: str) -> bool:
 
 def subnet_fault(text: str) -> str:
     """Check an IP address or CIDR."""
+    address, slash, mask = text.partition("/")
     try:
-        ipaddress.ip_network(text, strict=False) if "/" in text else ipaddress.ip_address(text)
+        found = ipaddress.ip_address(address)
     except ValueError:
         return f'"{text}" is not an IP address or CIDR'
-    return ""
+    # Python takes netmasks, leading zeros and zones besides.
+    good = not slash or (_MASK.fullmatch(mask) and int(mask) <= found.max_prefixlen and "%" not in address)
+    return "" if good else f'"{text}" is not an IP address or CIDR'
 
 
 def domain_fault(text: str) -> str:
@@ -81,13 +87,11 @@ def _length_fault(text: str) -> str:
 
 
 def _labels_fault(text: str, labels: list[str]) -> str:
-    if labels and not labels[-1]:
-        # The root's dot.
-        labels = labels[:-1]
-    for label in labels:
+    # The root's dot may be written.
+    for label in labels if labels[-1] else labels[:-1]:
         if not is_label(label):
             return f'"{text}" is not a DNS name: the part "{label}" is wrong'
-    if len(labels) > 1 and labels[-1].isdecimal():
+    if labels[-1].isdecimal():
         return f'"{text}" is not a DNS name: its last part must not be a number'
     return ""
 
@@ -162,10 +166,19 @@ def unix_fault(address: str) -> str:
 
 
 def header_fault(name: str) -> str:
-    """Check the name of a header."""
+    """Check the name of a header that is matched or listed: letters, digits, `-` and `_`."""
+    return _header_fault(name, _HEADER)
+
+
+def operated_header_fault(name: str) -> str:
+    """Check the name of a header that is set or removed: Istio takes whatever HTTP has for a name."""
+    return _header_fault(name, _TOKEN)
+
+
+def _header_fault(name: str, form: re.Pattern[str]) -> str:
     if not name:
         return "a header's name must not be empty"
-    return "" if _HEADER.fullmatch(name) else f'"{name}" is not a name for a header'
+    return "" if form.fullmatch(name) else f'"{name}" is not a name for a header'
 
 
 def header_value_fault(value: str) -> str:
@@ -212,7 +225,7 @@ def labels(found: Findings, at: At, table: Mapping[str, str]) -> None:
     """Check labels that workloads must bear."""
     for key, value in table.items():
         prefix, slash, name = key.rpartition("/")
-        if slash and domain_fault(prefix):
+        if slash and not (_LABEL_PREFIX.fullmatch(prefix) and len(prefix) <= 253):
             found.error((*at, key), f'the prefix "{prefix}" of the label must be a DNS name')
         elif not _KEY.fullmatch(name) or len(name) > 63:
             found.error((*at, key), f'"{key}" is not a name for a label')

@@ -98,6 +98,8 @@ def _endpoint_fault(endpoint: str) -> str:
     host, colon, port = endpoint.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
+    elif ":" in host:
+        colon = ""
     if not colon or host not in _LOCAL:
         return f'"{endpoint}" must be of form 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT or unix:///path'
     if not port.isascii() or not port.isdecimal():
