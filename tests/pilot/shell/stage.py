@@ -32,10 +32,11 @@ from meltemi.pilot.shell.grpc_server import GrpcServer
 from meltemi.pilot.shell.judge import Judge, nothing_condemned
 from meltemi.pilot.shell.options import Options
 from meltemi.pilot.shell.server import PilotServer, RootsOf
-from meltemi.pilot.shell.service import DELTA, SERVICE
+from meltemi.pilot.shell.service import SERVICE
 from meltemi.pilot.wire import ads_client
 from meltemi.pilot.wire.messages import Request, Response, decode_response, encode_request
 from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
+from meltemi.pilot.wire.variants import DELTA
 from meltemi.query import Change, Db, Engine, FactKind, query
 
 THINGS: FactKind[Object[bytes]] = FactKind("things.test.istio.io")
@@ -237,7 +238,7 @@ class Proxy:
     @contextlib.asynccontextmanager
     async def connected(self, *subscriptions: tuple[str, tuple[str, ...]]) -> AsyncIterator[Proxy]:
         async with grpc.aio.insecure_channel(f"unix:{self.socket}") as channel:
-            call: Any = channel.stream_stream(f"/{SERVICE}/{DELTA}")(
+            call: Any = channel.stream_stream(f"/{SERVICE}/{DELTA.method}")(
                 metadata=(("authorization", f"Bearer {self.token}"),)
             )
             task = asyncio.get_running_loop().create_task(self._speak(call, subscriptions))

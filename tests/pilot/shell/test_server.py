@@ -27,10 +27,11 @@ from tests.pilot.shell.stage import (
 
 from meltemi.pilot.shell import debug
 from meltemi.pilot.shell.judge import INNOCENT, Verdict
-from meltemi.pilot.shell.service import DELTA, SERVICE
+from meltemi.pilot.shell.service import SERVICE
 from meltemi.pilot.wire.ads import Limits
 from meltemi.pilot.wire.messages import Request, encode_request
 from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
+from meltemi.pilot.wire.variants import DELTA
 from meltemi.query import Change
 
 Stages = Callable[..., Awaitable[Stage]]
@@ -40,7 +41,7 @@ async def refusal(
     stage: Stage, metadata: tuple[tuple[str, str], ...], first: bytes = b""
 ) -> grpc.aio.AioRpcError:
     async with grpc.aio.insecure_channel(f"unix:{stage.socket}") as channel:
-        call: Any = channel.stream_stream(f"/{SERVICE}/{DELTA}")(metadata=metadata)
+        call: Any = channel.stream_stream(f"/{SERVICE}/{DELTA.method}")(metadata=metadata)
         try:
             async with asyncio.timeout(10):
                 if first:
@@ -211,7 +212,7 @@ async def test_a_reader_that_does_not_read_costs_nobody(stage: Stage) -> None:
     await stage.put(pod("a"), pod("b"), *(written("cds", name, cluster(name, eds=False)) for name in names))
     async with grpc.aio.insecure_channel(f"unix:{stage.socket}") as channel:
         metadata = (("authorization", "Bearer b.default"),)
-        call: Any = channel.stream_stream(f"/{SERVICE}/{DELTA}")(metadata=metadata)
+        call: Any = channel.stream_stream(f"/{SERVICE}/{DELTA.method}")(metadata=metadata)
         await call.write(encode_request(Request(CDS)))
         async with Proxy(stage.socket, "a.default").connected(*EVERYTHING) as proxy:
             for timeout in range(2, 8):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meltemi.pilot.core.push import Shared, entry_of
 from meltemi.pilot.shell.worlds import Sendable
 from meltemi.pilot.wire.ads import Respond
-from meltemi.pilot.wire.messages import response_body, with_nonce
+from meltemi.pilot.wire.variants import Variant
 
 _KEPT = 64 * 1024 * 1024
 
@@ -18,18 +18,23 @@ class Bodies:
         self._bodies: dict[tuple[object, ...], bytes] = {}
         self._size = 0
 
-    def encode(self, respond: Respond[Sendable]) -> bytes:
-        """Encode a response."""
-        key = (respond.type, respond.removed, *(sendable for _, sendable in respond.resources))
+    def encode(self, variant: Variant, respond: Respond[Sendable]) -> bytes:
+        """Encode a response in a variant of the protocol."""
+        key = (
+            variant.method,
+            respond.type,
+            respond.removed,
+            *(sendable for _, sendable in respond.resources),
+        )
         body = self._bodies.get(key)
         if body is None:
             entries = [entry_of(sendable.item, self._shared) for _, sendable in respond.resources]
-            body = response_body(respond.type, entries, respond.removed)
+            body = variant.body(respond.type, entries, respond.removed)
             self._size += len(body)
             if self._size > _KEPT:
                 self.clear()
             self._bodies[key] = body
-        return with_nonce(body, respond.nonce)
+        return variant.with_nonce(body, respond.nonce)
 
     def clear(self) -> None:
         """Drop all bytes."""

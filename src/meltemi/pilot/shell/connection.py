@@ -32,6 +32,7 @@ from meltemi.pilot.wire.ads import (
     Update,
 )
 from meltemi.pilot.wire.types import CDS, LDS
+from meltemi.pilot.wire.variants import Variant
 
 _ASKING: Final = 0.05
 """Seconds from the ACK of a listener to the request for its routes: in Envoy a turn of its loop."""
@@ -75,14 +76,21 @@ class Connection:
     """One stream; `held` is the View it is served from and may be exchanged for another."""
 
     def __init__(
-        self, peer: Peer, held: HeldView, options: Options, bodies: Bodies, listener: Listener
+        self,
+        peer: Peer,
+        variant: Variant,
+        held: HeldView,
+        options: Options,
+        bodies: Bodies,
+        listener: Listener,
     ) -> None:
         self.peer = peer
+        self.variant = variant
         self.held = held
         self.hint = messages.Hint()
         self.sent: dict[str, int] = {}
         """How many responses went out, by type."""
-        self._machine: AdsStream[Sendable] = AdsStream(options.limits)
+        self._machine: AdsStream[Sendable] = variant.stream(options.limits)
         self._options = options
         self._bodies = bodies
         self._listener = listener
@@ -161,7 +169,7 @@ class Connection:
                 raise Ended("nothing was asked for") from error
             first = False
             try:
-                request, hint = messages.decode_request(data)
+                request, hint = self.variant.decode(data)
             except messages.Malformed as error:
                 raise Ended(str(error)) from error
             if hint is not None:
@@ -177,7 +185,7 @@ class Connection:
             while self._outbox:
                 respond = self._outbox.popleft()
                 self.sent[respond.type] = self.sent.get(respond.type, 0) + 1
-                await write(self._bodies.encode(respond))
+                await write(self._bodies.encode(self.variant, respond))
 
     def close(self) -> None:
         """Stop all timers."""

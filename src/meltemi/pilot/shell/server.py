@@ -39,10 +39,11 @@ from meltemi.pilot.shell.judge import Judge, nothing_condemned
 from meltemi.pilot.shell.options import Options
 from meltemi.pilot.shell.progress import ProgressBook
 from meltemi.pilot.shell.quarantine import Quarantine
-from meltemi.pilot.shell.service import DeltaService, Refused
+from meltemi.pilot.shell.service import AdsService, Refused
 from meltemi.pilot.shell.worlds import HeldView, Sendables, origins_of
 from meltemi.pilot.wire.ads import Accepted, Rejected
 from meltemi.pilot.wire.debounce import Debounce
+from meltemi.pilot.wire.variants import Variant
 from meltemi.query import Change, Db, Engine, Failure, RootChange
 
 _log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class PilotServer:
         self._clock = clock
         self._view_query = view_query
         self._roots_query = roots_query
-        self._service = DeltaService(self, authenticate, self.options)
+        self._service = AdsService(self, authenticate, self.options)
         self.quarantine = Quarantine(judge, self.submit)
         """What is withdrawn from all proxies."""
         self._aside = aside if aside is not None else SetAside()
@@ -109,7 +110,7 @@ class PilotServer:
     # --- what the daemon uses
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """The gRPC handler of delta ADS."""
+        """The gRPC handler of ADS."""
         return self._service.handler()
 
     def submit(self, changes: Iterable[Change[Any]]) -> int:
@@ -300,7 +301,7 @@ class PilotServer:
 
     # --- streams
 
-    async def enter(self, identity: Identity) -> Connection:
+    async def enter(self, identity: Identity, variant: Variant) -> Connection:
         """Let a stream in, as soon as its Pod is known."""
         if not identity.pod:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, "the token is not bound to a Pod")
@@ -317,14 +318,14 @@ class PilotServer:
         streams.entering += 1
         try:
             view = await self._view_for(identity, streams)
-            return self._connect(identity, view, streams)
+            return self._connect(identity, variant, view, streams)
         finally:
             streams.entering -= 1
             self._forget_pod_if_unused(key)
 
-    def _connect(self, identity: Identity, view: View, streams: _PodStreams) -> Connection:
+    def _connect(self, identity: Identity, variant: Variant, view: View, streams: _PodStreams) -> Connection:
         peer = Peer(next(self._numbers), identity, self._clock())
-        connection = Connection(peer, self._held(view), self.options, self._bodies, self)
+        connection = Connection(peer, variant, self._held(view), self.options, self._bodies, self)
         streams.connections.append(connection)
         self._connections[peer.number] = connection
         connection.move(connection.held, self._transaction)

@@ -1,4 +1,4 @@
-"""The gRPC face of Pilot: `AggregatedDiscoveryService/DeltaAggregatedResources`, bytes in and bytes out."""
+"""The gRPC face of Pilot: `AggregatedDiscoveryService`, bytes in and bytes out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from meltemi.citadel.core.identity import Authenticate, Identity
 from meltemi.citadel.shell.gate import Context, Gate
 from meltemi.pilot.shell.connection import Connection, Ended
 from meltemi.pilot.shell.options import Options
+from meltemi.pilot.wire.variants import VARIANTS, Variant
 
 _log = logging.getLogger(__name__)
 
 SERVICE: Final = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-DELTA: Final = "DeltaAggregatedResources"
 
 
 class Refused(Exception):  # noqa: N818 - it says what the call is
@@ -32,7 +32,7 @@ class Refused(Exception):  # noqa: N818 - it says what the call is
 class Desk(Protocol):
     """Where streams are let in and out."""
 
-    async def enter(self, identity: Identity) -> Connection:
+    async def enter(self, identity: Identity, variant: Variant) -> Connection:
         """Let a stream in, bound to the View of its pod. Raises Refused."""
         ...
 
@@ -41,8 +41,8 @@ class Desk(Protocol):
         ...
 
 
-class DeltaService:
-    """Serves delta streams. A stream without a valid token is UNAUTHENTICATED before a byte of it is read."""
+class AdsService:
+    """Serves streams of every variant; one without a valid token is UNAUTHENTICATED before a byte of it is read."""
 
     def __init__(self, desk: Desk, authenticate: Authenticate, options: Options) -> None:
         self._desk = desk
@@ -50,14 +50,20 @@ class DeltaService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The handler to give to a gRPC server."""
-        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self.delta)
-        return grpc.method_handlers_generic_handler(SERVICE, {DELTA: method})
+        methods = {variant.method: self._method(variant) for variant in VARIANTS}
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    async def delta(self, requests: AsyncIterable[bytes], context: Context) -> None:
+    def _method(self, variant: Variant) -> grpc.RpcMethodHandler[bytes, bytes]:
+        async def serve(requests: AsyncIterable[bytes], context: Context) -> None:
+            await self._stream(variant, requests, context)
+
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+    async def _stream(self, variant: Variant, requests: AsyncIterable[bytes], context: Context) -> None:
         """Serve one stream until either side ends it."""
         identity = await self._gate.who(context)
         try:
-            connection = await self._desk.enter(identity)
+            connection = await self._desk.enter(identity, variant)
         except Refused as refused:
             await context.abort(refused.status, str(refused))
         try:

@@ -82,10 +82,11 @@ def decode_request(data: bytes) -> tuple[Request, Hint | None]:
         nonce=message.response_nonce,
         error=(message.error_detail.message or "refused without a reason") if refused else None,
     )
-    return request, _hint(message.node) if message.HasField("node") else None
+    return request, hint_of(message.node) if message.HasField("node") else None
 
 
-def _hint(node: base_pb2.Node) -> Hint:
+def hint_of(node: base_pb2.Node) -> Hint:
+    """Read what people want to know of a client."""
     texts = {
         key: value.string_value
         for key, value in node.metadata.fields.items()
