@@ -72,7 +72,11 @@ class Control:
         return await self.client.get(VIRTUAL_SERVICE, "default", name)
 
     async def events(self) -> list[dict[str, Any]]:
-        return (await self.client.list(EVENT, "default")).items
+        """Every Event, once there is one: it is written after the status that tells the same."""
+        async with asyncio.timeout(10):
+            while not (found := (await self.client.list(EVENT, "default")).items):
+                await asyncio.sleep(0.02)
+        return found
 
     def in_force(self, name: str = "cart") -> int | None:
         found = self.pilot.engine.fact(VIRTUAL_SERVICES, "default", name)

@@ -101,7 +101,7 @@ def test_what_names_do_not_need_is_not_imported_for_them() -> None:
     script = (
         "import json, sys\n"
         "from meltemi.daemon.__main__ import _role\n"
-        "_role('agent')\n"
+        "_role('agent', ())\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
