@@ -289,3 +289,16 @@ def test_labels_of_an_empty_selector_select_all() -> None:
     put(made, "Sidecar", "a", spec={"workloadSelector": {"labels": {}}, "egress": [{"hosts": ["./*"]}]})
     put(made, "Sidecar", "b", spec={"egress": [{"hosts": ["./*"]}]})
     assert codes(made) == ["IST0111", "IST0111"]
+
+
+def test_a_host_that_is_not_exported_is_told_as_such() -> None:
+    made = named("virtualservice.DestinationHostAnalyzer")
+    port = {"number": 443, "name": "tls", "protocol": "TLS"}
+    entry = {"hosts": ["db.corp"], "ports": [port], "resolution": "DNS", "exportTo": ["."]}
+    route = {"route": [{"destination": {"host": "db.corp"}}]}
+    put(made, "ServiceEntry", "db", "mall", spec=entry)
+    put(made, "VirtualService", "shop", spec={"hosts": ["shop.com"], "http": [route]})
+    put(made, "VirtualService", "mall", "mall", spec={"hosts": ["mall.com"], "http": [route]})
+    (found,) = made.findings()
+    assert (str(found.ref), found.code.id) == ("virtualservice shop/shop", "IST0101")
+    assert found.hint == "namespace mall has it, and does not export it to shop"

@@ -20,7 +20,7 @@ from meltemi.galley.analyze.reading import every, keys, tell
 from meltemi.galley.analyze.service_lookup import found_service
 from meltemi.model import facts, settings
 from meltemi.model.hosts import complete, covers, is_pattern
-from meltemi.model.services import Service
+from meltemi.model.services import Service, homes
 from meltemi.query import Db, query
 
 At = tuple[paths.Part, ...]
@@ -83,7 +83,8 @@ def _host(q: Db, made: Object[VirtualService], at: At, destination: Destination)
     found = found_service(q, destination.host, made.namespace, made.spec.export_to)
     if found is None:
         message = f'the host "{destination.host}" is not found'
-        tell(q, NOT_FOUND, made, (*at, "host"), message, _spelled(destination.host, made.namespace))
+        hint = _hidden(q, destination.host, made.namespace) or _spelled(destination.host, made.namespace)
+        tell(q, NOT_FOUND, made, (*at, "host"), message, hint)
     elif destination.port is not None and destination.port.number:
         _port(q, made, at, destination, found)
     elif destination.port is None and len(found.ports) > 1:
@@ -98,6 +99,12 @@ def _port(q: Db, made: Object[VirtualService], at: At, destination: Destination,
         numbers = ", ".join(str(port.number) for port in found.ports) or "none"
         message = f'the host "{destination.host}" has no port {number}'
         tell(q, NOT_FOUND, made, (*at, "port", "number"), message, f"its ports: {numbers}")
+
+
+def _hidden(q: Db, host: str, namespace: str) -> str:
+    """Say who has the host, and does not export it to the namespace."""
+    owners = homes(q, complete(host, namespace, settings.CLUSTER_DOMAIN.read(q)))
+    return f"namespace {owners[0]} has it, and does not export it to {namespace}" if owners else ""
 
 
 def _spelled(host: str, namespace: str) -> str:
