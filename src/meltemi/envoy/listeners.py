@@ -7,7 +7,7 @@ from enum import Enum
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation
 from envoy.config.core.v3.address_pb2 import CidrRange
-from envoy.config.core.v3.base_pb2 import TrafficDirection
+from envoy.config.core.v3.base_pb2 import TrafficDirection, TransportSocket
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
 from envoy.config.listener.v3.listener_components_pb2 import (
@@ -32,7 +32,7 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3.header_mutat
 from envoy.type.v3.range_pb2 import Int32Range
 
 from meltemi.api.duration import Duration
-from meltemi.envoy import filters, sockets
+from meltemi.envoy import edge_sockets, filters, sockets
 from meltemi.envoy.encoding import boolean, duration, encode, pack, uint32
 from meltemi.envoy.routes import VirtualHost, route_configuration
 
@@ -113,7 +113,7 @@ class Chain:
     name: str
     handler: HttpChain | TcpChain
     match: ChainMatch = ChainMatch()
-    tls: sockets.ServerSocket | None = None
+    tls: sockets.ServerSocket | edge_sockets.EdgeServer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +208,14 @@ def _chain(chain: Chain, direction: Direction) -> ChainMessage:
         name=chain.name,
         filter_chain_match=_match(chain.match),
         filters=[Filter(name=name, typed_config=pack(config))],
-        transport_socket=None if chain.tls is None else sockets.server(chain.tls),
+        transport_socket=_tls(chain),
     )
+
+
+def _tls(chain: Chain) -> TransportSocket | None:
+    if isinstance(chain.tls, edge_sockets.EdgeServer):
+        return edge_sockets.server(chain.tls)
+    return None if chain.tls is None else sockets.server(chain.tls)
 
 
 def _match(match: ChainMatch) -> FilterChainMatch | None:

@@ -15,6 +15,8 @@ AGENT_CLUSTER = "agent"
 
 WORKLOAD_CERTIFICATE = "default"
 ROOT_CERTIFICATE = "ROOTCA"
+AUTHORITIES_SUFFIX = "-cacert"
+"""Ends the name of a credential that holds authorities alone."""
 
 PROXY_PORT = 15001
 INBOUND_PORT = 15006
@@ -59,6 +61,16 @@ def service_route(host: str, port: int) -> str:
 def gateway_route(port: int) -> str:
     """Name the RouteConfiguration of a gateway's plain HTTP port, as the pod listens on it."""
     return f"http.{port}"
+
+
+def https_route(port: int, port_name: str, gateway: str, namespace: str) -> str:
+    """Name the RouteConfiguration of one HTTPS server of a gateway, by the port as the Gateway has it."""
+    return f"https.{port}.{port_name}.{gateway}.{namespace}"
+
+
+def credential(secret: str) -> str:
+    """Name the secret that the control plane makes of a Secret for a gateway."""
+    return f"kubernetes://{secret}"
 
 
 def spiffe(trust_domain: str, namespace: str, account: str) -> str:

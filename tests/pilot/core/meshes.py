@@ -17,6 +17,7 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
@@ -28,7 +29,7 @@ from meltemi.model import facts
 from meltemi.model.proxies import view_of
 from meltemi.model.views import View
 from meltemi.pilot.core.push import full
-from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS, Roots, message_of
+from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS, SDS, Roots, message_of
 from meltemi.pilot.core.roots import roots
 from meltemi.query import Change, Engine
 
@@ -37,6 +38,7 @@ CLASSES: dict[str, type[Message]] = {
     EDS: ClusterLoadAssignment,
     LDS: Listener,
     RDS: RouteConfiguration,
+    SDS: Secret,
 }
 
 

@@ -21,6 +21,7 @@ from meltemi.pilot.core.resource import (
     EDS,
     LDS,
     RDS,
+    SDS,
     Resource,
     Roots,
     Rope,
@@ -46,9 +47,10 @@ def test_everything_is_new_at_first() -> None:
         endpoints=(part("x", EDS, a="1"),),
         listeners=(part("x", LDS, l="1"),),
         routes=(rope("80", b"", ()),),
+        secrets=(part("x", SDS, s="1"),),
     )
     delta = push(None, roots)
-    assert [names(delta.of(kind).changed) for kind in TYPES] == [["a", "b"], ["a"], ["l"], ["80"]]
+    assert [names(delta.of(kind).changed) for kind in TYPES] == [["a", "b"], ["a"], ["l"], ["80"], ["s"]]
     assert not any(delta.of(kind).removed for kind in TYPES)
 
 

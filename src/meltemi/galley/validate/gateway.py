@@ -37,7 +37,6 @@ CIPHERS = frozenset(
         "AES256-GCM-SHA384",
         "AES128-SHA",
         "AES256-SHA",
-        "AES128-SHA256",
         "DES-CBC3-SHA",
         "PSK-AES128-CBC-SHA",
         "PSK-AES256-CBC-SHA",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.duration import seconds
@@ -11,11 +11,14 @@ from meltemi.api.values import Map
 from meltemi.envoy import names
 from meltemi.envoy.filters import CORS, FAULT
 from meltemi.envoy.listeners import (
+    TLS,
     Certificates,
     Chain,
+    ChainMatch,
     Direction,
     HttpChain,
     Listener,
+    TcpChain,
     encode_listener,
 )
 from meltemi.envoy.routes import Route, VirtualHost, encode_route_head, encode_virtual_host
@@ -23,6 +26,7 @@ from meltemi.model import settings
 from meltemi.model.gateways import Bound, servers
 from meltemi.model.hosts import closeness, complete, overlap
 from meltemi.model.routing import Head, gateway_routing
+from meltemi.pilot.core import edge_tls
 from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, origin
 from meltemi.pilot.core.http_matches import Place, catches_all
 from meltemi.pilot.core.http_routes import routes_of
@@ -43,8 +47,9 @@ class Opened:
 
     port: int
     form: str
-    """`http`, `tcp` or `tls` (passed through): what the first server on the port asks for."""
+    """`http`, `tcp` or `tls` (ended or passed through): what the first server on the port asks for."""
     servers: tuple[Bound, ...]
+    """Those that end TLS are among them even where they must stay closed: the names they asked for are theirs."""
 
 
 @query
@@ -69,14 +74,15 @@ def _form(q: Db, one: Bound) -> str:
     server = one.server
     protocol = server.port.protocol.upper() if server.port is not None else ""
     at = f"spec.servers[{one.index}]"
-    if protocol in HTTP:
-        return "http"
     mode = server.tls.mode if server.tls is not None else None
+    # The mode of a server that only redirects is not set, which reads as this.
+    if protocol in HTTP and mode in (None, ServerTLSMode.PASSTHROUGH):
+        return "http"
     if protocol in BYTES and mode is None:
         return "tcp"
-    if protocol in ("TLS", "HTTPS") and mode is ServerTLSMode.PASSTHROUGH and server.tls is not None:
+    if protocol in ("TLS", "HTTPS") and (mode is ServerTLSMode.PASSTHROUGH or edge_tls.ends(server)):
         return "tls"
-    text = f"{protocol} with TLS {mode.name if mode is not None else 'unset'} is not opened yet"
+    text = f"{protocol} with TLS {mode.name if mode is not None else 'unset'} is not opened"
     q.report(Diagnostic(SERVER_CLOSED, text, one.origin, f"{at}.tls"))
     return ""
 
@@ -96,17 +102,16 @@ def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | No
     """Translate one port of a gateway; one that has no chain is not opened."""
     name = names.listener(names.ANY_ADDRESS, wanted.port)
     if wanted.form == "http":
-        handler = HttpChain(
-            stat_prefix=f"outbound_{name}",
-            rds=names.gateway_route(wanted.port),
-            certificates=Certificates.SANITIZE_SET,
-            server_name=SERVER_NAME,
-            edge=True,
-            http_filters=frozenset({CORS, FAULT}),
-        )
-        chains: tuple[Chain, ...] = (Chain(name, handler),)
+        chains: tuple[Chain, ...] = (Chain(name, _http(name, names.gateway_route(wanted.port))),)
+    elif wanted.form == "tls":
+        chains = _tls_chains(q, wanted, namespace)
     else:
-        chains = _byte_chains(q, wanted, namespace)
+        asked: Asked = set()
+        chains = tuple(
+            chain
+            for one in wanted.servers
+            for chain in distinct(_byte_chains(q, one, namespace, tls=False), asked)
+        )
     if not chains:
         return None
     made = Listener(
@@ -122,20 +127,82 @@ def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | No
     return settle(q, LDS, name, encode_listener(made), origins, envoy)
 
 
-def _byte_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:
+def _http(listener_name: str, route: str) -> HttpChain:
+    return HttpChain(
+        stat_prefix=f"outbound_{listener_name}",
+        rds=route,
+        certificates=Certificates.SANITIZE_SET,
+        server_name=SERVER_NAME,
+        edge=True,
+        http_filters=frozenset({CORS, FAULT}),
+    )
+
+
+def _byte_chains(q: Db, one: Bound, namespace: str, *, tls: bool) -> tuple[Chain, ...]:
+    """Make the chains of a server by the `tcp` routes behind it; with `tls` by its `tls` routes, passed through."""
+    found: list[Chain] = []
+    number = one.server.port.number if one.server.port is not None else one.port
+    for head in gateway_routing(q, one.gateway):
+        if not any(_joint(one, head, host, text) for host in head.hosts for text in one.server.hosts):
+            continue
+        place = Place(number, gateway=one.gateway, client=namespace)
+        if tls:
+            found.extend(tls_chains(q, head.key, place, "", ()))
+        else:
+            found.extend(tcp_chains(q, head.key, place, "", ""))
+    return tuple(found)
+
+
+def _tls_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:
+    """Make the chains of a TLS port, told apart by the name that clients ask for; none if all would be closed."""
     found: list[Chain] = []
     asked: Asked = set()
     for one in wanted.servers:
-        number = one.server.port.number if one.server.port is not None else wanted.port
-        for head in gateway_routing(q, one.gateway):
-            if not any(_joint(one, head, host, text) for host in head.hosts for text in one.server.hosts):
-                continue
-            place = Place(number, gateway=one.gateway, client=namespace)
-            make = tcp_chains(q, head.key, place, "", "")
-            if wanted.form == "tls":
-                make = tls_chains(q, head.key, place, "", ())
-            found.extend(distinct(make, asked))
-    return tuple(found)
+        if not edge_tls.ends(one.server):
+            found.extend(distinct(_byte_chains(q, one, namespace, tls=True), asked))
+            continue
+        named = edge_tls.server_names(one.server)
+        taken = [name or "all names" for name in named or ("",) if ("", name) in asked]
+        if taken:
+            text = f"port {one.port} is open for {', '.join(taken)} already, by another server"
+            q.report(Diagnostic(PORT_CONFLICT, text, one.origin, f"spec.servers[{one.index}].hosts"))
+        found.extend(distinct(_ended_chains(q, one, named, namespace), asked))
+    return tuple(found) if any(_opens(chain) for chain in found) else ()
+
+
+def _ended_chains(q: Db, one: Bound, named: tuple[str, ...], namespace: str) -> tuple[Chain, ...]:
+    """Make the chains of a server that ends TLS. One that is closed keeps its names, and resets who asks for them."""
+    name = edge_tls.route_name(one)
+    match = ChainMatch(transport=TLS, server_names=named)
+    ended = edge_tls.ended(q, one, namespace)
+    if ended is None:
+        return (Chain(name, TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),)), match),)
+    if edge_tls.speaks_http(one.server):
+        handler = _http(names.listener(names.ANY_ADDRESS, one.port), name)
+        return (Chain(name, handler, match, ended.socket),)
+    return tuple(
+        Chain(each.name, each.handler, replace(match, addresses=each.match.addresses), ended.socket)
+        for each in _byte_chains(q, one, namespace, tls=False)
+    )
+
+
+def _opens(chain: Chain) -> bool:
+    return isinstance(chain.handler, HttpChain) or chain.handler.stat_prefix != names.BLACK_HOLE
+
+
+# Secrets.
+
+
+@query
+def secrets(q: Db, namespace: str, labels: Map[str], named: Named) -> Segment:
+    """List the secrets that the open servers of a gateway take, each once."""
+    found: dict[str, Resource] = {}
+    for wanted in opened(q, namespace, labels, named):
+        for one in wanted.servers if wanted.form == "tls" else ():
+            ended = edge_tls.ended(q, one, namespace)
+            if ended is not None:
+                found.update({each.name: each for each in ended.secrets})
+    return segment(("gateway",), [found[name] for name in sorted(found)])
 
 
 # Routes.
@@ -144,17 +211,23 @@ def _byte_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:
 @query
 def ropes(q: Db, namespace: str, labels: Map[str], named: Named, envoy: str) -> tuple[Rope, ...]:
     """List the route configurations of a gateway."""
-    made = [
-        gateway_rope(q, one, namespace, envoy)
-        for one in opened(q, namespace, labels, named)
-        if one.form == "http"
-    ]
+    wanted: dict[str, Opened] = {}
+    for one in opened(q, namespace, labels, named):
+        if one.form == "http":
+            wanted[names.gateway_route(one.port)] = one
+        for server in one.servers if one.form == "tls" else ():
+            if edge_tls.speaks_http(server.server) and edge_tls.ended(q, server, namespace) is not None:
+                wanted.setdefault(edge_tls.route_name(server), Opened(one.port, one.form, (server,)))
+    made = [gateway_rope(q, name, one, namespace, envoy) for name, one in wanted.items()]
     return tuple(one for one in made if one is not None)
 
 
 @query
-def gateway_rope(q: Db, wanted: Opened, namespace: str, envoy: str) -> Rope | None:
-    """Make the routes of one HTTP port: hosts of servers that VirtualServices speak of; all else is 404."""
+def gateway_rope(q: Db, name: str, wanted: Opened, namespace: str, envoy: str) -> Rope | None:
+    """Make the routes of one HTTP port, or of one HTTPS server.
+
+    They are for the hosts of servers that VirtualServices speak of; all else is 404.
+    """
     listed = [
         isolated(q, gateway_host, domain, number, uses, redirect, namespace)
         for domain, number, uses, redirect in domains(q, wanted)
@@ -163,7 +236,6 @@ def gateway_rope(q: Db, wanted: Opened, namespace: str, envoy: str) -> Rope | No
     if not found:
         empty = VirtualHost(f"blackhole:{wanted.port}", ("*",), ())
         found = [virtual_host(empty.name, encode_virtual_host(empty))]
-    name = names.gateway_route(wanted.port)
     head = encode_route_head(name, ignore_port=True)
     origins = [origin(one.origin, f"spec.servers[{one.index}]") for one in wanted.servers]
     return settle_rope(q, rope(name, head, (segment(("gateway",), found),), origins), envoy)

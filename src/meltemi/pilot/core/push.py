@@ -15,9 +15,9 @@ from typing import Final
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 
 from meltemi.envoy.framing import framed, tag
-from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS, Resource, Roots, Rope, Segment
+from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS, SDS, Resource, Roots, Rope, Segment
 
-TYPES: Final = (CDS, EDS, LDS, RDS)
+TYPES: Final = (CDS, EDS, LDS, RDS, SDS)
 """The types of a root, in the order in which they are sent; what is removed goes last, the other way round."""
 
 _VERSION: Final = tag(DeltaDiscoveryResponse, "system_version_info")
@@ -56,15 +56,15 @@ class Delta:
     endpoints: Part = Part(EDS)
     listeners: Part = Part(LDS)
     routes: Part = Part(RDS)
+    secrets: Part = Part(SDS)
 
     def __bool__(self) -> bool:
-        return any((self.clusters, self.endpoints, self.listeners, self.routes))
+        return any((self.clusters, self.endpoints, self.listeners, self.routes, self.secrets))
 
     def of(self, type_url: str) -> Part:
         """Pick the part of a type; empty for a type that roots do not have."""
-        return {CDS: self.clusters, EDS: self.endpoints, LDS: self.listeners, RDS: self.routes}.get(
-            type_url, Part(type_url)
-        )
+        parts = (self.clusters, self.endpoints, self.listeners, self.routes, self.secrets)
+        return next((part for part in parts if part.type_url == type_url), Part(type_url))
 
 
 class Shared:
@@ -97,12 +97,14 @@ def push(old: Roots | None, new: Roots, shared: Shared | None = None) -> Delta:
         endpoints,
         _segments(LDS, was.listeners, new.listeners, shared),
         _routes(was.routes, new.routes),
+        _segments(SDS, was.secrets, new.secrets, shared),
     )
 
 
 def full(roots: Roots, type_url: str) -> tuple[Item, ...]:
     """List everything of one type."""
-    parts = {CDS: roots.clusters, EDS: roots.endpoints, LDS: roots.listeners}.get(type_url)
+    lists = {CDS: roots.clusters, EDS: roots.endpoints, LDS: roots.listeners, SDS: roots.secrets}
+    parts = lists.get(type_url)
     if parts is None:
         return roots.routes if type_url == RDS else ()
     return tuple(each for part in parts for each in part.resources)

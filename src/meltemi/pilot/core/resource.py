@@ -69,7 +69,7 @@ class Resource:
 
     name: str
     version: bytes
-    entry: bytes
+    entry: bytes = field(repr=False)
     origins: tuple[Origin, ...] = field(default=(), compare=False)
 
     def __adopt__(self, old: Self) -> Self:
@@ -147,6 +147,8 @@ class Roots:
     endpoints: Segments = ()
     listeners: Segments = ()
     routes: Ropes = ()
+    secrets: Segments = ()
+    """What a gateway shows and believes. Keys are within: they go to the proxy, and nowhere else."""
 
 
 def resource(type_url: str, name: str, message: bytes, origins: Iterable[Origin] = ()) -> Resource:

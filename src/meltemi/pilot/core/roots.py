@@ -1,7 +1,7 @@
 """The roots: everything one View must be sent, per type of resource.
 
-Only these (and the inbound listener) see a View; whatever they are made of is keyed by less and shared. The four
-have no memos of their own: they only pick what is made already, and a View is one memo instead of five.
+Only these (and the inbound listener) see a View; whatever they are made of is keyed by less and shared. The five
+have no memos of their own: they only pick what is made already, and a View is one memo instead of six.
 """
 
 from __future__ import annotations
@@ -86,11 +86,22 @@ def _detected_ropes(q: Db, seen: Lenses, source: Source, asker: str, envoy: str)
     return tuple(one for one in made if one is not None)
 
 
+def secrets_root(q: Db, view: View) -> Segments:
+    """Return the secrets of a proxy: what its own Gateways name, and nothing for a sidecar."""
+    if view.type is not ProxyType.ROUTER:
+        return ()
+    return _filled((edge.secrets(q, view.namespace, view.labels, view.named_ports),))
+
+
 @query
 def roots(q: Db, view: View) -> Roots:
-    """Return the four roots of a View."""
+    """Return the five roots of a View."""
     return Roots(
-        clusters_root(q, view), endpoints_root(q, view), listeners_root(q, view), routes_root(q, view)
+        clusters_root(q, view),
+        endpoints_root(q, view),
+        listeners_root(q, view),
+        routes_root(q, view),
+        secrets_root(q, view),
     )
 
 

@@ -1,0 +1,127 @@
+"""What a gateway shows and believes: certificates and authorities of Secrets, as Envoy's secrets.
+
+A Secret is looked for in the namespace of the gateway's pod and nowhere else. What lacks something is `Lacking`, with
+words that tell nothing of what is in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from envoy.config.core.v3.base_pb2 import DataSource
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, TlsCertificate
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret as SecretMessage
+
+from meltemi.api.core.config import Secret
+from meltemi.envoy import names
+from meltemi.envoy.encoding import encode
+from meltemi.model import facts
+from meltemi.pilot.core.resource import SDS, Origin, Resource, resource
+from meltemi.query import Db, query
+
+PAIRS = (("tls.crt", "tls.key"), ("cert", "key"))
+"""Where a chain and its key are: as Kubernetes has it, and as Istio has it besides."""
+AUTHORITIES, REVOKED = ("cacert", "ca.crt"), ("crl", "ca.crl")
+BITS = 2048
+"""Envoy takes no RSA key of fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Why a credential cannot be used."""
+
+    reason: str
+
+
+def of_name(text: str) -> str | Lacking:
+    """Read a `credentialName`: the name of a Secret, with or without `kubernetes://`."""
+    scheme, _, name = text.rpartition("://")
+    if scheme not in ("", "kubernetes"):
+        return Lacking(f"{text} is no secret of Kubernetes")
+    if "/" in name:
+        return Lacking(f"{name} names a namespace: only secrets of the gateway's own are read")
+    if name.endswith(names.AUTHORITIES_SUFFIX):
+        return Lacking(f"{name} is the name of a secret that holds authorities alone")
+    return name
+
+
+@query
+def certificate(q: Db, namespace: str, name: str) -> Resource | Lacking:
+    """Make the secret of a server's certificate and key."""
+    made = q.fact(facts.SECRETS, namespace, name)
+    if made is None:
+        return _absent(namespace, name)
+    data = _data(made.spec)
+    chain, key = next(
+        ((data[one], data[other]) for one, other in PAIRS if data.get(one) and data.get(other)), (b"", b"")
+    )
+    if not chain:
+        return Lacking(f"secret {namespace}/{name} has no tls.crt with its tls.key, nor cert with key")
+    if fault := _fault(chain, key):
+        return Lacking(f"secret {namespace}/{name}: {fault}")
+    message = SecretMessage(
+        name=names.credential(name),
+        tls_certificate=TlsCertificate(
+            certificate_chain=DataSource(inline_bytes=chain), private_key=DataSource(inline_bytes=key)
+        ),
+    )
+    return _resource(namespace, name, message)
+
+
+@query
+def authorities(q: Db, namespace: str, name: str) -> Resource | Lacking:
+    """Make the secret of who signs clients: of the Secret `NAME-cacert`, or of `NAME` where there is none."""
+    apart = f"{name}{names.AUTHORITIES_SUFFIX}"
+    source = apart if q.fact(facts.SECRETS, namespace, apart) is not None else name
+    made = q.fact(facts.SECRETS, namespace, source)
+    if made is None:
+        return _absent(namespace, name)
+    data = _data(made.spec)
+    roots = next((data[one] for one in AUTHORITIES if data.get(one)), b"")
+    if not roots:
+        return Lacking(f"secret {namespace}/{source} has no ca.crt, nor cacert, to know clients by")
+    revoked = next((data[one] for one in REVOKED if one in data), None)
+    try:
+        x509.load_pem_x509_certificates(roots)
+        if revoked is not None:
+            x509.load_pem_x509_crl(revoked)
+    except ValueError:
+        return Lacking(f"secret {namespace}/{source}: its authorities or its CRL cannot be read")
+    context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=roots))
+    if revoked is not None:
+        context.crl.inline_bytes = revoked
+    message = SecretMessage(name=names.credential(apart), validation_context=context)
+    return _resource(namespace, source, message)
+
+
+def _resource(namespace: str, name: str, message: SecretMessage) -> Resource:
+    return resource(SDS, message.name, encode(message), (Origin("Secret", namespace, name),))
+
+
+def _absent(namespace: str, name: str) -> Lacking:
+    return Lacking(f"there is no secret {name} in the gateway's namespace, {namespace}")
+
+
+def _data(secret: Secret) -> dict[str, bytes]:
+    return {**secret.data, **{key: text.encode() for key, text in secret.string_data.items()}}
+
+
+def _fault(chain: bytes, key: bytes) -> str:
+    """Say why a chain and a key are no server's; "" if they are."""
+    try:
+        first = x509.load_pem_x509_certificates(chain)[0]
+        public = first.public_key()
+    except (ValueError, IndexError):
+        return "its certificate cannot be read"
+    try:
+        private = load_pem_private_key(key, None)
+    except (ValueError, TypeError):
+        return "its key cannot be read"
+    if private.public_key() != public:
+        return "its key is another certificate's"
+    if isinstance(private, rsa.RSAPrivateKey):
+        return "" if private.key_size >= BITS else f"its RSA key has fewer than {BITS} bits"
+    return "" if isinstance(private, ec.EllipticCurvePrivateKey) else "its key is neither RSA nor ECDSA"

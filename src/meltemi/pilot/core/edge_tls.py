@@ -1,0 +1,178 @@
+"""Servers of a gateway that end TLS: what they show, whom they let in, and what keeps them closed.
+
+Nothing opens by accident: where anything that a server asks for is not there, the server is closed and that is told.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+
+from meltemi.api.diagnostics import Diagnostic
+from meltemi.api.networking.gateway import Server, ServerTLSMode, ServerTLSSettings, TLSProtocol
+from meltemi.envoy import names
+from meltemi.envoy.edge_sockets import Clients, EdgeServer
+from meltemi.galley.validate.gateway import CIPHERS
+from meltemi.model.gateways import Bound
+from meltemi.pilot.core import credentials
+from meltemi.pilot.core.credentials import Lacking
+from meltemi.pilot.core.findings import SERVER_CLOSED
+from meltemi.pilot.core.resource import Resource
+from meltemi.query import Db, query
+
+MODES = {
+    ServerTLSMode.SIMPLE: Clients.UNASKED,
+    ServerTLSMode.MUTUAL: Clients.REQUIRED,
+    ServerTLSMode.OPTIONAL_MUTUAL: Clients.OPTIONAL,
+    ServerTLSMode.ISTIO_MUTUAL: Clients.REQUIRED,
+}
+"""How TLS is ended, and whom that asks for a certificate."""
+_HTTP_ALPN = ("h2", "http/1.1")
+_MESH_ALPN = ("istio-peer-exchange", *_HTTP_ALPN)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a server ends TLS, and the secrets that this takes."""
+
+    socket: EdgeServer
+    secrets: tuple[Resource, ...] = field(default=(), repr=False)
+
+
+def ends(server: Server) -> bool:
+    """Say whether a server ends TLS (or would, were it open), and does not merely pass it on."""
+    return server.tls is not None and server.tls.mode in MODES
+
+
+def speaks_http(server: Server) -> bool:
+    """Say whether HTTP is within the TLS of a server."""
+    return server.port is not None and server.port.protocol.upper() == "HTTPS"
+
+
+def server_names(server: Server) -> tuple[str, ...]:
+    """List the names by which clients ask for a server; none if it takes all."""
+    hosts = dict.fromkeys(text.rpartition("/")[2].lower() for text in server.hosts)
+    return () if "*" in hosts else tuple(hosts)
+
+
+def route_name(one: Bound) -> str:
+    """Name the RouteConfiguration of an HTTPS server: each has its own, so that no other's hosts are behind it."""
+    namespace, _, gateway = one.gateway.partition("/")
+    port = one.server.port
+    number, word = (one.port, "") if port is None else (port.number, port.name)
+    return names.https_route(number, word, gateway, namespace)
+
+
+@query
+def ended(q: Db, one: Bound, namespace: str) -> Ended | None:
+    """Find out how a server ends TLS on gateways of a namespace.
+
+    None where it passes TLS on, and, which is told, where it must stay closed.
+    """
+    tls = one.server.tls
+    if tls is None or not ends(one.server):
+        return None
+    found = _ended(q, one.server, tls, namespace)
+    if isinstance(found, Lacking):
+        at = f"spec.servers[{one.index}].tls"
+        q.report(Diagnostic(SERVER_CLOSED, f"the server is closed: {found.reason}", one.origin, at))
+        return None
+    return found
+
+
+def _ended(q: Db, server: Server, tls: ServerTLSSettings, namespace: str) -> Ended | Lacking:
+    lowest, highest = _versions(tls)
+    if fault := _fault(tls, lowest, highest):
+        return Lacking(fault)
+    clients = MODES[tls.mode]
+    mesh = tls.mode is ServerTLSMode.ISTIO_MUTUAL
+    shown = _shown(q, tls, namespace)
+    if isinstance(shown, Lacking):
+        return shown
+    signers: tuple[Resource, ...] = ()
+    if clients is not Clients.UNASKED and not mesh:
+        found = _signers(q, tls, namespace)
+        if isinstance(found, Lacking):
+            return found
+        signers = (found,)
+    asks = clients is not Clients.UNASKED
+    socket = EdgeServer(
+        alpn=_MESH_ALPN if mesh and not speaks_http(server) else _HTTP_ALPN,
+        certificates=tuple(each.name for each in shown),
+        authorities="".join(each.name for each in signers),
+        mesh=mesh,
+        clients=clients,
+        sans=tls.subject_alt_names if asks else (),
+        spki=tls.verify_certificate_spki if asks else (),
+        hashes=tls.verify_certificate_hash if asks else (),
+        lowest=lowest,
+        highest=highest,
+        ciphers=tuple(dict.fromkeys(suite for suite in tls.cipher_suites if suite in CIPHERS)),
+    )
+    return Ended(socket, (*shown, *signers))
+
+
+def _shown(q: Db, tls: ServerTLSSettings, namespace: str) -> tuple[Resource, ...] | Lacking:
+    """Find the certificates that a server shows."""
+    if tls.mode is ServerTLSMode.ISTIO_MUTUAL:
+        return ()
+    if tls.server_certificate and not tls.credential_name and not tls.credential_names:
+        return Lacking("certificates as files are not applied yet: name a secret by credentialName")
+    if tls.tls_certificates:
+        return Lacking("tlsCertificates is not applied yet: name secrets by credentialNames")
+    found: dict[str, Resource] = {}
+    for text in tls.credential_names or (tls.credential_name,):
+        name = credentials.of_name(text)
+        made = name if isinstance(name, Lacking) else credentials.certificate(q, namespace, name)
+        if isinstance(made, Lacking):
+            return made
+        found[made.name] = made
+    return tuple(found.values())
+
+
+def _signers(q: Db, tls: ServerTLSSettings, namespace: str) -> Resource | Lacking:
+    """Find who signs the certificates of a server's clients."""
+    if tls.ca_cert_credential_name:
+        return Lacking("caCertCredentialName is not applied yet: put the authorities into the credential")
+    text = tls.credential_name or tls.credential_names[0]
+    name = credentials.of_name(text)
+    return name if isinstance(name, Lacking) else credentials.authorities(q, namespace, name)
+
+
+def _versions(tls: ServerTLSSettings) -> tuple[TLSProtocol, TLSProtocol]:
+    unset = TLSProtocol.TLS_AUTO
+    lowest = TLSProtocol.TLSV1_2 if tls.min_protocol_version is unset else tls.min_protocol_version
+    highest = TLSProtocol.TLSV1_3 if tls.max_protocol_version is unset else tls.max_protocol_version
+    return lowest, highest
+
+
+def _fault(tls: ServerTLSSettings, lowest: TLSProtocol, highest: TLSProtocol) -> str:
+    """Say what Envoy would not take, or nobody could speak: it would refuse the other servers of the port, too."""
+    if lowest.value > highest.value:
+        return f"the lowest version, {lowest.name}, is above the highest, {highest.name}"
+    for text in tls.verify_certificate_spki:
+        if not _is_hash(_base64(text)) or len(text) != 44:
+            return f'"{text}" is no SHA-256 in base64'
+    for text in tls.verify_certificate_hash:
+        if len(text) not in (64, 95) or not _is_hash(_hex(text)):
+            return f'"{text}" is no SHA-256 in hexadecimal'
+    return ""
+
+
+def _is_hash(value: bytes) -> bool:
+    return len(value) == 32
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex("".join(text.split(":") if len(text) == 95 else (text,)))
+    except ValueError:
+        return b""
