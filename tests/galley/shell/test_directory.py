@@ -302,6 +302,19 @@ async def test_after_a_restart_what_cannot_be_read_gives_what_it_gave(tmp_path: 
         (tmp_path / "away").rename(folder)
         (folder / "b.yaml").unlink()
         await until(lambda: sorted(found.held) == ["a"])
+    # The mount is gone while nobody looks: what is at its place has nothing in it, and is another folder.
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+    async with following(folder, memory) as found:
+        assert sorted(found.held) == ["a"]
+        assert "another folder is in its place" in "".join(found.source.errors)
+    folder.rmdir()
+    (tmp_path / "away").rename(folder)
+    # Whereas this one has been emptied.
+    (folder / "a.yaml").unlink()
+    async with following(folder, memory) as found:
+        assert found.held == {}
+        assert not found.source.errors
     memory.write_text("nonsense")
     async with following(folder, memory) as found:
         assert found.held == {}
@@ -318,6 +331,15 @@ async def test_a_disk_that_is_full_costs_only_the_memory(
     async with following(tmp_path, tmp_path / "kept" / "x.json") as found:
         await a_while()
         assert sorted(found.held) == ["a"]
+
+
+async def test_a_state_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "a.yaml").write_text(text("a"))
+    (tmp_path / "taken").write_text("a file where the folder is to be")
+    async with following(tmp_path / "config", tmp_path / "taken" / "x.json") as found:
+        (tmp_path / "config" / "b.yaml").write_text(text("b"))
+        await until(lambda: sorted(found.held) == ["a", "b"])
 
 
 async def test_a_comment_that_is_added_changes_no_object_but_its_place(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,10 @@ from meltemi.galley.core import catalogue
 from meltemi.galley.core.catalogue import Entry, Page
 from meltemi.galley.core.facts import Document, Key
 from meltemi.galley.core.text import LARGEST_TEXT
+from meltemi.galley.shell import written
 from meltemi.galley.shell.source import ADDED, DELETED, MODIFIED, Deliver, Scope, SourceEvent
+
+_log = logging.getLogger(__name__)
 
 SUFFIXES = (".yaml", ".yml", ".json")
 PERIOD = 0.5
@@ -33,6 +37,8 @@ QUIET = 0.1
 LOOKS = 20
 """...or after this many such looks."""
 
+Root = tuple[int, int]
+"""Device and inode of a folder: another one means that another folder has its name."""
 Signature = tuple[int, int, int, int, int]
 """Device, inode, size, time of the last write and of the last change: another one means that the file may differ."""
 
@@ -43,7 +49,7 @@ class Seen:
 
     files: Mapping[str, Signature] = field(default_factory=dict)
     shut: Mapping[str, str] = field(default_factory=dict)
-    root: tuple[int, int] | None = None
+    root: Root | None = None
 
 
 class DirectorySource:
@@ -72,6 +78,7 @@ class DirectorySource:
         self._period = period
         self._quiet = quiet
         self._seen: Seen | None = None
+        self._root: Root | None = None
         self._pages: dict[str, Page] = {}
         self._entries: dict[Key, Entry] = {}
 
@@ -88,16 +95,20 @@ class DirectorySource:
         """Read, tell, and look again."""
         first = self._seen is None
         if first:
-            self._pages = await asyncio.to_thread(remembered, self._memory)
+            self._pages, self._root = await asyncio.to_thread(remembered, self._memory)
         while True:
             seen = await self._settled()
+            if seen == self._seen and not self.errors and all(page.read for page in self._pages.values()):
+                await asyncio.sleep(self._period)
+                continue
             # Nothing of ours changes in the thread: it may outlive the task that waits for it.
             seen, pages = await asyncio.to_thread(self._read, seen)
+            root = self._root
             events = tuple(self._take(seen, pages))
             if first or events:
                 deliver(events)
-            if events:
-                await asyncio.to_thread(remember, self._memory, pages)
+            if events or self._root != root:
+                await asyncio.to_thread(remember, self._memory, pages, self._root)
             first = False
             await asyncio.sleep(self._period)
 
@@ -117,7 +128,7 @@ class DirectorySource:
     def _read(self, seen: Seen) -> tuple[Seen, dict[str, Page]]:
         """Read what has changed; what changed meanwhile counts as not seen, so that the next look finds it."""
         old = self._seen or Seen()
-        if self._is_away(seen, old):
+        if self._is_away(seen):
             return seen, dict(self._pages)
         pages: dict[str, Page] = {}
         torn = set()
@@ -138,12 +149,15 @@ class DirectorySource:
         files = {file: signature for file, signature in seen.files.items() if file not in torn}
         return Seen(files, seen.shut, seen.root), pages
 
-    def _is_away(self, seen: Seen, old: Seen) -> bool:
-        """Say whether the folder is not there; or another one is, with nothing in it, as where a mount is gone."""
+    def _is_away(self, seen: Seen) -> bool:
+        """Say whether the folder is not there; or another one is, with nothing in it, as where a mount is gone.
+
+        It is compared with what was there last, in this process or before it.
+        """
         if seen.root is None:
             return True
         nothing = not seen.files and not seen.shut and bool(self._pages)
-        return nothing and old.root is not None and seen.root != old.root
+        return nothing and self._root is not None and seen.root != self._root
 
     def _page(self, file: str, signature: Signature, before: Page) -> Page | None:
         """Read one file; None where it changes while it is read."""
@@ -170,10 +184,12 @@ class DirectorySource:
         return scope is not None and scope.takes(*key[1:])
 
     def _take(self, seen: Seen, pages: dict[str, Page]) -> Iterator[SourceEvent]:
-        away = self._is_away(seen, self._seen or Seen())
+        away = self._is_away(seen)
         self.errors = (f"{self._folder}: {_why(seen)}; what it gave last stays in force",) if away else ()
-        # A folder that is away is compared with what it was, for as long as it is.
-        self._seen = self._seen if away and self._seen is not None else seen
+        if not away:
+            self._root = seen.root
+        if not away or self._seen is None:
+            self._seen = seen
         self._pages = pages
         old, (entries, self.findings) = self._entries, catalogue.merged(pages)
         self._entries = {key: one for key, one in entries.items() if self._takes(key)}
@@ -240,32 +256,33 @@ def signed(found: os.stat_result) -> Signature:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def remembered(memory: Path | None) -> dict[str, Page]:
-    """Read what was written down; nothing where there is none, or it is of another release and cannot be read."""
+def remembered(memory: Path | None) -> tuple[dict[str, Page], Root | None]:
+    """Read what was written down, and of which folder; nothing where there is none, or it cannot be read."""
     if memory is None:
-        return {}
+        return {}, None
     try:
-        kept: dict[str, list[Document]] = json.loads(memory.read_bytes())["files"]
+        kept = json.loads(memory.read_bytes())
+        rows: dict[str, list[Document]] = kept["files"]
         files = {
             file: [(kind, one) for one in documents if (kind := registry.of_document(one)) is not None]
-            for file, documents in kept.items()
+            for file, documents in rows.items()
         }
-        return dict(catalogue.restored(files))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
+        device, inode = kept["root"]
+        return dict(catalogue.restored(files)), (int(device), int(inode))
+    except FileNotFoundError:
+        return {}, None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        _log.warning("%s: %s: it is not used", memory, error)
+        return {}, None
 
 
-def remember(memory: Path | None, pages: Mapping[str, Page]) -> None:
-    """Write down what each file gives, in one step; a disk that is full costs nobody the mesh."""
-    if memory is None:
+def remember(memory: Path | None, pages: Mapping[str, Page], root: Root | None) -> None:
+    """Write down what each file of a folder gives; a disk that is full costs nobody the mesh."""
+    # Of a folder that was never there everything came from here.
+    if memory is None or root is None:
         return
     files = {file: [entry.document for entry in page.entries] for file, page in pages.items() if page.entries}
-    fresh = memory.with_suffix(".new")
     try:
-        memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            json.dump({"files": files}, out)
-        fresh.replace(memory)
-    except OSError:
-        fresh.unlink(missing_ok=True)
+        written.replace(memory, {"root": root, "files": files})
+    except OSError as error:
+        _log.warning("%s: %s: a restart would lose what a broken file gave last", memory, error)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from pathlib import Path
 
 from meltemi.galley.core.facts import Document, Key
+from meltemi.galley.shell import written
 
 _log = logging.getLogger(__name__)
 
@@ -47,18 +47,13 @@ class LastGood:
 
     def _write(self) -> None:
         self._due = False
-        fresh = self._file.with_suffix(".new")
         rows = {key: {"uid": uid, "object": document} for key, (uid, document) in self._kept.items()}
         try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                json.dump(rows, out)
-                out.flush()
-                os.fsync(out.fileno())
-            fresh.replace(self._file)
+            written.replace(self._file, rows)
         except OSError as error:
-            _log.warning("%s: %s: a restart would lose the last good form of what is set aside", fresh, error)
+            _log.warning(
+                "%s: %s: a restart would lose the last good form of what is set aside", self._file, error
+            )
 
 
 def _read(file: Path) -> dict[str, tuple[str, Document]]:
