@@ -12,7 +12,7 @@ from meltemi.citadel.core.identity import Identity, Unauthenticated
 from meltemi.daemon.processes import identity_of
 from meltemi.daemon.shapes import Report, istio
 from meltemi.daemon.status import StatusWriter, condition_of
-from meltemi.galley.shell.kube import ApiError
+from meltemi.galley.shell.kube import ApiError, UnreachableError
 from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.pilot.shell.progress import Progress
 
@@ -140,6 +140,25 @@ async def test_a_refused_write_is_tried_again() -> None:
         await settle()
         assert api.writes == []
         await asyncio.sleep(0.2)
+
+    assert (await play(act, clock)).writes == ["3/3 proxies"]
+
+
+@pytest.mark.parametrize("error", [UnreachableError("away"), ApiError(500, "InternalError", "no", {})])
+async def test_a_server_that_cannot_write_is_not_asked_again_at_once(error: Exception) -> None:
+    clock = [100.0]
+
+    async def act(api: Api, book: Book) -> None:
+        api.refuse = error
+        book.tell(Progress(1, 3, 3))
+        await settle()
+        for _ in range(2):
+            # Something else moves.
+            book.tell(Progress(1, 3, 3))
+            await asyncio.sleep(0.1)
+        assert api.writes == []
+        clock[0] += 1.1
+        await asyncio.sleep(1.1)
 
     assert (await play(act, clock)).writes == ["3/3 proxies"]
 

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 PERIOD = 1.0
 """Seconds between two writes of one object's status."""
+_SOON: Final = 0.05
+"""Seconds after which a write is tried again that somebody else's was before."""
 COMPONENT: Final = "meltemi"
 VALID: Final = "Valid"
 SET_ASIDE: Final = "SetAside"
@@ -158,18 +160,23 @@ class StatusWriter:
                 progress is not None and (progress.done or bool(progress.rejected))
             )
             due = max(self._written.get(key, 0.0) + PERIOD, since if settled else since + PERIOD)
-            if due <= now and await self._write(key, progress):
-                self._written[key] = now
+            if due > now:
+                waits.append(due - now)
+                continue
+            again = await self._write(key, progress)
+            if again is None:
                 self._open.pop(key, None)
-            else:
-                waits.append(max(due - now, 0.05))
+            if again != _SOON:
+                self._written[key] = now
+            if again is not None:
+                waits.append(again)
         return min(waits, default=None)
 
     def _is_aside(self, key: Key) -> bool:
         return bool(errors_of(self._verdicts.of(key)))
 
-    async def _write(self, key: Key, progress: Progress | None) -> bool:
-        """Write one; True where there is nothing left to do."""
+    async def _write(self, key: Key, progress: Progress | None) -> float | None:
+        """Write one; give the seconds until it is to be tried again, None where there is nothing left to do."""
         verdict = self._verdicts.of(key)
         try:
             if key[0] in self._shapes:
@@ -179,12 +186,14 @@ class StatusWriter:
             if error.not_found:
                 self._told.pop(key, None)
                 self._judged.discard(key)
-            elif not error.conflict:
-                _log.warning("status of %s: %s", key, error)
-            return error.not_found
+                return None
+            if error.conflict:
+                return _SOON
+            _log.warning("status of %s: %s", key, error)
+            return PERIOD
         except UnreachableError:
-            return False
-        return True
+            return PERIOD
+        return None
 
     async def _write_status(self, key: Key, progress: Progress | None, verdict: Verdict | None) -> None:
         resource, namespace, name = key
