@@ -40,11 +40,11 @@ def route(name: str, weight: int, generation: int = 1) -> dict[str, Any]:
     }
 
 
-def policy(mode: str) -> dict[str, Any]:
+def policy(mode: str, generation: int = 1) -> dict[str, Any]:
     text = f"""
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
-metadata: {{name: default, uid: uid-policy}}
+metadata: {{name: default, uid: uid-policy, generation: {generation}}}
 spec: {{mtls: {{mode: {mode}}}}}
 """
     made: dict[str, Any] = yaml.safe_load(text)
@@ -221,6 +221,37 @@ def test_a_policy_that_raises_closes() -> None:
     assert standing.spec.mtls is not None
     assert standing.spec.mtls.mode.name == "STRICT"
     assert played.verdict(POLICY).stand is Stand.CLOSED
+
+
+def test_a_policy_that_raises_again_is_still_closed_and_that_is_no_good_version() -> None:
+    played = Played()
+    played.mesh.pod("cart-1", ip="198.18.0.9", labels={"app": "cart"}, ports={"http": 80})
+    cart = played.engine.get(view_of, "default", "cart-1")
+    assert cart is not None
+    played.engine.hold(roots, cart)
+    played.turn([])
+    for generation in (1, 2):
+        played.put(policy("DISABLE", generation))
+        assert played.verdict(POLICY).stand is Stand.CLOSED
+        assert played.verdict(POLICY).generation == generation
+        assert played.kept.rows == {}
+
+
+def test_what_is_kept_is_not_let_go_of_before_the_next_form_is_known_to_be_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    played = Played()
+    played.connect()
+    played.put(route("cart", 10))
+    played.put(route("cart", UNLUCKY, 2))
+    forgotten: list[Key] = []
+    monkeypatch.setattr(played.kept, "forget", forgotten.append)
+    again = route("cart", UNLUCKY, 3)
+    again["spec"]["exportTo"] = ["."]
+    played.put(again)
+    assert forgotten == []
+    assert played.verdict(CART).stand is Stand.LAST_GOOD
+    assert played.verdict(CART).generation == 3
 
 
 def test_what_was_set_aside_for_another_s_fault_comes_back_when_that_is_mended(

@@ -43,7 +43,7 @@ class Aside:
     """An object out of force: its value, and what stands there."""
 
     bad: Object[Any]
-    stands: Object[Any] | None
+    stand: Stand
 
 
 class SetAside:
@@ -73,9 +73,10 @@ class SetAside:
                 if change.value == aside.bad:
                     continue
                 self._release(key)
-                self.tell()
             if key not in self._before and (len(changes) <= _MANY or _configures(key)):
-                self._before[key] = engine.fact(change.kind, change.namespace, change.name)
+                # What only stood in was never good.
+                good = aside is None or aside.stand is Stand.LAST_GOOD
+                self._before[key] = engine.fact(change.kind, change.namespace, change.name) if good else None
             admitted.append(change)
             # What one object was set aside for may have been another's fault.
             self._hopeful = self._hopeful or (bool(self._aside) and _configures(key))
@@ -87,7 +88,7 @@ class SetAside:
         return self._hopeful and bool(self._aside)
 
     def _release(self, key: Key) -> None:
-        """Let an object be in force."""
+        """Let an object be in force; what is kept of it is needed until it is known whether it stays so."""
         del self._aside[key]
         self._news[key] = (None, None)
 
@@ -196,7 +197,6 @@ class SetAside:
         bad = engine.fact(change.kind, change.namespace, change.name)
         if not isinstance(bad, Object):
             raise TypeError(f"{key} is no object, and was suspected")
-        self._aside[key] = Aside(bad, change.value)
         kind = registry.of_resource(key[0])
         stand, good = Stand.NOTHING, None
         if change.value is not None:
@@ -209,6 +209,7 @@ class SetAside:
             f"(in {failure.where.query})"
         )
         _log.error("%s is set aside: %s", bad.ref, words)
+        self._aside[key] = Aside(bad, stand)
         verdict = Verdict((Diagnostic(INTERNAL, words, bad.ref),), stand, bad.generation, bad.uid)
         self._news[key] = (verdict, good)
 

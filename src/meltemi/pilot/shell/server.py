@@ -208,6 +208,7 @@ class PilotServer:
             self.engine, [change.new for change in found if isinstance(change.new, Failure)]
         )
         if not failed and not self._aside.hopeful:
+            self._aside.tell()
             return found, []
 
         instead: list[Change[Any]] = []
