@@ -287,6 +287,31 @@ async def test_what_one_proxy_refuses_stays_with_the_others(stages: Stages) -> N
         assert not stage.pilot.quarantine.condemned
 
 
+async def test_a_judge_that_fails_ends_nothing_and_is_asked_again(stages: Stages) -> None:
+    asked: list[str] = []
+
+    async def broken(_type: str, name: str, _message: bytes) -> Verdict:
+        asked.append(name)
+        if len(asked) == 1:
+            raise OSError(28, "No space left on device")
+        return Verdict(condemned=True, reason="no")
+
+    stage = await stages(judge=broken)
+    await stage.put(pod("a"), pod("b"), written("cds", "one", cluster("one", 1, eds=False)))
+    async with Proxy(stage.socket, "a.default").connected(*EVERYTHING) as proxy:
+        await until(lambda: bool(proxy.has(CDS)))
+        proxy.bad["one"] = "no"
+        await stage.put(written("cds", "one", cluster("one", 2, eds=False)))
+        await until(lambda: asked == ["one"])
+        await stage.put(written("cds", "two", cluster("two", 2, eds=False)))
+        await until(lambda: "two" in proxy.has(CDS))
+        assert not stage.pilot.quarantine.condemned
+        other = Proxy(stage.socket, "b.default")
+        other.bad["one"] = "no"
+        async with other.connected(*EVERYTHING):
+            await until(lambda: bool(stage.pilot.quarantine.condemned))
+
+
 async def test_what_is_condemned_is_withdrawn_and_the_last_good_one_kept(stages: Stages) -> None:
     async def strict(_type: str, _name: str, _message: bytes) -> Verdict:
         return Verdict(condemned=True, reason="no cluster may be so slow")

@@ -82,7 +82,13 @@ class Quarantine:
         """Judge, for ever."""
         while True:
             case = await self._cases.get()
-            verdict = await self._judge(case.type, case.name, _message(case.refused.item))
+            try:
+                verdict = await self._judge(case.type, case.name, _message(case.refused.item))
+            except Exception:  # noqa: BLE001
+                # A full disk or a missing binary must not end the pushes to everybody; who refuses next asks again.
+                _log.exception("%s could not be judged: it is left to who refused it", case.name)
+                self._judged.pop((case.type, case.name, case.refused.version, case.envoy), None)
+                continue
             if verdict.condemned:
                 _log.error("%s is withdrawn from all: %s", case.name, verdict.reason)
                 self._condemn(case, verdict.reason)
