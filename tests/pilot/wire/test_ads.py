@@ -278,6 +278,22 @@ def test_endpoints_under_way_before_the_cluster_are_sent_once_more_behind_it() -
     )
 
 
+def test_a_cluster_that_comes_and_goes_while_its_removal_is_under_way_is_told_that_it_has_no_endpoints() -> (
+    None
+):
+    assert (
+        subscribed()
+        >> worlds(eds={})
+        << respond(EDS, "2", "a")
+        >> worlds(cds={"a": "2"}, eds={"a": "2"})
+        << respond(CDS, "2", a="2")
+        >> worlds(cds={}, eds={})
+        >> ack(EDS, "2")
+        << Accepted(EDS, {}, ("a",))
+        << respond(EDS, "3", "a")
+    )
+
+
 def test_refused_endpoints_of_a_waiting_cluster_do_not_stop_the_others() -> None:
     assert (
         subscribed(("a", "b"))

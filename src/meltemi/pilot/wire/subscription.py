@@ -193,7 +193,8 @@ class Subscription(Generic[E]):
     def _must_remove(self, name: str) -> bool:
         if name in self.has:
             return True
-        return name in self.names and name not in self._denied
+        # Who waits for it anew is told anew that there is none.
+        return name in self.names and (name not in self._denied or name in self._forced)
 
     def gone_since(self, name: str, revision: int) -> int:
         """The change in which a removed name went; a name that was never there counts as gone now."""
