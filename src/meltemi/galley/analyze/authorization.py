@@ -11,6 +11,7 @@ from meltemi.galley.analyze.codes import NO_WORKLOADS, NOT_FOUND
 from meltemi.galley.analyze.inputs import whole
 from meltemi.galley.analyze.kinds import AUTHORIZATION_POLICIES, REQUEST_AUTHENTICATIONS
 from meltemi.galley.analyze.reading import every, keys, pairs, tell
+from meltemi.galley.analyze.selection import for_objects
 from meltemi.galley.analyze.workloads import (
     all_workloads_known,
     in_mesh,
@@ -31,11 +32,7 @@ def check(q: Db) -> None:
     for namespace, name in keys(q, AUTHORIZATION_POLICIES):
         _of_one(q, namespace, name)
     for request in every(q, REQUEST_AUTHENTICATIONS):
-        if (
-            request.spec.selector is not None
-            and not request.spec.target_refs
-            and request.spec.target_ref is None
-        ):
+        if request.spec.selector is not None and not for_objects(request.spec):
             _workloads(q, request, request.spec.selector)
     for peer in every(q, facts.PEER_AUTHENTICATIONS):
         if peer.spec.selector is not None:
@@ -47,7 +44,7 @@ def _of_one(q: Db, namespace: str, name: str) -> None:
     made = q.fact(AUTHORIZATION_POLICIES, namespace, name)
     if made is None:
         return
-    if not made.spec.target_refs and made.spec.target_ref is None:
+    if not for_objects(made.spec):
         _workloads(q, made, made.spec.selector)
     for number, rule in enumerate(made.spec.rules):
         for index, one in enumerate(rule.from_):

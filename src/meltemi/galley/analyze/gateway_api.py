@@ -20,6 +20,7 @@ from meltemi.galley.analyze.kinds import (
     WASM_PLUGINS,
 )
 from meltemi.galley.analyze.reading import every, tell
+from meltemi.galley.analyze.selection import for_objects
 from meltemi.galley.analyze.workloads import selected
 from meltemi.query import Db, FactKind, query
 
@@ -79,7 +80,7 @@ def selectors(q: Db) -> None:
     for kind in POLICIES:
         for made in every(q, kind):
             spec = made.spec
-            if spec.selector is None or spec.target_refs or spec.target_ref is not None:
+            if spec.selector is None or for_objects(spec):
                 continue
             gateways = {
                 one.labels[OF_GATEWAY]: None

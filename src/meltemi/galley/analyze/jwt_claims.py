@@ -6,6 +6,7 @@ from meltemi.api.networking import VirtualService
 from meltemi.galley.analyze import kinds
 from meltemi.galley.analyze.codes import CLAIM_WITHOUT_AUTHENTICATION
 from meltemi.galley.analyze.reading import every, split_name, tell, within
+from meltemi.galley.analyze.selection import for_objects
 from meltemi.galley.analyze.workloads import root_namespace, selected, workload_namespaces
 from meltemi.model import facts
 from meltemi.model.routing import MESH
@@ -54,7 +55,10 @@ def _unchecked(q: Db, namespace: str, name: str) -> tuple[str, ...]:
         for one in selected(q, place, made.spec.selector):
             wide = dict.fromkeys((root_namespace(q), place))
             policies = (
-                policy for where in wide for policy in within(q, kinds.REQUEST_AUTHENTICATIONS, where)
+                policy
+                for where in wide
+                for policy in within(q, kinds.REQUEST_AUTHENTICATIONS, where)
+                if not for_objects(policy.spec)
             )
             if not any(
                 policy.spec.selector is None or one.labels.contains_all(policy.spec.selector.match_labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from meltemi.api import paths
 from meltemi.api.diagnostics import Code, Diagnostic
@@ -13,6 +13,23 @@ from meltemi.galley.analyze.codes import NOT_FOUND
 from meltemi.galley.analyze.reading import pairs, tell
 from meltemi.galley.analyze.workloads import all_workloads_known, selected
 from meltemi.query import Db
+
+
+class Targeted(Protocol):
+    """The spec of a policy that is for workloads, or else for objects that it names."""
+
+    @property
+    def target_ref(self) -> object | None:
+        """The object."""
+
+    @property
+    def target_refs(self) -> tuple[object, ...]:
+        """The objects."""
+
+
+def for_objects(spec: Targeted) -> bool:
+    """Say whether a policy is for objects that it names, and not for workloads."""
+    return bool(spec.target_refs) or spec.target_ref is not None
 
 
 def none_selected(q: Db, made: Object[Any], labels: Map[str], at: tuple[paths.Part, ...]) -> bool:

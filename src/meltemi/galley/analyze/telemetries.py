@@ -11,7 +11,7 @@ from meltemi.api.values import EMPTY, Map
 from meltemi.galley.analyze.codes import CONFLICTING_TELEMETRIES, NO_PROVIDER, SEVERAL_DEFAULT_TELEMETRIES
 from meltemi.galley.analyze.kinds import TELEMETRIES
 from meltemi.galley.analyze.reading import every, tell, within
-from meltemi.galley.analyze.selection import conflicts, none_selected
+from meltemi.galley.analyze.selection import conflicts, for_objects, none_selected
 from meltemi.galley.analyze.workloads import root_namespace
 from meltemi.model import facts
 from meltemi.query import Db, query
@@ -37,7 +37,7 @@ def defaults(q: Db) -> None:
         wide = [
             made
             for made in within(q, TELEMETRIES, namespace)
-            if not labels(made) and not made.spec.target_refs
+            if not labels(made) and not for_objects(made.spec)
         ]
         names = ", ".join(made.name for made in wide)
         for made in wide if len(wide) > 1 else ():
