@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -160,6 +161,15 @@ def certificate(days: int = 1, begins: int = -1) -> tuple[bytes, bytes]:
     )
 
 
+def of_another_time(pem: bytes) -> bytes:
+    """Give a certificate whose key is of an algorithm that nobody knows."""
+    der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    curves = bytes.fromhex("06072a8648ce3d0201")
+    assert curves in der
+    text = base64.encodebytes(der.replace(curves, curves[:-1] + b"\x7f"))
+    return b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n"
+
+
 GOOD, OLD, EARLY = certificate(), certificate(days=-0, begins=-5), certificate(days=9, begins=3)
 NOW = int(datetime(2026, 1, 10, 12, tzinfo=UTC).timestamp() // 60)
 
@@ -172,6 +182,10 @@ NOW = int(datetime(2026, 1, 10, 12, tzinfo=UTC).timestamp() // 60)
         ({"tls.crt": GOOD[0]}, "tls.key is missing"),
         ({"tls.key": GOOD[1]}, "tls.crt is missing"),
         ({"tls.crt": b"nonsense", "tls.key": GOOD[1]}, "the certificate cannot be read"),
+        (
+            {"tls.crt": of_another_time(GOOD[0]), "tls.key": GOOD[1]},
+            "the certificate cannot be read",
+        ),
         ({"tls.crt": GOOD[0], "tls.key": b"nonsense"}, "the key cannot be read"),
         ({"tls.crt": GOOD[0], "tls.key": OLD[1]}, "another certificate's"),
         ({"tls.crt": OLD[0], "tls.key": OLD[1]}, "expired on 2026-01-10"),

@@ -20,10 +20,12 @@ def fault(secret: Secret, minute: int | None) -> str:
         return f"{CHAINS[0] if not chain else KEYS[0]} is missing"
     # A large library, needed only where there is a secret to look into.
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
         first = x509.load_pem_x509_certificates(chain)[0]
-    except (ValueError, IndexError):
+        public = first.public_key()
+    except (ValueError, IndexError, UnsupportedAlgorithm):
         return "the certificate cannot be read"
     if minute is not None:
         now = minute * 60
@@ -31,14 +33,15 @@ def fault(secret: Secret, minute: int | None) -> str:
             return f"it expired on {first.not_valid_after_utc:%Y-%m-%d}"
         if first.not_valid_before_utc.timestamp() > now + 60:
             return f"it is valid only from {first.not_valid_before_utc:%Y-%m-%d}"
-    return _of_another(first.public_key(), key)
+    return _of_another(public, key)
 
 
 def _of_another(public: object, key: bytes) -> str:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         private = load_pem_private_key(key, None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         return "the key cannot be read"
     return "" if private.public_key() == public else "the key is another certificate's"
