@@ -184,13 +184,14 @@ async def test_all_sources_are_one_transaction_at_first(socket: Path) -> None:
 
 
 async def test_a_large_world_does_not_hold_the_loop_up() -> None:
+    turns = 0
+
     async def beat() -> None:
         nonlocal turns
         while True:
             turns += 1
             await asyncio.sleep(0)
 
-    turns = 0
     documents = [route(f"cart-{number}") for number in range(2000)]
     task = asyncio.get_running_loop().create_task(beat())
     async with fed(MemorySource(documents)) as (_, batches):
