@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def test_a_file_of_a_folder_that_cannot_be_read_is_no_good_one(cli: Cli, shop: P
 def test_findings_of_single_objects_are_told_as_well(cli: Cli, shop: Path) -> None:
     shop.write_text(SHOP.replace("hosts:", "hostes:"))
     assert {"MEL0001", "IST0101"} <= {one["code"] for one in as_json(cli("analyze", str(shop), "-o", "json"))}
+
+
+def test_the_namespace_of_the_command_line_is_for_objects_that_name_none(cli: Cli, shop: Path) -> None:
+    shop.write_text(f"{SHOP}---\n{CART.replace('name: cart,', 'name: cart, namespace: mall,')}")
+    found = as_json(cli("analyze", "-n", "shop", str(shop), "-o", "json"))
+    named = {(one["object"]["kind"], one["object"]["namespace"]) for one in found}
+    assert named == {("VirtualService", "shop"), ("Service", "mall")}
+    assert "MEL0822" not in {one["code"] for one in found}
+    assert "MEL0822" in cli("validate", "-n", "shop", str(shop)).out
 
 
 def test_kinds_of_others_are_passed_over(cli: Cli, shop: Path) -> None:
@@ -285,7 +295,7 @@ def test_a_mesh_is_analysed_in_one_namespace_or_all(cli: Cli, full: Served) -> N
     found = cli("analyze")
     assert found.code == 1
     assert "  --> virtualservice default/cart  spec.gateways[1]  (live)" in found.lines
-    assert " of the mesh: " in found.lines[-1]
+    assert re.match("[1-9][0-9]* objects of the mesh: ", found.lines[-1])
     assert objects(as_json(cli("analyze", "-o", "json")), "IST0101") == ["default/cart"]
     assert objects(as_json(cli("analyze", "-n", "other", "-o", "json")), "IST0101") == [
         "other/cart",

@@ -8,6 +8,7 @@ from tests.galley import rule_documents
 
 from meltemi.api.security.authorization_policy import AUTHORIZATION_POLICY
 from meltemi.checks import check
+from meltemi.galley.validate import attributes
 
 errors = partial(rule_documents.errors, "AuthorizationPolicy", version="security.istio.io/v1")
 told = partial(rule_documents.told, "AuthorizationPolicy", version="security.istio.io/v1")
@@ -62,6 +63,8 @@ GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "a"}
         (operation(notPaths=["/{*}/b*"]), f"{OPERATION}.notPaths[0]"),
         (operation(paths=["/{*}//b"]), f"{OPERATION}.paths[0]"),
         (operation(paths=["/a{*}"]), f"{OPERATION}.paths[0]"),
+        (operation(paths=["/a{b"]), f"{OPERATION}.paths[0]"),
+        (operation(paths=["/a}"]), f"{OPERATION}.paths[0]"),
         ({"rules": [{"when": [{"values": ["a"]}]}]}, "spec.rules[0].when[0].key"),
         (when("", "a"), "spec.rules[0].when[0].key"),
         (when("source.ip"), "spec.rules[0].when[0]"),
@@ -222,3 +225,16 @@ def test_others_cannot_and_the_value_must_be_right() -> None:
     assert found == f'{at}: must be "true" or "false", not "yes"'
     (found,) = annotated({"action": "AUDIT", "rules": [{}]}, **{"istio.io/dry-run": "true"})
     assert found == f"{at}: only policies that ALLOW or DENY can be run dry, not AUDIT"
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("destination.labels[app]", "use spec.selector"),
+        ("destination.user", "use a selector"),
+        ("destination.namespace", "metadata.namespace says it"),
+        ("source.ips", 'did you mean "source.ip"?'),
+    ],
+)
+def test_keys_that_are_not_have_a_hint_of_what_is(key: str, hint: str) -> None:
+    assert attributes.key_fault(key)[1] == hint

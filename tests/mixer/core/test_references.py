@@ -5,6 +5,10 @@ from typing import Any
 import pytest
 from tests.mixer.documents import document, together
 
+from meltemi.api.decode import decode_lenient
+from meltemi.api.registry import of_document
+from meltemi.mixer.core.references import check_references
+
 DENIER = document("denier", {}, name="h")
 NOTHING = document("checknothing", None, name="i")
 
@@ -65,6 +69,15 @@ def test_generic_handlers_and_instances_are_found_and_known_by_what_they_name() 
     assert found(rule("h", "i"), handler, instance) == [("MEL0105", INSTANCE_PATH)]
     assert found(rule("h", "m.instance"), handler, metric) == [("MEL0104", INSTANCE_PATH)]
     assert found(rule("h.handler", "i"), DENIER, instance) == [("IST0101", HANDLER_PATH)]
+
+
+def test_what_is_not_known_of_a_handler_or_an_instance_is_not_judged() -> None:
+    unreadable = document("handler", {"compiledAdapter": "memquota", "params": {"quotas": 5}}, name="h")
+    quota = document("quota", {"dimensions": {}}, name="i")
+    kinds = [(of_document(one), one) for one in (rule("h", "i.quota"), unreadable, quota)]
+    assert check_references([(kind, decode_lenient(kind, one)) for kind, one in kinds if kind]) == ()
+    foreign = document("instance", {"template": "other"}, name="i")
+    assert found(rule("h.denier", "i"), DENIER, foreign) == [("IST0101", "spec.template")]
 
 
 def test_quotas_that_a_handler_must_list() -> None:
