@@ -129,6 +129,19 @@ def test_what_protobuf_reads_is_taken(spec: dict[str, Any]) -> None:
     assert odd(spec) == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "envoy.extensions.filters.network.mysql_proxy.v3.MySQLProxy",
+        "envoy.extensions.filters.http.golang.v3alpha.Config",
+        "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
+    ],
+)
+def test_what_another_build_of_envoy_has_is_told_and_taken_as_in_istio(name: str) -> None:
+    assert wrong(extension(URL + name, anything=5)) == []
+    assert odd(extension(URL + name, anything=5)) == ['.typed_config["@type"]']
+
+
 def test_every_fault_is_found_at_once() -> None:
     assert wrong(cluster(name=5, connect_timeout="x", nme=1)) == [".connect_timeout", ".name"]
 

@@ -37,6 +37,38 @@ MESSAGES: Final = {
 _ROOTS: Final = frozenset({"envoy", "xds", "udpa"})
 _PART: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _OLD: Final = re.compile(r"^envoy\..*\bv[12](alpha\d*)?\b")
+_EXTENSIONS: Final = "envoy.extensions."
+_OTHER_BUILDS: Final = (
+    "istio.envoy.config.filter.",
+    *(
+        f"{_EXTENSIONS}{name}."
+        for name in (
+            "compression.qatzip",
+            "compression.qatzstd",
+            "config.v3alpha",
+            *(f"filters.http.{one}" for one in ("checksum", "dynamo", "golang", "language", "squash", "sxg")),
+            "filters.network.client_ssl_auth",
+            "filters.network.generic_proxy.codecs.kafka",
+            "filters.network.golang",
+            "filters.network.kafka_broker",
+            "filters.network.kafka_mesh",
+            "filters.network.mysql_proxy",
+            "filters.network.postgres_proxy",
+            "filters.network.rocketmq_proxy",
+            "filters.network.sip_proxy",
+            "matching.input_matchers.hyperscan",
+            "network.connection_balance.dlb",
+            "private_key_providers.cryptomb",
+            "private_key_providers.qat",
+            "regex_engines.hyperscan",
+            "router.cluster_specifier.golang",
+            "tap_sinks.udp_sink",
+            "upstreams.http.tcp.golang",
+            "vcl",
+        )
+    ),
+)
+"""Types that other builds of Envoy have (Istio's own, and Envoy's contrib), which Istio takes."""
 _STRUCTS: Final = frozenset({"udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"})
 _WANTED: Final = {
     FieldDescriptor.CPPTYPE_STRING: "a string",
@@ -204,6 +236,11 @@ class _Reader:
             return
         name = url.rpartition("/")[2]
         descriptor = message(name)
+        if descriptor is None and name.startswith(_OTHER_BUILDS):
+            self._found.warn(
+                (*at, "@type"), f'"{name}" is of another build of Envoy than the one that runs here'
+            )
+            return
         if descriptor is None:
             self._refuse(
                 (*at, "@type"), f'referenced type unknown: Envoy has no "{name}"', _nearest_type(name)
