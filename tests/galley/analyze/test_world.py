@@ -316,3 +316,19 @@ def test_a_host_that_is_not_exported_is_told_as_such() -> None:
     (found,) = made.findings()
     assert (str(found.ref), found.code.id) == ("virtualservice shop/shop", "IST0101")
     assert found.hint == "namespace mall has it, and does not export it to shop"
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [
+        ("kart", "a short name means a service of the namespace shop"),
+        ("cart.mall", "a name of another namespace is written service.namespace.svc.cluster.local"),
+        ("kart.mall.svc.cluster.local", ""),
+    ],
+)
+def test_a_host_that_is_nowhere_comes_with_how_hosts_are_written(host: str, hint: str) -> None:
+    made = named("virtualservice.DestinationHostAnalyzer")
+    route = {"route": [{"destination": {"host": host}}]}
+    put(made, "VirtualService", "shop", spec={"hosts": ["shop.com"], "http": [route]})
+    (found,) = made.findings()
+    assert (found.code.id, found.hint) == ("IST0101", hint)
