@@ -294,6 +294,20 @@ def test_a_cluster_that_comes_and_goes_while_its_removal_is_under_way_is_told_th
     )
 
 
+def test_a_cluster_that_goes_while_it_waits_for_endpoints_that_go_too_is_not_stuck() -> None:
+    assert (
+        subscribed()
+        >> worlds(eds={"a": "2"})
+        << respond(EDS, "2", a="2")
+        >> worlds(cds={"a": "2"})
+        << respond(CDS, "2", a="2")
+        >> worlds(cds={}, eds={})
+        >> ack(EDS, "2")
+        << Accepted(EDS, {"a": "2"})
+        << respond(EDS, "3", "a")
+    )
+
+
 def test_refused_endpoints_of_a_waiting_cluster_do_not_stop_the_others() -> None:
     assert (
         subscribed(("a", "b"))
@@ -328,6 +342,22 @@ def test_a_cluster_goes_after_the_listener_that_named_it() -> None:
         >> ack(LDS, "2")
         << Accepted(LDS, {}, ("l",))
         << respond(CDS, "2", "b")
+        << respond(RDS, "2", "r")
+    )
+
+
+def test_a_cluster_stays_for_a_route_that_changed_and_went_before_it_could_be_sent() -> None:
+    assert (
+        subscribed(("a", "b"))
+        >> worlds(cds={"a": "1", "c": "1"}, eds={"a": "1", "c": "1"}, lds={"l": "1"}, rds={"r": "2"})
+        << respond(CDS, "2", c="1")
+        >> worlds(lds={}, rds={})
+        << respond(LDS, "2", "l")
+        >> ack(CDS, "2")
+        << Accepted(CDS, {"c": "1"})
+        >> ack(LDS, "2")
+        << Accepted(LDS, {}, ("l",))
+        << respond(CDS, "3", "b")
         << respond(RDS, "2", "r")
     )
 

@@ -285,11 +285,12 @@ class AdsStream(Generic[E]):
             plan = state.plan()
             adds = state.batch(plan.adds) if self._may_add(state.type) else ()
             removals = self._removable(state, plan, adds)
+            held = self._in_use(state, plan)
             if not adds and not removals and not (state.greeting and self._may_add(state.type)):
-                if not plan.adds:
+                if not plan.adds and not held:
                     state.settled = self._revision
                 continue
-            sent = state.sent(adds, removals, self._revision)
+            sent = state.sent(adds, removals, -1 if held else self._revision)
             if state.type == CDS:
                 self._types[EDS].force(name for name, _ in adds)
             yield Respond(state.type, sent.nonce, adds, removals)
@@ -314,8 +315,9 @@ class AdsStream(Generic[E]):
             case t if t == EDS:
                 clusters = self._types[CDS]
                 idle = clusters.overdue or not self._busy_removing(clusters)
-                never_had = tuple(name for name in plan.removals if name not in state.has)
-                return plan.removals if idle else never_had
+                # A cluster that warms waits for them, and its ACK for the cluster.
+                awaited = tuple(name for name in plan.removals if state.awaits(name))
+                return plan.removals if idle else awaited
             case t if t == LDS:
                 return plan.removals if adds or not plan.adds else ()
             case t if t == RDS:
@@ -344,7 +346,11 @@ class AdsStream(Generic[E]):
         if state.pending is not None or state.world is None:
             return False
         plan = state.plan()
-        return not plan.adds and not (state.type == LDS and plan.removals)
+        return not plan.adds and not (state.type == LDS and plan.removals) and not self._in_use(state, plan)
+
+    def _in_use(self, state: Subscription[E], plan: Plan[E]) -> bool:
+        """Say whether routes that go are in use, as the client has them, until their listeners go."""
+        return state.type == RDS and bool(plan.removals) and self._busy_removing(self._types[LDS])
 
     def _busy_removing(self, state: Subscription[E]) -> bool:
         removing = state.pending is not None and bool(state.pending.removed)

@@ -162,6 +162,10 @@ class Subscription(Generic[E]):
                 self._dirty.add(name)
                 self._forced.add(name)
 
+    def awaits(self, name: str) -> bool:
+        """Say whether the client may wait for an answer about this name before it goes on."""
+        return name not in self.has or name in self._forced
+
     # --- what must be sent
 
     def plan(self) -> Plan[E]:
