@@ -326,8 +326,11 @@ class KubeClient:
         field_selector: str = "",
         initial_events: bool = False,
         timeout_seconds: int = 300,
+        opened: Callable[[], object] = lambda: None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Follow a collection from a revision on, until the server ends the stream.
+
+        `opened` is called when the server has begun to answer: the first event may be long in coming.
 
         Who leaves it early closes it (`contextlib.aclosing`), or its connection stays for a while.
 
@@ -352,6 +355,7 @@ class KubeClient:
                     self._credentials.refused()
                 if answer.status >= 400:
                     raise _error(answer.status, await answer.read())
+                opened()
                 async for line in _lines(answer.content):
                     yield _event(line)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -182,7 +182,11 @@ class Reflector:
             field_selector=self._fields,
             initial_events=initial,
             timeout_seconds=timeout,
+            opened=self._well,
         )
+
+    def _well(self) -> None:
+        self.error = ""
 
     async def _follow(self, backoff: Backoff) -> None:
         # Not all at once: reflectors that began together must not begin anew together.
@@ -192,7 +196,6 @@ class Reflector:
         async with aclosing(self._watch(initial=False, timeout=timeout)) as events:
             async for event in events:
                 backoff.reset()
-                self.error = ""
                 self._take(event)
         if now() - begun > _LONG:
             backoff.reset()
