@@ -9,17 +9,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pilot.wire.world import BrokenLawError, Draw, Play, play
+from tests.pilot.wire.world import BrokenLawError, Draw, Play, lost, play
 
 from meltemi.pilot.wire.ads import AdsStream
 from meltemi.pilot.wire.subscription import Subscription
-from meltemi.pilot.wire.types import CDS, EDS, LDS
+from meltemi.pilot.wire.types import CDS
 
 
 def drawing(numbers: list[int]) -> Draw:
@@ -64,18 +64,6 @@ def test_a_refused_version_is_not_offered_twice_on_a_stream() -> None:
             made.rejected.clear()
             # A client that asks for it anew is answered anew; clusters and listeners are not asked for by name.
             assert all(count == 1 for key, count in offered.items() if key[0] == CDS)
-
-
-def lost(made: Play) -> Iterator[str]:
-    """What a refusal took away from others, or what is bad and was taken."""
-    for url in (CDS, LDS):
-        for name, thing in made.mesh.things[url].items():
-            endpoints = made.mesh.things[EDS].get(name) if url == CDS else None
-            if endpoints is not None and endpoints.bad:
-                # It warms until Envoy gives up on the endpoints that it refused (15 s), with the old ones in force.
-                continue
-            if (made.envoy.has[url].get(name) == thing) == thing.bad:
-                yield f"{url} {name}: {thing}"
 
 
 # --- the laws find what is wrong

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from meltemi.pilot.wire.ads import AdsStream, Changed, Overdue, Rejected, Request, Respond, Steady, Update
+from meltemi.pilot.wire.sotw import SotwStream, StateRequest
 from meltemi.pilot.wire.types import CDS, EDS, LDS, ORDER, RDS
 
 Draw = Callable[[int], int]
@@ -20,6 +22,10 @@ class Thing:
     version: str
     target: str = ""
     bad: bool = False
+
+
+CHANGES = 3
+"""So many of ten steps change the mesh."""
 
 
 class BrokenLawError(AssertionError):
@@ -96,8 +102,8 @@ class ModelEnvoy:
     has: dict[str, dict[str, Thing]] = field(default_factory=lambda: {url: {} for url in ORDER})
     warming: dict[str, Thing] = field(default_factory=dict)
     interrupted: set[str] = field(default_factory=set)
-    withheld: Request | None = None
-    outbox: deque[Request] = field(default_factory=deque)
+    withheld: Any = None
+    outbox: deque[Any] = field(default_factory=deque)
     refusals: int = 0
 
     def connect(self) -> None:
@@ -111,9 +117,13 @@ class ModelEnvoy:
                 # A cluster that warms was taken all the same; only the ACK is withheld.
                 things = {**self.has[url], **self.warming} if url == CDS else self.has[url]
                 versions = {name: each.version for name, each in things.items()}
-                self.outbox.append(
-                    Request(url, subscribe=tuple(wanted[url]), initial_resource_versions=versions)
-                )
+                self._begin(url, tuple(wanted[url]), versions)
+
+    def _begin(self, url: str, names: tuple[str, ...], versions: dict[str, str]) -> None:
+        self.outbox.append(Request(url, subscribe=names, initial_resource_versions=versions))
+
+    def _verdict(self, url: str, nonce: str, error: str | None = None) -> Any:
+        return Request(url, nonce=nonce, error=error)
 
     def _clusters(self) -> tuple[str, ...]:
         return tuple(sorted({*self.has[CDS], *self.warming}))
@@ -125,6 +135,13 @@ class ModelEnvoy:
         """Warm clusters with the endpoints they had, after Envoy's 15 s: those that a reconnect has interrupted."""
         for name in sorted(self.interrupted & set(self.warming)):
             self.has[CDS][name] = self.warming.pop(name)
+
+    def time_out(self) -> None:
+        """Wait no longer for endpoints that were refused, after the same time."""
+        self.has[CDS].update(self.warming)
+        self.warming.clear()
+        self.outbox.append(self.withheld)
+        self.withheld = None
 
     def take(self, response: Respond[Thing]) -> None:
         """Take one response."""
@@ -150,11 +167,11 @@ class ModelEnvoy:
         if wrong:
             self.refusals += 1
             words = f"these are bad: {', '.join(wrong)}" if self.names_the_guilty else "no"
-            self.outbox.append(Request(url, nonce=response.nonce, error=words))
+            self.outbox.append(self._verdict(url, response.nonce, words))
         elif url == CDS and self.warming:
-            self.withheld = Request(url, nonce=response.nonce)
+            self.withheld = self._verdict(url, response.nonce)
         else:
-            self.outbox.append(Request(url, nonce=response.nonce))
+            self.outbox.append(self._verdict(url, response.nonce))
         if url == EDS and not self.warming and self.withheld is not None:
             self.outbox.append(self.withheld)
             self.withheld = None
@@ -191,23 +208,84 @@ class ModelEnvoy:
 
 
 @dataclass
+class SotwEnvoy(ModelEnvoy):
+    """The same Envoy with state of the world: all names in every request, and what CDS and LDS leave out is gone."""
+
+    nonces: dict[str, str] = field(default_factory=dict)
+
+    def connect(self) -> None:
+        self.nonces.clear()
+        super().connect()
+
+    def _names(self, url: str) -> tuple[str, ...]:
+        return {EDS: self._clusters, RDS: self._routes}[url]() if url in (EDS, RDS) else ()
+
+    def _begin(self, url: str, names: tuple[str, ...], versions: dict[str, str]) -> None:
+        self.outbox.append(StateRequest(url, names))
+
+    def _verdict(self, url: str, nonce: str, error: str | None = None) -> Any:
+        return StateRequest(url, self._names(url), nonce, error)
+
+    def _ask(self, url: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        for name in set(before) - set(after):
+            self.has[url].pop(name, None)
+        # It says its names again whenever a watch comes or goes, whether they differ or not.
+        if before != after or (url in self.nonces and self.draw(4) == 0):
+            self.outbox.append(StateRequest(url, after, self.nonces.get(url, "")))
+
+    def _take_one(self, url: str, name: str, each: Thing) -> None:
+        if url == CDS:
+            # It differs from the one that warms, if there is one: it takes its place, be it as the active one is.
+            self.warming[name] = each
+        else:
+            super()._take_one(url, name, each)
+
+    def take(self, response: Respond[Thing]) -> None:
+        url = response.type
+        if response.removed:
+            raise BrokenLawError("there are no removals by name")
+        self.nonces[url] = response.nonce
+        if url in (CDS, LDS):
+            known = {**self.has[url], **self.warming} if url == CDS else self.has[url]
+            there = dict(response.resources)
+            differ = tuple((name, each) for name, each in there.items() if known.get(name) != each)
+            gone = tuple(name for name in known if name not in there)
+            response = Respond(url, response.nonce, differ, gone)
+            if not self.names_the_guilty and any(each.bad for _, each in differ):
+                # It takes one by one and names whom it refuses, or cannot read the response and takes nothing.
+                self.refusals += 1
+                self.outbox.append(self._verdict(url, response.nonce, "no"))
+                return
+        super().take(response)
+
+
+def absent(url: str, _name: str) -> Thing | None:
+    """Endpoints that are none, for a cluster that has gone while it warmed."""
+    return Thing("none") if url == EDS else None
+
+
+@dataclass
 class Play:
     """A mesh, a machine and an Envoy, with a wire between them on which both directions go at their own pace."""
 
     draw: Draw
     bad: bool = False
     names_the_guilty: bool = True
+    sotw: bool = False
+    reconnects: bool = True
+    mesh: Mesh = None  # type: ignore[assignment]
     machine: AdsStream[Thing] = field(default_factory=AdsStream)
     wire: deque[Respond[Thing]] = field(default_factory=deque)
     rejected: list[Rejected] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.mesh = Mesh(self.draw, self.bad)
-        self.envoy = ModelEnvoy(self.draw, self.names_the_guilty, careful=not self.bad)
+        self.mesh = self.mesh or Mesh(self.draw, self.bad)
+        kind = SotwEnvoy if self.sotw else ModelEnvoy
+        self.envoy = kind(self.draw, self.names_the_guilty, careful=not self.bad)
         self.connect()
 
     def connect(self) -> None:
-        self.machine = AdsStream()
+        self.machine = SotwStream(absent=absent) if self.sotw else AdsStream()
         self.wire.clear()
         self.feed(self.mesh.everything())
         self.envoy.connect()
@@ -223,14 +301,22 @@ class Play:
             raise BrokenLawError("two responses of one type are under way")
 
     def step(self) -> None:
-        match self.draw(10):
-            case 0 | 1 | 2:
-                self.feed(self.mesh.change())
+        drawn = self.draw(10)
+        if drawn < CHANGES:
+            self.feed(self.mesh.change())
+        else:
+            self.move(drawn)
+
+    def move(self, drawn: int) -> None:
+        """Let something arrive, or the stream break."""
+        match drawn:
             case 3 | 4 | 5 if self.wire:
                 self.envoy.take(self.wire.popleft())
             case 6 | 7 | 8 if self.envoy.outbox:
                 self.feed(self.envoy.outbox.popleft())
-            case 9 if self.draw(4) == 0:
+            case 9 if self.reconnects and self.draw(4) == 0:
+                # State of the world cannot keep for a client's routes what it does not know that the client has.
+                self.envoy.careful &= not self.sotw
                 self.connect()
 
     def settle(self) -> None:
@@ -245,6 +331,8 @@ class Play:
             elif self.envoy.withheld is not None and not overdue:
                 overdue = True
                 self.feed(Overdue(CDS, self.envoy.withheld.nonce))
+            elif self.envoy.withheld is not None and self.bad:
+                self.envoy.time_out()
             else:
                 if self.envoy.withheld is None:
                     self.envoy.give_up()
@@ -266,9 +354,17 @@ class Play:
                     yield f"{url} {name} is {has} and should be {should}"
 
 
-def play(draw: Draw, steps: int, *, bad: bool = False, names_the_guilty: bool = True) -> Play:
+def play(
+    draw: Draw,
+    steps: int,
+    *,
+    bad: bool = False,
+    names_the_guilty: bool = True,
+    sotw: bool = False,
+    reconnects: bool = True,
+) -> Play:
     """Play at random, then let it settle and look. Raises BrokenLawError."""
-    made = Play(draw, bad, names_the_guilty)
+    made = Play(draw, bad, names_the_guilty, sotw, reconnects)
     for _ in range(steps):
         made.step()
     made.settle()
@@ -276,3 +372,15 @@ def play(draw: Draw, steps: int, *, bad: bool = False, names_the_guilty: bool = 
     if found:
         raise BrokenLawError("; ".join(found))
     return made
+
+
+def lost(made: Play) -> Iterator[str]:
+    """What a refusal took away from others, or what is bad and was taken."""
+    for url in (CDS, LDS):
+        for name, thing in made.mesh.things[url].items():
+            endpoints = made.mesh.things[EDS].get(name) if url == CDS else None
+            if endpoints is not None and endpoints.bad:
+                # It warms until Envoy gives up on the endpoints that it refused (15 s), with the old ones in force.
+                continue
+            if (made.envoy.has[url].get(name) == thing) == thing.bad:
+                yield f"{url} {name}: {thing}"
