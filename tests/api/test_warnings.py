@@ -70,7 +70,7 @@ def test_original_names_are_read_as_proto_json_reads_them() -> None:
         ("ServiceEntry", {"resolution": "DNS", "endpoints": [{"address": "1.1.1.1"}]}, []),
         ("ServiceEntry", {"endpoints": [{"address": "unix:///a"}]}, ["spec.endpoints[0].address"]),
         ("Gateway", {"servers": [{"tls": {"mode": "PASSTHROUGH"}}]}, []),
-        ("Gateway", {"servers": [{"tls": {"mode": "SIMPLE"}}]}, ["spec.servers[0].tls.mode"]),
+        ("Gateway", {"servers": [{"tls": {"mode": "AUTO_PASSTHROUGH"}}]}, ["spec.servers[0].tls.mode"]),
         (
             "VirtualService",
             {"http": [{"match": [{"headers": {"@request.auth.claims.sub": {"exact": "a"}, "x": {}}}]}]},
@@ -126,7 +126,8 @@ def test_every_line_can_be_told(resource: str) -> None:
     assert kind is not None
     for gap in GAPS[resource]:
         if gap.path and not gap.path.startswith("*"):
-            value: Any = f"{gap.only[0]}x" if gap.only and "mode" not in gap.path else "SIMPLE"
+            suffix = "" if "mode" in gap.path else "x"
+            value: Any = f"{gap.only[0]}{suffix}" if gap.only else "SIMPLE"
             if gap.path.endswith("eaders"):
                 value = {gap.only[0]: {}}
             if gap.path == "spec.resolution":

@@ -57,8 +57,7 @@ class Stored:
     reason: str
 
 
-_SHOWS_NOTHING = "the server that asks for it is not opened"
-_ANY_TLS_BUT_PASSTHROUGH = ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL", "AUTO_PASSTHROUGH")
+_SECRETS_ONLY = "no server opens by it: put it into a Secret, named by credentialName"
 
 
 def _kinds(hint: str, group: str, *plurals: str, code: Code = NOT_APPLIED) -> dict[str, tuple[Gap, ...]]:
@@ -106,26 +105,18 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
         Gap("spec.servers[].defaultEndpoint"),
         Gap(
             "spec.servers[].tls.mode",
-            "the server is not opened: only PASSTHROUGH is served",
-            _ANY_TLS_BUT_PASSTHROUGH,
+            "the server is not opened",
+            ("AUTO_PASSTHROUGH",),
         ),
         *(
-            Gap(f"spec.servers[].tls.{name}", _SHOWS_NOTHING)
+            Gap(f"spec.servers[].tls.{name}", _SECRETS_ONLY)
             for name in (
                 "serverCertificate",
                 "privateKey",
                 "caCertificates",
                 "caCrl",
-                "credentialName",
-                "credentialNames",
                 "caCertCredentialName",
                 "tlsCertificates",
-                "subjectAltNames",
-                "verifyCertificateSpki",
-                "verifyCertificateHash",
-                "minProtocolVersion",
-                "maxProtocolVersion",
-                "cipherSuites",
             )
         ),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import tempfile
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,9 @@ GATEWAY = "gateway"
 
 @dataclass(frozen=True)
 class Ask:
-    """One request, or `times` of them: one after another, or without waiting for answers. `form` is http, tcp or tls.
+    """One request, or `times` of them: one after another, or without waiting for answers.
+
+    `form` is http or tcp, or either within TLS: https or tls.
 
     `via` is who asks: `gateway` is the test itself, through the ingress gateway; else the name of a pod. `wait` are
     seconds before it is made. `host` is the Host header, or the server name of TLS.
@@ -35,6 +38,12 @@ class Ask:
     """Seconds from one request to the next, answered or not; 0 waits for answers."""
     wait: float = 0.0
     limit: float = 4.0
+    client: str = ""
+    """Key and certificate of a client of TLS, as PEM."""
+    newest: str = ""
+    """The highest version of TLS that a client speaks, such as `TLSv1_2`."""
+    ciphers: str = ""
+    """What a client offers for TLS up to 1.2, as OpenSSL writes it."""
 
 
 async def all_of(asked: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -60,7 +69,7 @@ async def _answer(ask: dict[str, Any], later: float = 0.0) -> dict[str, Any]:
     begun = time.monotonic()
     try:
         async with asyncio.timeout(ask["limit"]):
-            made = await (_http(ask) if ask["form"] == "http" else _bytes(ask))
+            made = await (_http(ask) if ask["form"] in ("http", "https") else _bytes(ask))
     except (OSError, BrokenError, TimeoutError, ssl.SSLError, asyncio.IncompleteReadError) as error:
         made = {"status": 0, "error": f"{type(error).__name__}: {error}", "headers": {}, "body": ""}
     return {**made, "seconds": time.monotonic() - begun}
@@ -69,6 +78,8 @@ async def _answer(ask: dict[str, Any], later: float = 0.0) -> dict[str, Any]:
 async def _http(ask: dict[str, Any]) -> dict[str, Any]:
     connection = Connection(ask["address"], ask["port"])
     try:
+        if ask["form"] == "https":
+            connection.reader, connection.writer = await _connect(ask)
         headers = {**ask["headers"], **({"content-length": "0"} if ask["method"] == "POST" else {})}
         found = await connection.request(ask["method"], ask["path"], ask["host"], headers, keep=False)
     finally:
@@ -82,13 +93,7 @@ async def _http(ask: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _bytes(ask: dict[str, Any]) -> dict[str, Any]:
-    more: dict[str, Any] = {}
-    if ask["form"] == "tls":
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        more = {"ssl": context, "server_hostname": ask["host"]}
-    reader, writer = await asyncio.open_connection(ask["address"], ask["port"], **more)
+    reader, writer = await _connect(ask)
     try:
         writer.write(b"hello\n")
         await writer.drain()
@@ -96,3 +101,23 @@ async def _bytes(ask: dict[str, Any]) -> dict[str, Any]:
     finally:
         writer.close()
     return {"status": 200, "headers": {}, "body": text, "told": {"pod": text}}
+
+
+async def _connect(ask: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if ask["form"] not in ("tls", "https"):
+        return await asyncio.open_connection(ask["address"], ask["port"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if ask["newest"]:
+        context.maximum_version = ssl.TLSVersion[ask["newest"]]
+    if ask["ciphers"]:
+        context.set_ciphers(ask["ciphers"])
+    if ask["client"]:
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(ask["client"])
+            file.flush()
+            context.load_cert_chain(file.name)
+    return await asyncio.open_connection(
+        ask["address"], ask["port"], ssl=context, server_hostname=ask["host"]
+    )

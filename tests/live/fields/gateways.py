@@ -7,7 +7,6 @@ from typing import Any
 
 from tests.live.fields.asking import GATEWAY, Ask
 from tests.live.fields.case import GATEWAYS, Case, Document, Own, says
-from tests.live.fields.connections import to as bytes_to
 
 SERVER = "spec.servers[]"
 
@@ -77,20 +76,6 @@ def cases() -> Iterator[Case]:
         ),
         outside(),
         quick=True,
-    )
-    # A server that this release cannot end TLS for stays closed; one that only passes it through would be open.
-    yield Case(
-        "gw-tls-mode",
-        GATEWAYS,
-        (f"{SERVER}.tls.mode",),
-        lambda own: documents(
-            own,
-            {"tls": [{"match": [{"sniHosts": [own.host]}], "route": [bytes_to("tls")]}]},
-            "TLS",
-            tls={"mode": "SIMPLE", "credentialName": "nobody"},
-        ),
-        lambda seen: seen.statuses == [0],
-        outside(form="tls"),
     )
 
 

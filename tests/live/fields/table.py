@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.live.fields import (
     connections,
     destination_rules,
+    gateway_tls,
     gateways,
     http_matches,
     http_routes,
@@ -23,6 +24,7 @@ CASES: tuple[Case, ...] = (
     *traffic.CASES,
     *destination_rules.CASES,
     *gateways.CASES,
+    *gateway_tls.CASES,
     *service_entries.CASES,
     *peer_authentications.CASES,
     *values.CASES,

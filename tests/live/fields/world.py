@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 from tests.live import meshes
-from tests.live.fields import asking
+from tests.live.fields import asking, gateway_tls
 from tests.live.fields.asking import GATEWAY, Ask
 from tests.live.fields.case import KINDS, Answer, Case, Document, Own, Seen
 from tests.live.fields.certificates import pem
@@ -309,6 +309,7 @@ def world() -> Iterator[World]:
                 made.pods[name] = found["status"]["podIP"]
             found = mesh.client.json("GET", f"/api/v1/namespaces/{INGRESS[0]}/pods/{INGRESS[1]}")
             made.pods[GATEWAY] = found["status"]["podIP"]
+            assert not made._apply(list(gateway_tls.secrets()))
             fixed = list(_fixed())
             assert not made._apply(fixed)
             made._settle(fixed)
