@@ -7,8 +7,8 @@ import pytest
 from meltemi.api.core.pod import POD
 from meltemi.api.core.service import SERVICE
 from meltemi.api.networking.virtual_service import VIRTUAL_SERVICE
+from meltemi.api.security.authorization_policy import AUTHORIZATION_POLICY
 from meltemi.api.security.peer_authentication import PEER_AUTHENTICATION, MutualTLSMode
-from meltemi.galley.core import facts as galley_facts
 from meltemi.galley.core.facts import Intake
 from meltemi.model.facts import POD_STATUS, VIRTUAL_SERVICES, PodStatus
 
@@ -87,6 +87,16 @@ def test_a_policy_that_never_was_right_closes() -> None:
     (change,) = Intake().put(PEER_AUTHENTICATION, policy("nonsense"))
     assert change.value is not None
     assert change.value.spec.mtls.mode is MutualTLSMode.STRICT
+
+
+def test_what_closed_goes_when_the_next_wrong_form_closes_nothing() -> None:
+    intake, kind = Intake(), AUTHORIZATION_POLICY
+    wrong = {"rules": [{"to": [{"operation": {"ports": ["x"]}}]}]}
+    document = policy(wrong) | {"kind": "AuthorizationPolicy"}
+    (change,) = intake.put(kind, document)
+    assert change.value is not None
+    (change,) = intake.put(kind, policy(wrong | {"action": "AUDIT"}) | {"kind": "AuthorizationPolicy"})
+    assert change.value is None
 
 
 def test_a_policy_that_was_right_stays_when_it_becomes_wrong() -> None:

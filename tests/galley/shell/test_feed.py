@@ -222,6 +222,16 @@ async def test_of_two_sources_the_first_wins_and_the_second_takes_over() -> None
         assert weights(batches) == {"cart": None}
 
 
+async def test_a_wrong_object_that_takes_over_is_no_later_form_of_the_one_that_is_gone() -> None:
+    first, second = MemorySource([route(weight=1)]), MemorySource([route(weight=-5)])
+    async with fed(first, second, check=checks.check) as (feed, batches):
+        assert weights(batches) == {"cart": 1}
+        first.delete(route())
+        await arrival(batches, 2)
+        assert weights(batches) == {"cart": None}
+        assert feed.found[KEY].stand is Stand.NOTHING
+
+
 async def test_an_object_of_a_directory_that_breaks_a_rule_is_told_with_its_place(tmp_path: Path) -> None:
     file = tmp_path / "cart.yaml"
     file.write_text(json.dumps(route(weight=5), indent=1))

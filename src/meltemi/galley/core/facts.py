@@ -139,8 +139,11 @@ class Intake:
         if good is not None:
             self._in_force[key] = good
         words = Stand.LAST_GOOD if good is not None else Stand.NOTHING if stand is None else Stand.CLOSED
+        was = self.verdicts.get(key)
         self._note(key, document, found, words)
-        return () if stand is None else (Change(fact_kind(kind), key[1], key[2], stand),)
+        if stand is None and (was is None or was.stand is not Stand.CLOSED):
+            return ()
+        return (Change(fact_kind(kind), key[1], key[2], stand),)
 
     def _note(self, key: Key, document: Document, found: tuple[Diagnostic, ...], stand: Stand) -> None:
         if not found:

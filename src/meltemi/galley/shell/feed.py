@@ -124,6 +124,9 @@ class Feed:
         if owner is not None and owner < rank:
             return
         if owner is not None and owner > rank:
+            if key != MESH:
+                # What takes over is another object: it is no later form of the one that is gone.
+                self._change(self._intake.drop(event.kind, event.document))
             rank, event = owner, self._offers[owner][key]
         if key == MESH:
             self._set(None if event.type == DELETED else event)
