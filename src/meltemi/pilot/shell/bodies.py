@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from meltemi.pilot.core.push import Shared, entry_of
+from meltemi.pilot.shell.variants import Variant
 from meltemi.pilot.shell.worlds import Sendable
 from meltemi.pilot.wire.ads import Respond
-from meltemi.pilot.wire.variants import Variant
 
 _KEPT = 64 * 1024 * 1024
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from meltemi.citadel.core.identity import Identity
 from meltemi.pilot.shell.bodies import Bodies
 from meltemi.pilot.shell.options import Options
+from meltemi.pilot.shell.variants import Variant
 from meltemi.pilot.shell.worlds import HeldView, Sendable
 from meltemi.pilot.wire import messages
 from meltemi.pilot.wire.ads import (
@@ -32,7 +33,6 @@ from meltemi.pilot.wire.ads import (
     Update,
 )
 from meltemi.pilot.wire.types import CDS, LDS
-from meltemi.pilot.wire.variants import Variant
 
 _ASKING: Final = 0.05
 """Seconds from the ACK of a listener to the request for its routes: in Envoy a turn of its loop."""

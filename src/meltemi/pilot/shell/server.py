@@ -40,10 +40,10 @@ from meltemi.pilot.shell.options import Options
 from meltemi.pilot.shell.progress import ProgressBook
 from meltemi.pilot.shell.quarantine import Quarantine
 from meltemi.pilot.shell.service import AdsService, Refused
+from meltemi.pilot.shell.variants import Variant
 from meltemi.pilot.shell.worlds import HeldView, Sendables, origins_of
 from meltemi.pilot.wire.ads import Accepted, Rejected
 from meltemi.pilot.wire.debounce import Debounce
-from meltemi.pilot.wire.variants import Variant
 from meltemi.query import Change, Db, Engine, Failure, RootChange
 
 _log = logging.getLogger(__name__)

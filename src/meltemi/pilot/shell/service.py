@@ -14,7 +14,7 @@ from meltemi.citadel.core.identity import Authenticate, Identity
 from meltemi.citadel.shell.gate import Context, Gate
 from meltemi.pilot.shell.connection import Connection, Ended
 from meltemi.pilot.shell.options import Options
-from meltemi.pilot.wire.variants import VARIANTS, Variant
+from meltemi.pilot.shell.variants import VARIANTS, Variant
 
 _log = logging.getLogger(__name__)
 
