@@ -185,6 +185,16 @@ def test_a_secret_opens_a_server_and_a_new_one_is_shown_without_a_failed_request
     assert failed == []
 
 
+def test_what_wait_says_is_there_is_served_at_once(mesh: Mesh) -> None:
+    port = door(mesh)
+    mesh.apply(OURS.pair("*.once.test").secret("once"))
+    for turn in range(5):
+        name = f"h{turn}.once.test"
+        apply(mesh, *gateway(f"once-{turn}", (name, {"mode": "SIMPLE", "credentialName": "once"})))
+        mesh.meltemi("wait", f"virtualservice/h{turn}-once-test").good()
+        assert ask(port, name).body == name
+
+
 def test_plain_text_is_never_answered_on_a_tls_port(mesh: Mesh) -> None:
     port = door(mesh)
     apply(mesh, *gateway("plain", ("plain.test", {"mode": "SIMPLE", "credentialName": "plain"})))
@@ -330,6 +340,11 @@ def test_keys_are_nowhere_but_in_files_of_the_owner_alone(mesh: Mesh) -> None:
             assert file.stat().st_mode & 0o077 == 0, file
             held += 1
     assert held >= 2
+    # What the gateway shows no more is not kept on its node either.
+    kept = Path(mesh.layout.pod_folder(SYSTEM, INGRESS), "accepted.Secret")
+    assert any(mark in kept.read_bytes() for mark in marks)
+    mesh.kubectl("delete", "secret", "key", "-n", SYSTEM).good()
+    until(lambda: not any(mark in kept.read_bytes() for mark in marks), 10, "the agent lets go of it")
 
 
 def test_it_outlives_the_control_plane(mesh: Mesh) -> None:

@@ -115,9 +115,13 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
                 "privateKey",
                 "caCertificates",
                 "caCrl",
-                "caCertCredentialName",
                 "tlsCertificates",
             )
+        ),
+        Gap(
+            "spec.servers[].tls.caCertCredentialName",
+            "config maps are not read, and the server stays closed: name a Secret",
+            ("configmap://",),
         ),
     ),
     "serviceentries.networking.istio.io": (

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.live.fields.asking import GATEWAY, Ask
 from tests.live.fields.case import GATEWAYS, Case, Document, Own, Seen
 from tests.live.fields.gateways import HIT, documents, outside
-from tests.pilot.core.certificates import Authority, Pair
+from tests.pilot.core.certificates import Authority, Pair, opaque
 
 TLS = "spec.servers[].tls"
-ECDSA, RSA = "front", "front-rsa"
-"""Secrets of the gateway's namespace: what servers show, and who signs their clients."""
+ECDSA, RSA, OTHERS = "front", "front-rsa", "others"
+"""Secrets of the gateway's namespace: what servers show and who signs their clients, and who signs others."""
 SUITE, OTHER_SUITE = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
 SIMPLE = {"mode": "SIMPLE", "credentialName": ECDSA}
 MUTUAL = {"mode": "MUTUAL", "credentialName": ECDSA}
@@ -27,6 +27,12 @@ MUTUAL = {"mode": "MUTUAL", "credentialName": ECDSA}
 def authority() -> Authority:
     """Who signs everything here."""
     return Authority("ledger")
+
+
+@cache
+def stranger() -> Authority:
+    """Who signs clients that those who know the first do not know."""
+    return Authority("stranger")
 
 
 @cache
@@ -44,6 +50,7 @@ def secrets() -> Iterator[Document]:
     """The Secrets that all variants use."""
     for name, bits in ((ECDSA, 0), (RSA, 2048)):
         yield authority().pair("*.test", bits=bits).secret(name, **{"ca.crt": authority().pem})
+    yield opaque(OTHERS, **{"ca.crt": stranger().pem})
 
 
 def hash_of(name: str) -> str:
@@ -138,6 +145,15 @@ def cases() -> Iterator[Case]:
         [200, 0],
         good,
         bad,
+    )
+    other = stranger().pair("other.test")
+    yield case(
+        "authorities",
+        ("caCertCredentialName",),
+        {**MUTUAL, "caCertCredentialName": OTHERS},
+        [200, 0],
+        {"client": other.key + other.certificate},
+        good,
     )
     of_1_2 = {"newest": "TLSv1_2"}
     yield case(

@@ -236,6 +236,28 @@ def test_authorities_of_a_secret_of_their_own_come_first() -> None:
     assert base64.b64decode(found["crl"]["inlineBytes"]).decode() == revoked
 
 
+@pytest.mark.parametrize("name", ["clients", "kubernetes://clients", "clients-cacert"])
+def test_authorities_may_be_named_by_themselves(name: str) -> None:
+    other = Authority("other")
+    tls = {**MUTUAL, "caCertCredentialName": name}
+    shop = pair().secret("shop", **{"ca.crt": authority().pem})
+    made = mesh(gateway(server(tls)), routed(), shop, opaque("clients", **{"ca.crt": other.pem}))
+    found = secrets(made)["kubernetes://clients-cacert"]["validationContext"]
+    assert base64.b64decode(found["trustedCa"]["inlineBytes"]).decode() == other.pem
+    made.delete("Secret", "clients", SYSTEM)
+    # Not those of the credential instead: it was said who signs clients.
+    assert LISTENER not in made.listeners("ingress", SYSTEM)
+    assert len(closed(made)) == 1
+
+
+def test_authorities_of_a_config_map_are_not_read() -> None:
+    tls = {**MUTUAL, "caCertCredentialName": "configmap://clients"}
+    shop = pair().secret("shop", **{"ca.crt": authority().pem})
+    made = mesh(gateway(server(tls)), routed(), shop)
+    assert LISTENER not in made.listeners("ingress", SYSTEM)
+    assert "configmap://clients" in closed(made)[0]
+
+
 @pytest.mark.parametrize(
     "more", [{}, {"ca.crt": "hello"}, {"ca.crt": authority().pem, "ca.crl": "hello"}], ids=str
 )

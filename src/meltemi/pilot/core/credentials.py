@@ -40,7 +40,7 @@ def of_name(text: str) -> str | Lacking:
     """Read a `credentialName`: the name of a Secret, with or without `kubernetes://`."""
     scheme, _, name = text.rpartition("://")
     if scheme not in ("", "kubernetes"):
-        return Lacking(f"{text} is no secret of Kubernetes")
+        return Lacking(f"{text} is no Secret: nothing else is read")
     if "/" in name:
         return Lacking(f"{name} names a namespace: only secrets of the gateway's own are read")
     if name.endswith(names.AUTHORITIES_SUFFIX):

@@ -133,10 +133,8 @@ def _shown(q: Db, tls: ServerTLSSettings, namespace: str) -> tuple[Resource, ...
 
 def _signers(q: Db, tls: ServerTLSSettings, namespace: str) -> Resource | Lacking:
     """Find who signs the certificates of a server's clients."""
-    if tls.ca_cert_credential_name:
-        return Lacking("caCertCredentialName is not applied yet: put the authorities into the credential")
-    text = tls.credential_name or tls.credential_names[0]
-    name = credentials.of_name(text)
+    text = tls.ca_cert_credential_name or tls.credential_name or tls.credential_names[0]
+    name = credentials.of_name(text.removesuffix(names.AUTHORITIES_SUFFIX))
     return name if isinstance(name, Lacking) else credentials.authorities(q, namespace, name)
 
 
