@@ -201,15 +201,24 @@ async def test_what_cannot_be_translated_is_set_aside_and_stays_so_over_a_restar
         await whole.client.patch(VIRTUAL_SERVICE, "default", "cart", route("cart", UNLUCKY))
         await until(set_aside)
         assert await whole.routed() == [90, 10]
+        (first / "pay.yaml").write_text(json.dumps(route("pay", 30)))
+
+        async def shared() -> bool:
+            return await whole.routed("pay") == [70, 30]
+
+        await until(shared)
         (first / "pay.yaml").write_text(json.dumps(route("pay", UNLUCKY)))
 
         async def told() -> bool:
             return "IST0001" in await whole.findings()
 
         await until(told)
-        assert await whole.routed("pay") is None
+        assert await whole.routed("pay") == [70, 30]
     kept = Path(layout.state, "last-good", "translated.json")
     assert kept.stat().st_mode & 0o777 == 0o600
+    assert sorted(key.rpartition("/")[2] for key in json.loads(kept.read_text())) == ["cart", "pay"]
+    # It goes while nobody looks.
+    (first / "pay.yaml").unlink()
     async with running(layout, first, second) as whole:
 
         async def old_split() -> bool:
@@ -217,6 +226,8 @@ async def test_what_cannot_be_translated_is_set_aside_and_stays_so_over_a_restar
 
         await until(old_split)
         assert aside(await conditions(whole.client))
+        assert await whole.routed("pay") is None
+        assert [key.rpartition("/")[2] for key in json.loads(kept.read_text())] == ["cart"]
         await whole.client.patch(VIRTUAL_SERVICE, "default", "cart", route("cart", 50))
 
         async def mended() -> bool:

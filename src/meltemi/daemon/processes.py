@@ -111,7 +111,8 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     review = _reviewer(own)
     judge = EnvoyJudge(find_envoy())
     verdicts = VerdictBook()
-    aside = SetAside(verdicts, LastGood(_memory(layout, "translated.json")))
+    decoded, translated = (LastGood(_memory(layout, f"{name}.json")) for name in ("decoded", "translated"))
+    aside = SetAside(verdicts, translated)
     pilot = PilotServer(Engine(), review, steady=time.monotonic, clock=now, judge=judge, aside=aside)
     signer = CertificateService(authority, review, clock=now, steady=time.monotonic)
     status = StatusWriter(own, _kinds(REPORTED), pilot.progress, verdicts, now=stamp, steady=time.monotonic)
@@ -124,7 +125,7 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
         sources(own, layout, folders),
         deliver,
         check=checks.check,
-        kept=LastGood(_memory(layout, "decoded.json")),
+        kept=decoded,
         verdicts=verdicts,
     )
     hooks = Hooks(
@@ -152,6 +153,8 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
         tasks.create_task(_renew(certificate), name="API certificate")
         # Proxies are answered once the world is known whole: no half of it is ever pushed.
         await feed.synced.wait()
+        for kept in (decoded, translated):
+            kept.retain(feed.holds)
         xds = GrpcServer([pilot.handler(), signer.handler()], pilot.options, unix=[layout.xds_socket])
         await xds.start()
         try:

@@ -30,6 +30,17 @@ async def test_it_is_there_after_a_restart_for_the_same_object_only(tmp_path: Pa
     assert LastGood(file).get(KEY, "u1") is None
 
 
+async def test_what_went_while_nobody_looked_is_forgotten(tmp_path: Path) -> None:
+    file, other = tmp_path / "x.json", (*KEY[:2], "pay")
+    kept = LastGood(file)
+    kept.put(KEY, "", DOCUMENT)
+    kept.put(other, "", DOCUMENT)
+    kept.retain(lambda key: key == other)
+    await asyncio.sleep(0)
+    again = LastGood(file)
+    assert (again.get(KEY, ""), again.get(other, "")) == (None, DOCUMENT)
+
+
 async def test_a_file_that_cannot_be_used_costs_what_was_kept_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     for text in ("nonsense", "[]", '{"a": 1}', '{"a": {"uid": "u"}}'):

@@ -88,6 +88,10 @@ class Feed:
         """What is wrong with objects, with the place in the text where they came from one."""
         return {key: self._placed(key, verdict) for key, verdict in self.verdicts.all().items()}
 
+    def holds(self, key: Key) -> bool:
+        """Say whether some source has an object now."""
+        return self._owner(key) is not None
+
     async def run(self) -> None:
         """Follow all sources until cancelled."""
         async with asyncio.TaskGroup() as tasks:

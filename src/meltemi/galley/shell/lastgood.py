@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from meltemi.galley.core.facts import Document, Key
@@ -39,6 +40,13 @@ class LastGood:
         """Keep nothing of an object any more."""
         if self._kept and self._kept.pop("/".join(key), None) is not None:
             self._write_soon()
+
+    def retain(self, there: Callable[[Key], bool]) -> None:
+        """Forget what went while nobody looked: an object of a file has no uid to tell the next of its name apart."""
+        for row in list(self._kept):
+            resource, namespace, name = row.split("/", 2)
+            if not there((resource, namespace, name)):
+                self.forget((resource, namespace, name))
 
     def _write_soon(self) -> None:
         if not self._due:
