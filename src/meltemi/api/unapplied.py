@@ -57,9 +57,6 @@ class Stored:
     reason: str
 
 
-_SECRETS_ONLY = "no server opens by it: put it into a Secret, named by credentialName"
-
-
 def _kinds(hint: str, group: str, *plurals: str, code: Code = NOT_APPLIED) -> dict[str, tuple[Gap, ...]]:
     """Give the line of some whole kinds of a group."""
     return {f"{plural}.{group}" if group else plural: (Gap("", hint, code=code),) for plural in plurals}
@@ -108,16 +105,7 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
             "the server is not opened",
             ("AUTO_PASSTHROUGH",),
         ),
-        *(
-            Gap(f"spec.servers[].tls.{name}", _SECRETS_ONLY)
-            for name in (
-                "serverCertificate",
-                "privateKey",
-                "caCertificates",
-                "caCrl",
-                "tlsCertificates",
-            )
-        ),
+        Gap("spec.servers[].tls.tlsCertificates[].caCertificates", "use caCertificates of the server"),
         Gap(
             "spec.servers[].tls.caCertCredentialName",
             "config maps are not read, and the server stays closed: name a Secret",

@@ -73,6 +73,16 @@ def credential(secret: str) -> str:
     return f"kubernetes://{secret}"
 
 
+def file_certificate(chain: str, key: str) -> str:
+    """Name the secret of a certificate and its key that a Gateway names as files."""
+    return f"file-cert:{chain}~{key}"
+
+
+def file_authorities(roots: str, crl: str = "") -> str:
+    """Name the secret of authorities that a Gateway names as a file, with a revocation list or without."""
+    return f"file-root:{roots}~{crl}" if crl else f"file-root:{roots}"
+
+
 def spiffe(trust_domain: str, namespace: str, account: str) -> str:
     """Return the SPIFFE id of a service account."""
     return f"spiffe://{trust_domain}/ns/{namespace}/sa/{account}"

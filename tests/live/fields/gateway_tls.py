@@ -19,6 +19,8 @@ TLS = "spec.servers[].tls"
 ECDSA, RSA, OTHERS = "front", "front-rsa", "others"
 """Secrets of the gateway's namespace: what servers show and who signs their clients, and who signs others."""
 SUITE, OTHER_SUITE = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
+FILES, CA_FILES = "/etc/istio/ingressgateway-certs", "/etc/istio/ingressgateway-ca-certs"
+PAIR = {"serverCertificate": f"{FILES}/tls.crt", "privateKey": f"{FILES}/tls.key"}
 SIMPLE = {"mode": "SIMPLE", "credentialName": ECDSA}
 MUTUAL = {"mode": "MUTUAL", "credentialName": ECDSA}
 
@@ -51,6 +53,11 @@ def secrets() -> Iterator[Document]:
     for name, bits in ((ECDSA, 0), (RSA, 2048)):
         yield authority().pair("*.test", bits=bits).secret(name, **{"ca.crt": authority().pem})
     yield opaque(OTHERS, **{"ca.crt": stranger().pem})
+    ecdsa, rsa = authority().pair("*.test"), authority().pair("*.test", bits=2048)
+    more = {"rsa.crt": rsa.certificate, "rsa.key": rsa.key}
+    yield ecdsa.secret("istio-ingressgateway-certs", **more)
+    crl = authority().crl(client("revoked.test"))
+    yield opaque("istio-ingressgateway-ca-certs", **{"ca.crt": authority().pem, "list.crl": crl})
 
 
 def hash_of(name: str) -> str:
@@ -119,6 +126,25 @@ def version(name: str) -> Case:
     )
 
 
+def files() -> Iterator[Case]:
+    """What Istio's own gateways have as files: Secrets that are mounted."""
+    good, revoked = {"client": pem("good.test")}, {"client": pem("revoked.test")}
+    yield case("files", ("serverCertificate", "privateKey"), {"mode": "SIMPLE", **PAIR}, [200], {})
+    mutual = {"mode": "MUTUAL", **PAIR, "caCertificates": f"{CA_FILES}/ca.crt"}
+    yield case("file-authorities", ("caCertificates",), mutual, [200, 0], good, {})
+    crl = {**mutual, "caCrl": f"{CA_FILES}/list.crl"}
+    yield case("file-crl", ("caCrl",), crl, [200, 0], good, revoked)
+    rsa = {"serverCertificate": f"{FILES}/rsa.crt", "privateKey": f"{FILES}/rsa.key"}
+    listed = "tlsCertificates"
+    yield case(
+        "files-of-two-kinds",
+        (listed, f"{listed}[].serverCertificate", f"{listed}[].privateKey"),
+        {"mode": "SIMPLE", listed: [PAIR, rsa]},
+        [200, 200],
+        *({"newest": "TLSv1_2", "ciphers": f"ECDHE-{kind}-AES128-GCM-SHA256"} for kind in ("RSA", "ECDSA")),
+    )
+
+
 def cases() -> Iterator[Case]:
     """Every field of a server's TLS that is applied."""
     yield case("simple", ("mode", "credentialName"), SIMPLE, [200], {}, quick=True)
@@ -181,6 +207,7 @@ def cases() -> Iterator[Case]:
             [200],
             {**of_1_2, "ciphers": f"ECDHE-{suite}-AES128-GCM-SHA256"},
         )
+    yield from files()
     for name in ("TLSV1_0", "TLSV1_1"):
         yield version(name)
 

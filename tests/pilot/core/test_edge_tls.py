@@ -250,6 +250,48 @@ def test_authorities_may_be_named_by_themselves(name: str) -> None:
     assert len(closed(made)) == 1
 
 
+FILES = "/etc/istio/ingressgateway-certs"
+PAIR = {"serverCertificate": f"{FILES}/tls.crt", "privateKey": f"{FILES}/tls.key"}
+
+
+def test_a_file_of_an_istio_gateway_is_a_secret_that_is_mounted_there() -> None:
+    authorities = "/etc/istio/ingressgateway-ca-certs/chain.pem"
+    tls = {"mode": "MUTUAL", **PAIR, "caCertificates": authorities}
+    made = mesh(
+        gateway(server(tls)),
+        routed(),
+        pair().secret("istio-ingressgateway-certs"),
+        opaque("istio-ingressgateway-ca-certs", **{"chain.pem": authority().pem}),
+    )
+    shown, trusted = f"file-cert:{FILES}/tls.crt~{FILES}/tls.key", f"file-root:{authorities}"
+    assert [*secrets(made)] == [shown, trusted]
+    common = context(chains(made)[0])["commonTlsContext"]
+    assert common["tlsCertificateSdsSecretConfigs"][0]["name"] == shown
+    assert common["combinedValidationContext"]["validationContextSdsSecretConfig"]["name"] == trusted
+    made.delete("Secret", "istio-ingressgateway-ca-certs", SYSTEM)
+    assert LISTENER not in made.listeners("ingress", SYSTEM)
+    assert len(closed(made)) == 1
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [
+        {"mode": "SIMPLE", "serverCertificate": "/etc/hostname", "privateKey": "/etc/hostname"},
+        {"mode": "SIMPLE", "serverCertificate": f"{FILES}/../../passwd", "privateKey": f"{FILES}/tls.key"},
+        {"mode": "SIMPLE", "serverCertificate": f"{FILES}/tls.crt", "privateKey": f"{FILES}/other"},
+        {"mode": "SIMPLE"},
+        {"mode": "MUTUAL", **PAIR},
+        {"mode": "MUTUAL", **PAIR, "caCertificates": "/etc/ssl/certs/ca-certificates.crt"},
+        {"mode": "MUTUAL", **PAIR, "caCertificates": f"{FILES}/tls.crt", "caCrl": f"{FILES}/tls.crt"},
+    ],
+    ids=str,
+)
+def test_a_file_that_is_not_there_closes(tls: dict[str, Any]) -> None:
+    made = mesh(gateway(server(tls)), routed(), pair().secret("istio-ingressgateway-certs"))
+    assert LISTENER not in made.listeners("ingress", SYSTEM)
+    assert len(closed(made)) == 1
+
+
 def test_authorities_of_a_config_map_are_not_read() -> None:
     tls = {**MUTUAL, "caCertCredentialName": "configmap://clients"}
     shop = pair().secret("shop", **{"ca.crt": authority().pem})

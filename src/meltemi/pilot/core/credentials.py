@@ -1,6 +1,7 @@
 """What a gateway shows and believes: certificates and authorities of Secrets, as Envoy's secrets.
 
-A Secret is looked for in the namespace of the gateway's pod and nowhere else. What lacks something is `Lacking`, with
+A Secret is looked for in the namespace of the gateway's pod and nowhere else. A file means what Istio's own gateways
+have there, which is a Secret mounted (`MOUNTS`): nothing is read from a disk. What lacks something is `Lacking`, with
 words that tell nothing of what is in it.
 """
 
@@ -25,6 +26,12 @@ from meltemi.query import Db, query
 PAIRS = (("tls.crt", "tls.key"), ("cert", "key"))
 """Where a chain and its key are: as Kubernetes has it, and as Istio has it besides."""
 AUTHORITIES, REVOKED = ("cacert", "ca.crt"), ("crl", "ca.crl")
+MOUNTS = {
+    f"/etc/istio/{gateway}-{what}": f"istio-{gateway}-{what}"
+    for gateway in ("ingressgateway", "egressgateway")
+    for what in ("certs", "ca-certs")
+}
+"""Folders of Istio's gateways, and the Secrets that its manifests mount there."""
 BITS = 2048
 """Envoy takes no RSA key of fewer."""
 
@@ -60,15 +67,19 @@ def certificate(q: Db, namespace: str, name: str) -> Resource | Lacking:
     )
     if not chain:
         return Lacking(f"secret {namespace}/{name} has no tls.crt with its tls.key, nor cert with key")
-    if fault := _fault(chain, key):
-        return Lacking(f"secret {namespace}/{name}: {fault}")
-    message = SecretMessage(
-        name=names.credential(name),
-        tls_certificate=TlsCertificate(
-            certificate_chain=DataSource(inline_bytes=chain), private_key=DataSource(inline_bytes=key)
-        ),
-    )
-    return _resource(namespace, name, message)
+    return _shown(names.credential(name), Origin("Secret", namespace, name), chain, key)
+
+
+@query
+def certificate_of_files(q: Db, namespace: str, chain: str, key: str) -> Resource | Lacking:
+    """Make the secret of a server's certificate and key, both of files."""
+    found = _file(q, namespace, chain)
+    private = _file(q, namespace, key)
+    if isinstance(found, Lacking):
+        return found
+    if isinstance(private, Lacking):
+        return private
+    return _shown(names.file_certificate(chain, key), _mounted(namespace, chain), found, private)
 
 
 @query
@@ -84,21 +95,57 @@ def authorities(q: Db, namespace: str, name: str) -> Resource | Lacking:
     if not roots:
         return Lacking(f"secret {namespace}/{source} has no ca.crt, nor cacert, to know clients by")
     revoked = next((data[one] for one in REVOKED if one in data), None)
+    return _believed(names.credential(apart), Origin("Secret", namespace, source), roots, revoked)
+
+
+@query
+def authorities_of_files(q: Db, namespace: str, roots: str, crl: str) -> Resource | Lacking:
+    """Make the secret of who signs clients, of files; `crl` may be ""."""
+    found = _file(q, namespace, roots)
+    revoked = _file(q, namespace, crl) if crl else None
+    if isinstance(found, Lacking):
+        return found
+    if isinstance(revoked, Lacking):
+        return revoked
+    return _believed(names.file_authorities(roots, crl), _mounted(namespace, roots), found, revoked)
+
+
+def _mounted(namespace: str, path: str) -> Origin:
+    return Origin("Secret", namespace, MOUNTS[path.rpartition("/")[0]])
+
+
+def _file(q: Db, namespace: str, path: str) -> bytes | Lacking:
+    folder, _, key = path.rpartition("/")
+    name = MOUNTS.get(folder)
+    if name is None:
+        return Lacking(f"there is no file {path} in the gateway's pod, where only {', '.join(MOUNTS)} are")
+    made = q.fact(facts.SECRETS, namespace, name)
+    if made is None:
+        return _absent(namespace, name)
+    found = _data(made.spec).get(key)
+    return found or Lacking(f"secret {namespace}/{name} has no {key}")
+
+
+def _shown(name: str, origin: Origin, chain: bytes, key: bytes) -> Resource | Lacking:
+    if fault := _fault(chain, key):
+        return Lacking(f"secret {origin.namespace}/{origin.name}: {fault}")
+    pair = TlsCertificate(
+        certificate_chain=DataSource(inline_bytes=chain), private_key=DataSource(inline_bytes=key)
+    )
+    return resource(SDS, name, encode(SecretMessage(name=name, tls_certificate=pair)), (origin,))
+
+
+def _believed(name: str, origin: Origin, roots: bytes, revoked: bytes | None) -> Resource | Lacking:
     try:
         x509.load_pem_x509_certificates(roots)
         if revoked is not None:
             x509.load_pem_x509_crl(revoked)
     except ValueError:
-        return Lacking(f"secret {namespace}/{source}: its authorities or its CRL cannot be read")
+        return Lacking(f"secret {origin.namespace}/{origin.name}: its authorities or its CRL cannot be read")
     context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=roots))
     if revoked is not None:
         context.crl.inline_bytes = revoked
-    message = SecretMessage(name=names.credential(apart), validation_context=context)
-    return _resource(namespace, source, message)
-
-
-def _resource(namespace: str, name: str, message: SecretMessage) -> Resource:
-    return resource(SDS, message.name, encode(message), (Origin("Secret", namespace, name),))
+    return resource(SDS, name, encode(SecretMessage(name=name, validation_context=context)), (origin,))
 
 
 def _absent(namespace: str, name: str) -> Lacking:

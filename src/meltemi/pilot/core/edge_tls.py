@@ -117,23 +117,28 @@ def _shown(q: Db, tls: ServerTLSSettings, namespace: str) -> tuple[Resource, ...
     """Find the certificates that a server shows."""
     if tls.mode is ServerTLSMode.ISTIO_MUTUAL:
         return ()
-    if tls.server_certificate and not tls.credential_name and not tls.credential_names:
-        return Lacking("certificates as files are not applied yet: name a secret by credentialName")
-    if tls.tls_certificates:
-        return Lacking("tlsCertificates is not applied yet: name secrets by credentialNames")
+    made: list[Resource | Lacking] = []
+    if named := tls.credential_names or ((tls.credential_name,) if tls.credential_name else ()):
+        for text in named:
+            name = credentials.of_name(text)
+            made.append(name if isinstance(name, Lacking) else credentials.certificate(q, namespace, name))
+    else:
+        files = [(pair.server_certificate, pair.private_key) for pair in tls.tls_certificates]
+        for chain, key in files or [(tls.server_certificate, tls.private_key)]:
+            made.append(credentials.certificate_of_files(q, namespace, chain, key))
     found: dict[str, Resource] = {}
-    for text in tls.credential_names or (tls.credential_name,):
-        name = credentials.of_name(text)
-        made = name if isinstance(name, Lacking) else credentials.certificate(q, namespace, name)
-        if isinstance(made, Lacking):
-            return made
-        found[made.name] = made
+    for one in made:
+        if isinstance(one, Lacking):
+            return one
+        found[one.name] = one
     return tuple(found.values())
 
 
 def _signers(q: Db, tls: ServerTLSSettings, namespace: str) -> Resource | Lacking:
     """Find who signs the certificates of a server's clients."""
-    text = tls.ca_cert_credential_name or tls.credential_name or tls.credential_names[0]
+    text = tls.ca_cert_credential_name or tls.credential_name or "".join(tls.credential_names[:1])
+    if not text:
+        return credentials.authorities_of_files(q, namespace, tls.ca_certificates, tls.ca_crl)
     name = credentials.of_name(text.removesuffix(names.AUTHORITIES_SUFFIX))
     return name if isinstance(name, Lacking) else credentials.authorities(q, namespace, name)
 
