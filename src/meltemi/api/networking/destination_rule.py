@@ -304,7 +304,9 @@ class DestinationRule:
     host: str = field("Host of a service; a leading `*` allowed.", "", required=True)
     traffic_policy: TrafficPolicy | None = field("Settings for all of the host.", None)
     subsets: tuple[Subset, ...] = field("Named parts of the host.", ())
-    export_to: tuple[str, ...] = field("Namespaces that see it: `.` its own, `*` all; as the mesh has it if empty.", ())
+    export_to: tuple[str, ...] = field(
+        "Namespaces that see it: `.` its own, `*` all; as the mesh has it if empty.", ()
+    )
     workload_selector: LabelSelector | None = field("Calling workloads it is for; all if not given.", None)
 
 

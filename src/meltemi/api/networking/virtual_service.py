@@ -390,7 +390,9 @@ class VirtualService:
     http: tuple[HTTPRoute, ...] = field("Rules for HTTP.", ())
     tls: tuple[TLSRoute, ...] = field("Rules for TLS passed through.", ())
     tcp: tuple[TCPRoute, ...] = field("Rules for TCP.", ())
-    export_to: tuple[str, ...] = field("Namespaces that see it: `.` its own, `*` all; as the mesh has it if empty.", ())
+    export_to: tuple[str, ...] = field(
+        "Namespaces that see it: `.` its own, `*` all; as the mesh has it if empty.", ()
+    )
 
 
 _AGE = Column("Age", "date", ".metadata.creationTimestamp", "When the object was created.")
