@@ -362,6 +362,28 @@ def test_a_cluster_stays_for_a_route_that_changed_and_went_before_it_could_be_se
     )
 
 
+def test_the_ack_of_a_removed_route_says_nothing_of_those_that_still_wait() -> None:
+    assert (
+        subscribed(("a", "b"))
+        >> worlds(rds={"r": "1", "s": "1"})
+        >> Request(RDS, subscribe=("s",))
+        << respond(RDS, "2", s="1")
+        >> ack(RDS, "2")
+        << Accepted(RDS, {"s": "1"})
+        >> worlds(cds={"a": "1", "c": "1"}, eds={"a": "1", "c": "1"}, rds={"r": "2"})
+        << respond(CDS, "2", c="1")
+        << respond(RDS, "3", "s")
+        >> ack(RDS, "3")
+        << Accepted(RDS, {}, ("s",))
+        >> ack(CDS, "2")
+        << Accepted(CDS, {"c": "1"})
+        << respond(RDS, "4", r="2")
+        >> ack(RDS, "4")
+        << Accepted(RDS, {"r": "2"})
+        << respond(CDS, "3", "b")
+    )
+
+
 def test_removals_do_not_starve_while_routes_keep_changing() -> None:
     book = subscribed(("a", "b"))
     assert (

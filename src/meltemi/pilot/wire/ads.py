@@ -290,7 +290,8 @@ class AdsStream(Generic[E]):
                 if not plan.adds and not held:
                     state.settled = self._revision
                 continue
-            sent = state.sent(adds, removals, -1 if held else self._revision)
+            complete = len(adds) == len(plan.adds) and not held
+            sent = state.sent(adds, removals, self._revision if complete else -1)
             if state.type == CDS:
                 self._types[EDS].force(name for name, _ in adds)
             yield Respond(state.type, sent.nonce, adds, removals)
