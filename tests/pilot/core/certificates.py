@@ -52,9 +52,11 @@ class Authority:
         """Its own certificate."""
         return self._certificate.public_bytes(PEM).decode()
 
-    def pair(self, *dns: str, uri: str = "", bits: int = 0) -> Pair:
+    def pair(
+        self, *dns: str, uri: str = "", bits: int = 0, curve: type[ec.EllipticCurve] = ec.SECP256R1
+    ) -> Pair:
         """Sign a new key for some names; an RSA key if `bits` are given."""
-        key: Any = rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(ec.SECP256R1())
+        key: Any = rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(curve())
         alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in dns]
         if uri:
             alternatives.append(x509.UniformResourceIdentifier(uri))

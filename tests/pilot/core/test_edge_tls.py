@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.pilot.core.certificates import Authority, Pair, opaque
 from tests.pilot.core.meshes import Mesh
 
@@ -154,6 +155,7 @@ BAD = {
         opaque("shop", **{"tls.crt": pair().certificate, "tls.key": authority().pair("a.test").key})
     ],
     "a weak key": [authority().pair("shop.test", bits=1024).secret("shop")],
+    "a curve of nobody's": [authority().pair("shop.test", curve=ec.SECP256K1).secret("shop")],
 }
 
 
@@ -181,6 +183,21 @@ def test_others_on_the_port_go_on_and_do_not_serve_the_names_of_a_closed_one() -
     made.put([pair().secret("shop")])
     assert [is_black_hole(one) for one in chains(made)] == [False, False]
     assert closed(made) == []
+
+
+def test_who_names_a_secret_is_told_where_envoy_refuses_it() -> None:
+    made = mesh(
+        gateway(server(SIMPLE), server(SIMPLE, "b.test", name="b")),
+        gateway(server(SIMPLE, "c.test"), name="second"),
+        pair().secret("shop"),
+    )
+    [part] = made.roots("ingress", SYSTEM).secrets
+    assert {str(one) for one in part.resources[0].origins} == {
+        "Secret istio-system/shop",
+        "Gateway istio-system/edge spec.servers[0].tls",
+        "Gateway istio-system/edge spec.servers[1].tls",
+        "Gateway istio-system/second spec.servers[0].tls",
+    }
 
 
 @pytest.mark.parametrize("name", ["default/shop", "builtin://shop", "shop-cacert"])

@@ -32,8 +32,8 @@ MOUNTS = {
     for what in ("certs", "ca-certs")
 }
 """Folders of Istio's gateways, and the Secrets that its manifests mount there."""
-BITS = 2048
-"""Envoy takes no RSA key of fewer."""
+BITS, CURVES = 2048, ("secp256r1", "secp384r1", "secp521r1")
+"""Envoy takes no RSA key of fewer, and no ECDSA key of another curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,4 +171,6 @@ def _fault(chain: bytes, key: bytes) -> str:
         return "its key is another certificate's"
     if isinstance(private, rsa.RSAPrivateKey):
         return "" if private.key_size >= BITS else f"its RSA key has fewer than {BITS} bits"
-    return "" if isinstance(private, ec.EllipticCurvePrivateKey) else "its key is neither RSA nor ECDSA"
+    if isinstance(private, ec.EllipticCurvePrivateKey):
+        return "" if private.curve.name in CURVES else f"its key is on the curve {private.curve.name}"
+    return "its key is neither RSA nor ECDSA"

@@ -195,14 +195,18 @@ def _opens(chain: Chain) -> bool:
 
 @query
 def secrets(q: Db, namespace: str, labels: Map[str], named: Named) -> Segment:
-    """List the secrets that the open servers of a gateway take, each once."""
+    """List the secrets that the open servers of a gateway take, each once: of a Secret, and of who names it."""
     found: dict[str, Resource] = {}
+    origins: dict[str, dict[Origin, None]] = {}
     for wanted in opened(q, namespace, labels, named):
         for one in wanted.servers if wanted.form == "tls" else ():
             ended = edge_tls.ended(q, one, namespace)
-            if ended is not None:
-                found.update({each.name: each for each in ended.secrets})
-    return segment(("gateway",), [found[name] for name in sorted(found)])
+            for each in ended.secrets if ended is not None else ():
+                found[each.name] = each
+                by = origin(one.origin, f"spec.servers[{one.index}].tls")
+                origins.setdefault(each.name, dict.fromkeys(each.origins))[by] = None
+    made = [replace(found[name], origins=tuple(origins[name])) for name in sorted(found)]
+    return segment(("gateway",), made)
 
 
 # Routes.
