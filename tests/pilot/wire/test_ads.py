@@ -362,6 +362,21 @@ def test_a_cluster_stays_for_a_route_that_changed_and_went_before_it_could_be_se
     )
 
 
+def test_a_route_goes_after_the_listener_that_changed_away_from_it() -> None:
+    assert (
+        subscribed(("a", "b"))
+        >> worlds(cds={"a": "1", "c": "1"}, eds={"a": "1", "c": "1"}, lds={"l": "2"}, rds={})
+        << respond(CDS, "2", c="1")
+        >> ack(CDS, "2")
+        << Accepted(CDS, {"c": "1"})
+        << respond(LDS, "2", l="2")
+        >> ack(LDS, "2")
+        << Accepted(LDS, {"l": "2"})
+        << respond(CDS, "3", "b")
+        << respond(RDS, "2", "r")
+    )
+
+
 def test_the_ack_of_a_removed_route_says_nothing_of_those_that_still_wait() -> None:
     assert (
         subscribed(("a", "b"))

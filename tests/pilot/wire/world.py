@@ -321,13 +321,15 @@ class Play:
 
     def settle(self) -> None:
         """Let everything that is under way arrive."""
-        self.feed(Steady())
-        overdue = False
+        steady = overdue = False
         for _ in range(2000):
             if self.wire:
                 self.envoy.take(self.wire.popleft())
             elif self.envoy.outbox:
                 self.feed(self.envoy.outbox.popleft())
+            elif not steady:
+                steady = True
+                self.feed(Steady())
             elif self.envoy.withheld is not None and not overdue:
                 overdue = True
                 self.feed(Overdue(CDS, self.envoy.withheld.nonce))

@@ -323,7 +323,7 @@ class AdsStream(Generic[E]):
                 return plan.removals if adds or not plan.adds else ()
             case t if t == RDS:
                 never_had = tuple(name for name in plan.removals if name not in state.has)
-                return plan.removals if not self._busy_removing(self._types[LDS]) else never_had
+                return plan.removals if not self._in_use(state, plan) else never_had
             case _:
                 return plan.removals
 
@@ -350,8 +350,12 @@ class AdsStream(Generic[E]):
         return not plan.adds and not (state.type == LDS and plan.removals) and not self._in_use(state, plan)
 
     def _in_use(self, state: Subscription[E], plan: Plan[E]) -> bool:
-        """Say whether routes that go are in use, as the client has them, until their listeners go."""
-        return state.type == RDS and bool(plan.removals) and self._busy_removing(self._types[LDS])
+        """Say whether routes that go may be in use, as the client has them: until all listeners are as meant."""
+        if state.type != RDS or not plan.removals:
+            return False
+        listeners = self._types[LDS]
+        wanted = listeners.plan()
+        return listeners.pending is not None or bool(wanted.adds or wanted.removals)
 
     def _busy_removing(self, state: Subscription[E]) -> bool:
         removing = state.pending is not None and bool(state.pending.removed)
