@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.pilot.core.certificates import Authority, Pair, opaque
 from tests.pilot.core.meshes import Mesh
 
-from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED
+from meltemi.pilot.core import credentials
+from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, TRANSLATION_FAILED
 from meltemi.pilot.core.push import push
 from meltemi.pilot.core.resource import SDS
 
@@ -419,6 +420,27 @@ def test_the_first_server_keeps_a_name() -> None:
     assert "shop.test" in told.message
     assert "new.test" not in told.message
     assert str(told.ref) == "gateway istio-system/second"
+
+
+def test_a_fault_of_ours_closes_one_server_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = credentials._fault
+
+    def faulty(chain: bytes, key: bytes) -> str:
+        if chain.decode() == pair().certificate:
+            raise RuntimeError("ours")
+        return whole(chain, key)
+
+    monkeypatch.setattr(credentials, "_fault", faulty)
+    other = server({"mode": "SIMPLE", "credentialName": "other"}, "other.test", name="other")
+    made = mesh(
+        gateway(server(SIMPLE), other),
+        pair().secret("shop"),
+        authority().pair("other.test").secret("other"),
+    )
+    assert [is_black_hole(one) for one in chains(made)] == [True, False]
+    assert [*secrets(made)] == ["kubernetes://other"]
+    assert TRANSLATION_FAILED in {one.code for one in made.reports("ingress", SYSTEM)}
+    assert pair().key.splitlines()[2] not in str(made.reports("ingress", SYSTEM))
 
 
 def test_a_server_for_all_names_asks_for_none() -> None:

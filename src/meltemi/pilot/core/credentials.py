@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from envoy.config.core.v3.base_pb2 import DataSource
@@ -34,6 +35,10 @@ MOUNTS = {
 """Folders of Istio's gateways, and the Secrets that its manifests mount there."""
 BITS, CURVES = 2048, ("secp256r1", "secp384r1", "secp521r1")
 """Envoy takes no RSA key of fewer, and no ECDSA key of another curve."""
+
+
+_UNREADABLE = (ValueError, TypeError, IndexError, UnsupportedAlgorithm, x509.InvalidVersion)
+"""What reading of PEM raises for what a user may write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ def _believed(name: str, origin: Origin, roots: bytes, revoked: bytes | None) ->
         x509.load_pem_x509_certificates(roots)
         if revoked is not None:
             x509.load_pem_x509_crl(revoked)
-    except ValueError:
+    except _UNREADABLE:
         return Lacking(f"secret {origin.namespace}/{origin.name}: its authorities or its CRL cannot be read")
     context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=roots))
     if revoked is not None:
@@ -161,11 +166,11 @@ def _fault(chain: bytes, key: bytes) -> str:
     try:
         first = x509.load_pem_x509_certificates(chain)[0]
         public = first.public_key()
-    except (ValueError, IndexError):
+    except _UNREADABLE:
         return "its certificate cannot be read"
     try:
         private = load_pem_private_key(key, None)
-    except (ValueError, TypeError):
+    except _UNREADABLE:
         return "its key cannot be read"
     if private.public_key() != public:
         return "its key is another certificate's"

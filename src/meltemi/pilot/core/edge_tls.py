@@ -18,6 +18,7 @@ from meltemi.model.gateways import Bound
 from meltemi.pilot.core import credentials
 from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.findings import SERVER_CLOSED
+from meltemi.pilot.core.quarantine import isolated
 from meltemi.pilot.core.resource import Resource
 from meltemi.query import Db, query
 
@@ -64,12 +65,17 @@ def route_name(one: Bound) -> str:
     return names.https_route(number, word, gateway, namespace)
 
 
-@query
 def ended(q: Db, one: Bound, namespace: str) -> Ended | None:
     """Find out how a server ends TLS on gateways of a namespace.
 
     None where it passes TLS on, and, which is told, where it must stay closed.
     """
+    return isolated(q, open_end, one, namespace, ref=one.origin)
+
+
+@query
+def open_end(q: Db, one: Bound, namespace: str) -> Ended | None:
+    """Find out how a server ends TLS: see `ended`, by which a fault of ours closes one server and no other."""
     tls = one.server.tls
     if tls is None or not ends(one.server):
         return None
