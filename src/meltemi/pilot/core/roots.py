@@ -12,7 +12,7 @@ from meltemi.model import routing
 from meltemi.model.routing import Source
 from meltemi.model.scope import Lenses, lenses
 from meltemi.model.views import ProxyType, View
-from meltemi.pilot.core import assignments, clusters, edge, inbound, outbound, virtual_hosts
+from meltemi.pilot.core import assignments, clusters, edge, edge_routes, inbound, outbound, virtual_hosts
 from meltemi.pilot.core.resource import Roots, Rope, Ropes, Segment, Segments
 from meltemi.pilot.core.targets import hashes
 from meltemi.query import Db, query
@@ -59,7 +59,7 @@ def listeners_root(q: Db, view: View) -> Segments:
 def routes_root(q: Db, view: View) -> Ropes:
     """Return the route configurations of a proxy: one per RDS name of `listeners_root`."""
     if view.type is ProxyType.ROUTER:
-        return edge.ropes(q, view.namespace, view.labels, view.named_ports, view.envoy_version)
+        return edge_routes.ropes(q, view.namespace, view.labels, view.named_ports, view.envoy_version)
     return _sidecar_ropes(q, view.namespace, source_of(q, view), view.envoy_version)
 
 
