@@ -3,13 +3,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.pilot.core.bootstraps import bootstrap, validate
 from tests.pilot.core.certificates import Authority, Pair, opaque
 from tests.pilot.core.meshes import Mesh
 
+from meltemi.galley.validate.gateway import CIPHERS
 from meltemi.pilot.core import credentials
 from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, TRANSLATION_FAILED
 from meltemi.pilot.core.push import push
@@ -441,6 +444,26 @@ def test_a_fault_of_ours_closes_one_server_and_no_other(monkeypatch: pytest.Monk
     assert [*secrets(made)] == ["kubernetes://other"]
     assert TRANSLATION_FAILED in {one.code for one in made.reports("ingress", SYSTEM)}
     assert pair().key.splitlines()[2] not in str(made.reports("ingress", SYSTEM))
+
+
+@pytest.mark.live
+def test_a_stock_envoy_accepts_every_field(tmp_path: Path) -> None:
+    every = {
+        **MUTUAL,
+        "subjectAltNames": ["client.test", "spiffe://cluster.local/ns/a/sa/b", "10.0.0.1"],
+        "verifyCertificateSpki": [base64.b64encode(hashlib.sha256(b"a").digest()).decode()],
+        "verifyCertificateHash": [hashlib.sha256(b"b").hexdigest(), ":".join(["AB"] * 32)],
+        "minProtocolVersion": "TLSV1_0",
+        "maxProtocolVersion": "TLSV1_2",
+        "cipherSuites": sorted(CIPHERS),
+    }
+    made = mesh(
+        gateway(server(every), server(SIMPLE, "*", name="rest"), server(MUTUAL, "*.test", name="some")),
+        routed(),
+        pair().secret("shop", **{"ca.crt": authority().pem}),
+    )
+    assert closed(made) == []
+    assert validate(bootstrap(made.roots("ingress", SYSTEM)), tmp_path) == ""
 
 
 def test_a_server_for_all_names_asks_for_none() -> None:
