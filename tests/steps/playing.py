@@ -32,7 +32,7 @@ from meltemi.pilot.core.resource import Roots
 from meltemi.pilot.core.roots import roots
 from meltemi.query import Change, Engine, Failure
 
-SHORT = dict(zip(TYPES, ("CDS", "EDS", "LDS", "RDS"), strict=True))
+SHORT = dict(zip(TYPES, ("CDS", "EDS", "LDS", "RDS", "SDS"), strict=True))
 
 
 @dataclass(frozen=True)

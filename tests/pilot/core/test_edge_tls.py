@@ -322,7 +322,9 @@ def test_authorities_of_a_config_map_are_not_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"ca.crt": "hello"}, {"ca.crt": authority().pem, "ca.crl": "hello"}], ids=str
+    "more",
+    [{}, {"ca.crt": "hello"}, {"ca.crt": authority().pem, "ca.crl": "hello"}],
+    ids=["none", "no certificate", "no revocation list"],
 )
 @pytest.mark.parametrize("mode", ["MUTUAL", "OPTIONAL_MUTUAL"])
 def test_without_good_authorities_nobody_is_let_in(mode: str, more: dict[str, str]) -> None:
