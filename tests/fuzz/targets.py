@@ -30,6 +30,7 @@ from meltemi.init import wire
 from meltemi.lang import checker, parser, tree, vocabulary
 from meltemi.lang.faults import Fault
 from meltemi.pilot.wire import messages as discovery
+from meltemi.pilot.wire import sotw_messages
 
 Target = Callable[[bytes], object]
 
@@ -129,6 +130,10 @@ def xds(data: bytes) -> None:
         discovery.decode_request(data)
     with contextlib.suppress(discovery.Malformed):
         discovery.decode_response(data)
+    with contextlib.suppress(discovery.Malformed):
+        sotw_messages.decode_state_request(data)
+    with contextlib.suppress(discovery.Malformed):
+        sotw_messages.any_of(data)
 
 
 def words(data: bytes) -> None:
