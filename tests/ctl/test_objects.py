@@ -317,3 +317,15 @@ def test_what_only_a_cluster_would_do_is_told_where_it_is_applied_here(cli: Cli,
     shop.write_text(json.dumps(document))
     assert cli.good("validate", str(shop)).lines == ["1 object: good."]
     assert "MEL0509" in cli.good("apply", "-f", str(shop)).err
+
+
+def test_what_other_tools_read_without_a_name_is_passed_over_and_not_applied(cli: Cli, shop: Path) -> None:
+    operator = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec: {profile: demo}\n"
+    shop.write_text(f"{SHOP}---\n{operator}---\n{operator}")
+    assert cli.good("validate", str(shop)).lines[-1] == (
+        "2 objects, 2 objects of other kinds passed over: good."
+    )
+    refused = cli("apply", "-f", str(shop))
+    assert (refused.code, "metadata.name" in refused.err) == (1, True)
+    shop.write_text("apiVersion: networking.istio.io/v1\nkind: Gateway\nspec: {}\n")
+    assert "metadata.name" in cli("validate", str(shop)).out

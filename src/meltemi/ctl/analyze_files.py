@@ -117,7 +117,7 @@ def gather(
     ignore_unknown: bool,
 ) -> World:
     """Read the objects of files, each checked by its own rules; CtlError where a file cannot be read."""
-    manifests, found = read(files, recursive)
+    manifests, found = read(files, recursive, looking=True)
     manifests, problems = placed(manifests, call.namespace, one_world=False)
     manifests, others = known(manifests)
     world = World(analyzers, manifests, call.istio_namespace, others)

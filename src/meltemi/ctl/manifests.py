@@ -65,9 +65,12 @@ def load(files: Iterable[str]) -> list[Manifest]:
     return manifests
 
 
-def read(files: Iterable[str], recursive: bool = False) -> tuple[list[Manifest], list[Diagnostic]]:
+def read(
+    files: Iterable[str], recursive: bool = False, *, looking: bool = False
+) -> tuple[list[Manifest], list[Diagnostic]]:
     """Read all objects of files, folders and `-`; what is no object becomes a diagnostic.
 
+    Who is only `looking` takes what other projects' tools read without a name, such as an IstioOperator.
     Raises CtlError (usage) where a file cannot be read, or a folder holds none.
     """
     manifests: list[Manifest] = []
@@ -77,7 +80,7 @@ def read(files: Iterable[str], recursive: bool = False) -> tuple[list[Manifest],
             documents, problems = parse(_content(file), file)
             found.extend(problems)
             for document in documents:
-                _take(document, manifests, found)
+                _take(document, manifests, found, looking=looking)
     return manifests, found
 
 
@@ -101,7 +104,7 @@ def _content(file: str) -> bytes:
         raise CtlError(f"cannot read {file}: {error.strerror}.", exit_code=USAGE) from error
 
 
-def _take(parsed: Parsed, manifests: list[Manifest], found: list[Diagnostic]) -> None:
+def _take(parsed: Parsed, manifests: list[Manifest], found: list[Diagnostic], *, looking: bool) -> None:
     for part in parts(parsed, found):
         value = part.value
         metadata = value.get("metadata")
@@ -112,13 +115,13 @@ def _take(parsed: Parsed, manifests: list[Manifest], found: list[Diagnostic]) ->
             "metadata.name": named.get("name"),
         }
         missing = [key for key, text in needed.items() if not isinstance(text, str) or not text]
-        if missing:
+        if missing and not (looking and missing == ["metadata.name"] and foreign(value)):
             message = (
                 f"an object must say its apiVersion, kind and metadata.name; here is no {', '.join(missing)}"
             )
             found.append(Diagnostic(NOT_AN_OBJECT, message, position=part.position()))
             continue
-        api_version, kind, name = map(str, needed.values())
+        api_version, kind, name = (str(text or "") for text in needed.values())
         namespace = named.get("namespace")
         manifests.append(
             Manifest(part, api_version, kind, name, namespace if isinstance(namespace, str) else "")
@@ -154,7 +157,7 @@ def placed(
             )
         group = registry.split(here.api_version)[0]
         key = (group, here.kind, here.namespace, here.name)
-        if key in seen:
+        if key in seen and here.name:
             first = seen[key].parsed.position()
             message = f"it stands at {first} already."
             found.append(

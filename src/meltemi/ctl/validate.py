@@ -48,7 +48,7 @@ def command(
 
     if not files and not more:
         raise click.UsageError("name at least one file, folder or -.")
-    manifests, found = read((*files, *more), recursive)
+    manifests, found = read((*files, *more), recursive, looking=True)
     manifests, problems = placed(manifests, call.namespace, one_world=False)
     manifests, others = known(manifests)
     found = [*found, *problems, *checked(manifests)]
