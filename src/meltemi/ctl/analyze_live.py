@@ -25,7 +25,6 @@ from meltemi.model import facts
 
 NOT_READ: Final = ("events.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "rbac.authorization.k8s.io")
 """Groups that no analyzer reads; they change all the time, or are many."""
-NAMES_SECONDS: Final = 3.0
 
 
 def add_mesh(world: World, call: Invocation, analyzers: Iterable[Analyzer], contexts: Sequence[str]) -> None:

@@ -9,9 +9,8 @@ from meltemi.api.gatewayapi.grpc_route import GRPC_ROUTE, GRPCRoute
 from meltemi.api.gatewayapi.http_route import HTTP_ROUTE, HTTPRoute
 from meltemi.api.gatewayapi.listener_set import LISTENER_SET, ListenerSet
 from meltemi.api.gatewayapi.reference_grant import REFERENCE_GRANT, ReferenceGrant
-from meltemi.api.gatewayapi.tcp_route import TCP_ROUTE, TCPRoute
+from meltemi.api.gatewayapi.stream_route import TCP_ROUTE, UDP_ROUTE, StreamRoute
 from meltemi.api.gatewayapi.tls_route import TLS_ROUTE, TLSRoute
-from meltemi.api.gatewayapi.udp_route import UDP_ROUTE, UDPRoute
 from meltemi.api.kind import Kind
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
@@ -37,7 +36,6 @@ __all__ = [
     "Listener",
     "ListenerSet",
     "ReferenceGrant",
-    "TCPRoute",
+    "StreamRoute",
     "TLSRoute",
-    "UDPRoute",
 ]

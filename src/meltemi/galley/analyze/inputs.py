@@ -40,9 +40,6 @@ UNRESOLVED: FactKind[str] = FactKind("analyze/unresolved")
 REMOTE_SERVICES: FactKind[Object[Service]] = FactKind("analyze/remote-services")
 """Namespace: the cluster; name: `namespace/name` of a Service in it."""
 
-MESH_FILE: FactKind[str] = FactKind("analyze/mesh-file")
-"""Namespace "", name `mesh` or `meshNetworks`: the text that stands in for that key of the ConfigMap `istio`."""
-
 INJECTS_UNASKED: FactKind[bool] = FactKind("analyze/injects-unasked")
 """Namespace "", name `mesh`: namespaces that say nothing of injection are injected, as the local mesh has it."""
 

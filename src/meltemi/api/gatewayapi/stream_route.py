@@ -1,4 +1,7 @@
-"""TCPRoute: where the connections of a listener go (gateway.networking.k8s.io, experimental)."""
+"""TCPRoute and UDPRoute: where the connections or datagrams of a listener go (gateway.networking.k8s.io, experimental).
+
+Their specs are the same to the letter, and so are declared once.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ from meltemi.api.kind import Column, Kind
 
 
 @dataclass(frozen=True, slots=True)
-class TCPRouteRule:
-    """Where connections go."""
+class StreamRouteRule:
+    """Where connections or datagrams go."""
 
     name: str = field("Its name, unique in the route.", "", **words.SECTION)
     backend_refs: tuple[BackendRef, ...] = field(
@@ -28,29 +31,34 @@ class TCPRouteRule:
 
 
 @dataclass(frozen=True, slots=True)
-class TCPRoute:
-    """Where the connections of a listener go."""
+class StreamRoute:
+    """Where the connections or datagrams of a listener go."""
 
     parent_refs: tuple[ParentReference, ...] = field(
         "Gateways or Services that it belongs to.", (), max_items=32, **words.WHOLE
     )
     use_default_gateways: DefaultScope | None = field("Belong to Gateways that take such routes.", None)
-    rules: tuple[TCPRouteRule, ...] = field(
+    rules: tuple[StreamRouteRule, ...] = field(
         "Where they go.", (), required=True, min_items=1, max_items=16, **words.WHOLE
     )
 
     RULES = (*PARENT_RULES, RULE_NAMES)
 
 
-TCP_ROUTE: Kind[TCPRoute] = Kind(
-    name="TCPRoute",
-    group=words.GROUP_NAME,
-    versions=("v1alpha2",),
-    plural="tcproutes",
-    singular="tcproute",
-    categories=("gateway-api",),
-    model=TCPRoute,
-    status=RouteStatus,
-    columns=(Column("Age", "date", ".metadata.creationTimestamp", "When the object was created."),),
-    doc="Where the connections of a listener go.",
-)
+def _kind(name: str, doc: str) -> Kind[StreamRoute]:
+    return Kind(
+        name=name,
+        group=words.GROUP_NAME,
+        versions=("v1alpha2",),
+        plural=f"{name.lower()}s",
+        singular=name.lower(),
+        categories=("gateway-api",),
+        model=StreamRoute,
+        status=RouteStatus,
+        columns=(Column("Age", "date", ".metadata.creationTimestamp", "When the object was created."),),
+        doc=doc,
+    )
+
+
+TCP_ROUTE = _kind("TCPRoute", "Where the connections of a listener go.")
+UDP_ROUTE = _kind("UDPRoute", "Where the datagrams of a listener go.")
