@@ -329,3 +329,10 @@ def test_what_other_tools_read_without_a_name_is_passed_over_and_not_applied(cli
     assert (refused.code, "metadata.name" in refused.err) == (1, True)
     shop.write_text("apiVersion: networking.istio.io/v1\nkind: Gateway\nspec: {}\n")
     assert "metadata.name" in cli("validate", str(shop)).out
+
+
+def test_nobody_waits_for_what_this_release_does_not_apply(cli: Cli) -> None:
+    for name in ("sidecar/all", "httproute/cart"):
+        refused = cli("wait", name, "--timeout", "20s")
+        assert (refused.code, "this release applies no" in refused.err) == (1, True), refused.err
+    assert "is not there" in cli("wait", "vs/nobody", "--timeout", "1s").err

@@ -130,7 +130,7 @@ def _items(client: Client, where: str) -> tuple[Any, ...]:
     return tuple(client.json("GET", where).get("items") or ())
 
 
-_GROUPS = ("istio.io", "gateway.networking.k8s.io", "networking.k8s.io")
+_GROUPS = ("istio.io", "networking.k8s.io")
 """How the groups of kinds end that tell the mesh what to do."""
 
 

@@ -42,7 +42,10 @@ def command(
     output: str | None,
     fail_on: str,
 ) -> int:
-    """Check YAML files without a mesh; exit code 1 if there is any error."""
+    """Check YAML files without a mesh.
+
+    Exit code: 0 good, 1 findings (see --fail-on), 2 usage.
+    """
     from meltemi.ctl import findings
     from meltemi.ctl.manifests import checked, known, placed, read
 

@@ -59,11 +59,25 @@ def command(call: Invocation, *, objects: tuple[str, ...], goal: str, timeout: f
         if not slash or not name:
             raise click.UsageError(f'"{text}" is not KIND/NAME.')
         resource = kinds.wanted(kind)[0]
+        if goal == RECONCILED and not (call.kubeconfig or call.context) and is_never_applied(resource):
+            raise CtlError(
+                f"{resource.label}/{name}: this release applies no {resource.kind}, so no proxy will have it.",
+                "docs/fields.md says what becomes of it",
+            )
         target = Target(client, resource, call.namespace_or_default if resource.namespaced else "", name)
         with spinner() as say:
             target.wait(goal, deadline, say, timeout)
         click.echo(f"{resource.label}/{name} {_met(goal)}")
     return 0
+
+
+def is_never_applied(resource: Resource) -> bool:
+    """Say whether nothing is made of a whole kind yet; imported here, for other goals need no declarations."""
+    from meltemi.api import ledger, registry
+    from meltemi.api.unapplied import Gap
+
+    kind = registry.by_resource(resource.group, resource.plural)
+    return kind is not None and isinstance(ledger.line(kind), Gap)
 
 
 def _met(goal: str) -> str:

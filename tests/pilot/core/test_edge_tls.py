@@ -356,6 +356,7 @@ def test_clients_can_be_narrowed() -> None:
         {"verifyCertificateHash": ["abc"]},
         {"minProtocolVersion": "TLSV1_3", "maxProtocolVersion": "TLSV1_2"},
         {"maxProtocolVersion": "TLSV1_1"},
+        {"cipherSuites": ["NOBODYS", "AES128-SHA256"]},
     ],
     ids=str,
 )

@@ -158,11 +158,11 @@ class Plugin:
             held = self._answer
             if held is None or (held.expires and held.expires - self._clock() < _EARLY):
                 try:
-                    self._answer = await self._ask()
+                    held = self._answer = await self._ask()
                 except CredentialsError:
                     if held is None or held.expires <= self._clock():
                         raise
-            return self._answer or Answer()
+            return held
 
     async def _ask(self) -> Answer:
         command = str(self._settings.get("command") or "")

@@ -48,7 +48,10 @@ def load_assignments(q: Db, namespace: str, host: str, choice: str, envoy: str) 
     for port in found.ports:
         whole = traffic_policy.effective(rule, port.number, "")
         usual = discovery_of(found, whole)
-        ready = apart(q, host, _encoded, listed.get(port.number, ())) or []
+        ready = apart(q, host, _encoded, listed.get(port.number, ()))
+        if ready is None:
+            # A fault of ours is no news that there are no endpoints.
+            continue
         for subset in subsets(rule):
             policy = traffic_policy.of_subset(whole, rule, port.number, subset)
             if (usual if policy is whole else discovery_of(found, policy)) is Discovery.EDS:

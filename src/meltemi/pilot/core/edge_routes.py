@@ -82,11 +82,9 @@ def domains(q: Db, wanted: Opened) -> tuple[Domain, ...]:
         if _redirects(one.server):
             for text in one.server.hosts:
                 domain = _server_host(q, one, text)
-                if uses.setdefault(domain, {}) is not None:
-                    ports.setdefault(
-                        domain, one.server.port.number if one.server.port is not None else one.port
-                    )
-                    redirects[domain] = True
+                uses.setdefault(domain, {})
+                ports.setdefault(domain, one.server.port.number if one.server.port is not None else one.port)
+                redirects[domain] = True
     return tuple(
         (domain, ports[domain], tuple(uses[domain]), redirects.get(domain, False))
         for domain in sorted(uses, key=closeness)

@@ -166,6 +166,9 @@ def _fault(tls: ServerTLSSettings, lowest: TLSProtocol, highest: TLSProtocol) ->
     for text in tls.verify_certificate_hash:
         if len(text) not in (64, 95) or not _is_hash(_hex(text)):
             return f'"{text}" is no SHA-256 in hexadecimal'
+    if tls.cipher_suites and CIPHERS.isdisjoint(tls.cipher_suites):
+        # Without any, Envoy would take its own: more than was asked for.
+        return "none of its cipher suites is known"
     return ""
 
 
