@@ -10,10 +10,11 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 
 class How(Enum):
-    """The forms of a comparison; PRESENT asks only that there is a value."""
+    """The forms of a comparison; PRESENT asks only that there is a value, SEGMENTS (of paths) for whole segments."""
 
     EXACT = "exact"
     PREFIX = "prefix"
+    SEGMENTS = "segments"
     REGEX = "regex"
     PRESENT = "present"
 

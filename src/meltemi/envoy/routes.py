@@ -375,6 +375,8 @@ def _usual_bytes(route: Route, action: Forward) -> bytes:
         match = framed(_PATH, value)
     elif path.how is How.REGEX:
         match = framed(_REGEX, framed(_EXPRESSION, value) if value else b"")
+    elif path.how is How.SEGMENTS:
+        match = framed(_SEGMENTS, value)
     else:
         match = framed(_PREFIX, value if path.how is How.PREFIX else b"/")
     metadata = b""
@@ -444,6 +446,8 @@ def _match(match: Match) -> RouteMatch:
         message.path = path.value
     elif path.how is How.REGEX:
         message.safe_regex.CopyFrom(RegexMatcher(regex=path.value))
+    elif path.how is How.SEGMENTS:
+        message.path_separated_prefix = path.value
     else:
         message.prefix = path.value if path.how is How.PREFIX else "/"
     if path.ignore_case:
@@ -651,6 +655,7 @@ _MATCH = tag(RouteMessage, "match")
 _PREFIX = tag(RouteMatch, "prefix")
 _PATH = tag(RouteMatch, "path")
 _REGEX = tag(RouteMatch, "safe_regex")
+_SEGMENTS = tag(RouteMatch, "path_separated_prefix")
 _EXPRESSION = tag(RegexMatcher, "regex")
 _ROUTE = tag(RouteMessage, "route")
 _CLUSTER = tag(RouteAction, "cluster")

@@ -8,7 +8,7 @@ from meltemi.api.core.service import Protocol as Transport
 from meltemi.api.diagnostics import Ref
 from meltemi.api.networking.gateway import Server
 from meltemi.api.values import Map
-from meltemi.model import facts
+from meltemi.model import derived, facts
 from meltemi.query import Db, query
 
 
@@ -22,6 +22,17 @@ class Bound:
     server: Server
     port: int
     origin: Ref
+
+    @property
+    def number(self) -> int:
+        """The port as the Gateway has it."""
+        return self.port if self.server.port is None else self.server.port.number
+
+    def path(self, field: str = "") -> str:
+        """Give the path of the server, or of a field of it, in what `origin` names; "" where that has no such field."""
+        if not derived.is_written(self.gateway):
+            return ""
+        return f"spec.servers[{self.index}].{field}".rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +48,14 @@ class Head:
 @query
 def head(q: Db, namespace: str, name: str) -> Head | None:
     """Return the head of a Gateway."""
-    made = q.fact(facts.GATEWAYS, namespace, name)
+    made = derived.gateway(q, namespace, name)
     return None if made is None else Head(made.created, namespace, name, made.spec.selector)
 
 
 @query
 def heads(q: Db) -> tuple[Head, ...]:
     """List all Gateways, oldest first."""
-    found = [
-        head(q, namespace, name)
-        for namespace in q.namespaces(facts.GATEWAYS)
-        for name in q.names(facts.GATEWAYS, namespace)
-    ]
+    found = [head(q, namespace, name) for namespace, name in derived.gateway_keys(q)]
     return tuple(
         sorted(
             (one for one in found if one is not None), key=lambda one: (one.created, one.namespace, one.name)
@@ -70,7 +77,7 @@ def servers(q: Db, namespace: str, labels: Map[str], named: tuple[tuple[str, int
     for one in heads(q):
         if not labels.contains_all(one.selector):
             continue
-        made = q.fact(facts.GATEWAYS, one.namespace, one.name)
+        made = derived.gateway(q, one.namespace, one.name)
         if made is None:
             continue
         for index, server in enumerate(made.spec.servers):

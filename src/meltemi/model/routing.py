@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meltemi.api.values import EMPTY, Map
-from meltemi.model import facts, settings
+from meltemi.model import derived, settings
 from meltemi.model.hosts import closeness, complete, covers, exported, is_pattern, public
 from meltemi.model.services import entry_heads, hosts_in, kubernetes_name, public_hosts
 from meltemi.query import Db, query
 
 MESH = "mesh"
-Key = tuple[str, str]
+Key = derived.Key
 """Namespace and name of a VirtualService."""
 
 
@@ -45,7 +45,7 @@ def gateway_name(text: str, namespace: str) -> str:
 @query
 def head(q: Db, namespace: str, name: str) -> Head | None:
     """Return the head of a VirtualService; a delegate (one without hosts) has none."""
-    made = q.fact(facts.VIRTUAL_SERVICES, namespace, name)
+    made = derived.virtual_service(q, namespace, name)
     if made is None or not made.spec.hosts:
         return None
     domain = settings.CLUSTER_DOMAIN.read(q)
@@ -62,14 +62,14 @@ def head(q: Db, namespace: str, name: str) -> Head | None:
 @query
 def heads_in(q: Db, namespace: str) -> tuple[Head, ...]:
     """List the VirtualServices of a namespace, by name."""
-    found = (head(q, namespace, name) for name in q.names(facts.VIRTUAL_SERVICES, namespace))
+    found = (head(q, namespace, name) for name in derived.virtual_service_names(q, namespace))
     return tuple(one for one in found if one is not None)
 
 
 @query
 def heads(q: Db) -> tuple[Head, ...]:
     """List all VirtualServices, oldest first."""
-    found = [one for namespace in q.namespaces(facts.VIRTUAL_SERVICES) for one in heads_in(q, namespace)]
+    found = [one for namespace in derived.virtual_service_namespaces(q) for one in heads_in(q, namespace)]
     return tuple(sorted(found, key=_age))
 
 
@@ -243,7 +243,7 @@ class Asks:
 @query
 def asks(q: Db, namespace: str, name: str) -> Asks:
     """Say what one VirtualService asks of the calling workload."""
-    made = q.fact(facts.VIRTUAL_SERVICES, namespace, name)
+    made = derived.virtual_service(q, namespace, name)
     if made is None:
         return Asks()
     spec = made.spec

@@ -61,7 +61,7 @@ def opened(q: Db, namespace: str, labels: Map[str], named: Named) -> tuple[Opene
             continue
         if forms.setdefault(one.port, form) != form:
             text = f"port {one.port} is opened for {forms[one.port]} already"
-            q.report(Diagnostic(PORT_CONFLICT, text, one.origin, f"spec.servers[{one.index}].port"))
+            q.report(Diagnostic(PORT_CONFLICT, text, one.origin, one.path("port")))
             continue
         found.setdefault(one.port, []).append(one)
     return tuple(Opened(port, forms[port], tuple(found[port])) for port in sorted(found))
@@ -71,7 +71,6 @@ def _form(q: Db, one: Bound) -> str:
     """Say how a server is opened; "" where it is not."""
     server = one.server
     protocol = server.port.protocol.upper() if server.port is not None else ""
-    at = f"spec.servers[{one.index}]"
     mode = server.tls.mode if server.tls is not None else None
     # The mode of a server that only redirects is not set, which reads as this.
     if protocol in HTTP and mode in (None, ServerTLSMode.PASSTHROUGH):
@@ -81,7 +80,7 @@ def _form(q: Db, one: Bound) -> str:
     if protocol in ("TLS", "HTTPS") and (mode is ServerTLSMode.PASSTHROUGH or edge_tls.ends(server)):
         return "tls"
     text = f"{protocol} with TLS {mode.name if mode is not None else 'unset'} is not opened"
-    q.report(Diagnostic(SERVER_CLOSED, text, one.origin, f"{at}.tls"))
+    q.report(Diagnostic(SERVER_CLOSED, text, one.origin, one.path("tls")))
     return ""
 
 
@@ -121,7 +120,7 @@ def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | No
         inspect_tls=wanted.form == "tls",
         detection_timeout=seconds(settings.PROTOCOL_DETECTION_TIMEOUT.read(q)),
     )
-    origins = [origin(one.origin, f"spec.servers[{one.index}]") for one in wanted.servers]
+    origins = [origin(one.origin, one.path()) for one in wanted.servers]
     return settle(q, LDS, name, encode_listener(made), origins, envoy)
 
 
@@ -139,7 +138,7 @@ def _http(listener_name: str, route: str) -> HttpChain:
 def _byte_chains(q: Db, one: Bound, namespace: str, *, tls: bool) -> tuple[Chain, ...]:
     """Make the chains of a server by the `tcp` routes behind it; with `tls` by its `tls` routes, passed through."""
     found: list[Chain] = []
-    number = one.server.port.number if one.server.port is not None else one.port
+    number = one.number
     for head in gateway_routing(q, one.gateway):
         if not any(joint(one, head, host, text) for host in head.hosts for text in one.server.hosts):
             continue
@@ -163,7 +162,7 @@ def _tls_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:
         taken = [name or "all names" for name in named or ("",) if ("", name) in asked]
         if taken:
             text = f"port {one.port} is open for {', '.join(taken)} already, by another server"
-            q.report(Diagnostic(PORT_CONFLICT, text, one.origin, f"spec.servers[{one.index}].hosts"))
+            q.report(Diagnostic(PORT_CONFLICT, text, one.origin, one.path("hosts")))
         found.extend(distinct(_ended_chains(q, one, named, namespace), asked))
     return tuple(found) if any(_opens(chain) for chain in found) else ()
 
@@ -211,7 +210,7 @@ def secrets(q: Db, namespace: str, labels: Map[str], named: Named) -> Segment:
             ended = edge_tls.ended(q, one, namespace)
             for each in ended.secrets if ended is not None else ():
                 found[each.name] = each
-                by = origin(one.origin, f"spec.servers[{one.index}].tls")
+                by = origin(one.origin, one.path("tls"))
                 origins.setdefault(each.name, dict.fromkeys(each.origins))[by] = None
     made = [replace(found[name], origins=tuple(origins[name])) for name in sorted(found)]
     return segment(("gateway",), made)

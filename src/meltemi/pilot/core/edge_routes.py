@@ -12,7 +12,7 @@ from meltemi.model.hosts import closeness, complete
 from meltemi.model.routing import Head, gateway_routing
 from meltemi.pilot.core import edge_tls
 from meltemi.pilot.core.edge import Named, Opened, joint, opened
-from meltemi.pilot.core.findings import origin
+from meltemi.pilot.core.findings import origin, routed_by
 from meltemi.pilot.core.http_matches import Place, catches_all
 from meltemi.pilot.core.http_routes import routes_of
 from meltemi.pilot.core.quarantine import isolated, settle_rope
@@ -49,7 +49,7 @@ def gateway_rope(q: Db, name: str, wanted: Opened, namespace: str, envoy: str) -
         empty = VirtualHost(f"blackhole:{wanted.port}", ("*",), ())
         found = [virtual_host(empty.name, encode_virtual_host(empty))]
     head = encode_route_head(name, ignore_port=True)
-    origins = [origin(one.origin, f"spec.servers[{one.index}]") for one in wanted.servers]
+    origins = [origin(one.origin, one.path()) for one in wanted.servers]
     return settle_rope(q, rope(name, head, (segment(("gateway",), found),), origins), envoy)
 
 
@@ -76,14 +76,14 @@ def domains(q: Db, wanted: Opened) -> tuple[Domain, ...]:
                 if domain is None:
                     continue
                 uses.setdefault(domain, {})[(one.gateway, *head.key)] = None
-                ports.setdefault(domain, one.server.port.number if one.server.port is not None else one.port)
+                ports.setdefault(domain, one.number)
                 redirects[domain] = redirects.get(domain, False) or _redirects(one.server)
     for one in wanted.servers:
         if _redirects(one.server):
             for text in one.server.hosts:
                 domain = _server_host(q, one, text)
                 uses.setdefault(domain, {})
-                ports.setdefault(domain, one.server.port.number if one.server.port is not None else one.port)
+                ports.setdefault(domain, one.number)
                 redirects[domain] = True
     return tuple(
         (domain, ports[domain], tuple(uses[domain]), redirects.get(domain, False))
@@ -110,7 +110,7 @@ def gateway_host(
     for gateway, where, name in uses:
         place = Place(number, gateway=gateway, client=namespace)
         found.extend(routes_of(q, (where, name), place))
-        origins.append(Origin("VirtualService", where, name))
+        origins.extend(routed_by(q, where, name))
     if not found and not redirect:
         return None
     ordered = (

@@ -60,9 +60,8 @@ def server_names(server: Server) -> tuple[str, ...]:
 def route_name(one: Bound) -> str:
     """Name the RouteConfiguration of an HTTPS server: each has its own, so that no other's hosts are behind it."""
     namespace, _, gateway = one.gateway.partition("/")
-    port = one.server.port
-    number, word = (one.port, "") if port is None else (port.number, port.name)
-    return names.https_route(number, word, gateway, namespace)
+    word = "" if one.server.port is None else one.server.port.name
+    return names.https_route(one.number, word, gateway, namespace)
 
 
 def ended(q: Db, one: Bound, namespace: str) -> Ended | None:
@@ -81,8 +80,9 @@ def open_end(q: Db, one: Bound, namespace: str) -> Ended | None:
         return None
     found = _ended(q, one.server, tls, namespace)
     if isinstance(found, Lacking):
-        at = f"spec.servers[{one.index}].tls"
-        q.report(Diagnostic(SERVER_CLOSED, f"the server is closed: {found.reason}", one.origin, at))
+        q.report(
+            Diagnostic(SERVER_CLOSED, f"the server is closed: {found.reason}", one.origin, one.path("tls"))
+        )
         return None
     return found
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from meltemi.api.diagnostics import Level, Ref, code
+from meltemi.model import derived
 from meltemi.pilot.core.resource import Origin
+from meltemi.query import Db
 
 DUPLICATE_DOMAIN = code(
     "MEL0502",
@@ -48,3 +50,8 @@ TRANSLATION_FAILED = code(
 def origin(ref: Ref, path: str = "") -> Origin:
     """Say that a resource came of an object, or of a field of it."""
     return Origin(ref.kind, ref.namespace, ref.name, path)
+
+
+def routed_by(q: Db, namespace: str, name: str) -> tuple[Origin, ...]:
+    """Say that a resource came of a VirtualService: of that object, or of those that it was derived from."""
+    return tuple(origin(ref) for ref in derived.refs(q, namespace, name))

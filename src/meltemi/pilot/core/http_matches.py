@@ -46,8 +46,8 @@ def holds(match: HTTPMatchRequest, place: Place, namespace: str, gateways: tuple
     return place.source.labels.contains_all(match.source_labels)
 
 
-def conditions(match: HTTPMatchRequest) -> Match:
-    """Translate what is decided per request."""
+def conditions(match: HTTPMatchRequest, *, segments: bool = False) -> Match:
+    """Translate what is decided per request. With `segments` prefixes of paths end where a segment does."""
     tests: list[HeaderTest] = []
     for name, pseudo in (
         (":method", match.method),
@@ -62,19 +62,25 @@ def conditions(match: HTTPMatchRequest) -> Match:
         for name, wanted in match.without_headers.items()
     )
     return Match(
-        path=path(match.uri, ignore_case=match.ignore_uri_case),
+        path=path(match.uri, ignore_case=match.ignore_uri_case, segments=segments),
         headers=tuple(tests),
         query=tuple(QueryTest(name, text(wanted)) for name, wanted in match.query_params.items()),
     )
 
 
-def path(wanted: StringMatch | None, *, ignore_case: bool) -> Text:
+def path(wanted: StringMatch | None, *, ignore_case: bool, segments: bool = False) -> Text:
     """Translate a condition on the path; a regex minds the case always, as in Istio."""
     if wanted is None:
         return ANY_PATH
     found = text(wanted)
     if found.how is How.PRESENT:
         return ANY_PATH
+    if segments and found.how is How.PREFIX:
+        # Envoy takes no slash at the end of one.
+        whole = found.value.rstrip("/")
+        if not whole:
+            return ANY_PATH
+        found = Text(How.SEGMENTS, whole)
     if found.how is How.REGEX or not ignore_case:
         return found
     return Text(found.how, found.value, ignore_case=True)

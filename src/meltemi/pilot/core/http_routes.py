@@ -35,7 +35,7 @@ from meltemi.envoy.routes import (
     Route,
     WeightedTarget,
 )
-from meltemi.model import facts
+from meltemi.model import derived
 from meltemi.model.routing import MESH, Key, gateway_name
 from meltemi.pilot.core.http_matches import Place, catches_all, conditions, holds, text
 from meltemi.pilot.core.retries import retry_policy
@@ -71,15 +71,16 @@ def config_path(key: Key) -> str:
 
 def routes_of(q: Db, key: Key, place: Place) -> tuple[Route, ...]:
     """Translate the HTTP routes of a VirtualService for one place, up to the first that catches all."""
-    made = q.fact(facts.VIRTUAL_SERVICES, *key)
+    made = derived.virtual_service(q, *key)
     if made is None:
         return ()
     spec: VirtualService = made.spec
     gateways = tuple(gateway_name(name, key[0]) for name in spec.gateways) or (MESH,)
+    segments = made.annotations.get(derived.SEMANTICS, "") in derived.SEGMENTED
     found: list[Route] = []
     for index, rule in enumerate(spec.http):
         at = f"spec.http[{index}]"
-        for match, label in _matches(rule, place, key[0], gateways):
+        for match, label in _matches(rule, place, key[0], gateways, segments=segments):
             route = _route(q, rule, match, label, place, key, made.ref, at)
             if route is None:
                 continue
@@ -90,13 +91,13 @@ def routes_of(q: Db, key: Key, place: Place) -> tuple[Route, ...]:
 
 
 def _matches(
-    rule: HTTPRoute, place: Place, namespace: str, gateways: tuple[str, ...]
+    rule: HTTPRoute, place: Place, namespace: str, gateways: tuple[str, ...], *, segments: bool
 ) -> list[tuple[Match, str]]:
     """List the conditions of a rule that can hold at this place, each with the name of its route."""
     if not rule.match:
         return [(Match(), rule.name or "")]
     return [
-        (conditions(match), ".".join(part for part in (rule.name, match.name) if part))
+        (conditions(match, segments=segments), ".".join(part for part in (rule.name, match.name) if part))
         for match in rule.match
         if holds(match, place, namespace, gateways)
     ]

@@ -11,7 +11,7 @@ from meltemi.api.networking.virtual_service import L4MatchAttributes, RouteDesti
 from meltemi.api.values import Map
 from meltemi.envoy import names
 from meltemi.envoy.listeners import TLS, Chain, ChainMatch, TcpChain
-from meltemi.model import destinations, facts
+from meltemi.model import derived, destinations
 from meltemi.model.routing import MESH, Key, gateway_name
 from meltemi.model.services import home, homes
 from meltemi.pilot.core import traffic_policy
@@ -23,7 +23,7 @@ from meltemi.query import Db
 def tcp_chains(q: Db, key: Key | None, place: Place, fallback: str, stat: str) -> tuple[Chain, ...]:
     """Make the chains of a TCP port: by `tcp` routes up to the first that takes all, else to `fallback` ("" none)."""
     found: list[Chain] = []
-    made = q.fact(facts.VIRTUAL_SERVICES, *key) if key is not None else None
+    made = derived.virtual_service(q, *key) if key is not None else None
     if key is not None and made is not None:
         gateways = tuple(gateway_name(name, key[0]) for name in made.spec.gateways) or (MESH,)
         for index, rule in enumerate(made.spec.tcp):
@@ -50,7 +50,7 @@ def tls_chains(
 ) -> tuple[Chain, ...]:
     """Make the chains of a port whose TLS is passed through: by `tls` routes, else to `fallback` for names `sni`."""
     found: list[Chain] = []
-    made = q.fact(facts.VIRTUAL_SERVICES, *key) if key is not None else None
+    made = derived.virtual_service(q, *key) if key is not None else None
     if key is not None and made is not None:
         gateways = tuple(gateway_name(name, key[0]) for name in made.spec.gateways) or (MESH,)
         for index, rule in enumerate(made.spec.tls):

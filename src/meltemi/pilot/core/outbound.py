@@ -24,7 +24,7 @@ from meltemi.model.endpoints import backends
 from meltemi.model.routing import ANY_SOURCE, Key, Source
 from meltemi.model.scope import Lens, Lenses, lenses
 from meltemi.model.services import Port, Protocol, Service, service, services_in
-from meltemi.pilot.core.findings import PORT_CONFLICT, origin
+from meltemi.pilot.core.findings import PORT_CONFLICT, origin, routed_by
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, passthrough_or_nothing, tcp_chains, tls_chains
 from meltemi.pilot.core.quarantine import isolated, settle
@@ -180,7 +180,7 @@ def service_listener(
     )
     origins = [origin(ref) for ref in found.origins]
     if key is not None:
-        origins.append(Origin("VirtualService", *key))
+        origins.extend(routed_by(q, *key))
     return settle(q, LDS, name, encode_listener(made), origins, envoy)
 
 

@@ -19,7 +19,7 @@ from meltemi.envoy.routes import (
 from meltemi.model.domains import Lost, names_of
 from meltemi.model.routing import Key, Source
 from meltemi.model.services import Service, service
-from meltemi.pilot.core.findings import DUPLICATE_DOMAIN, origin
+from meltemi.pilot.core.findings import DUPLICATE_DOMAIN, origin, routed_by
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.http_routes import routes_of
 from meltemi.pilot.core.resource import Origin, Resource, virtual_host
@@ -102,7 +102,7 @@ def _routes(
     """Return the encoded routes of a service's port, and what they came of."""
     origins = tuple([origin(ref) for ref in found.origins])
     if key is not None:
-        origins = (*origins, Origin("VirtualService", *key))
+        origins = (*origins, *routed_by(q, *key))
         routes = routes_of(q, key, Place(port, source=source, client=asker))
         if routes:
             return b"".join([encode_route(route) for route in routes]), origins

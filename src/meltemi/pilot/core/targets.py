@@ -57,7 +57,9 @@ def resolve(
     found = target(q, host, wanted.subset, number, listened, client)
     if not found.known:
         what = f"{host}:{found.port}" + (f" subset {wanted.subset}" if wanted.subset else "")
-        q.report(Diagnostic(UNKNOWN_DESTINATION, f"{what} is not known in the mesh", ref, path))
+        # What a route was derived from has fields of other names.
+        at = path if ref.kind == "VirtualService" else ""
+        q.report(Diagnostic(UNKNOWN_DESTINATION, f"{what} is not known in the mesh", ref, at))
     return found
 
 

@@ -15,7 +15,7 @@ from meltemi.envoy.routes import (
     encode_route_head,
     encode_virtual_host,
 )
-from meltemi.model import facts, routing, settings
+from meltemi.model import derived, routing, settings
 from meltemi.model.hosts import covers, is_pattern
 from meltemi.model.routing import Key, Source
 from meltemi.model.scope import Lens, Lenses, lenses
@@ -27,11 +27,11 @@ from meltemi.model.services import (
     service_namespaces,
     services_in,
 )
-from meltemi.pilot.core.findings import DUPLICATE_DOMAIN
+from meltemi.pilot.core.findings import DUPLICATE_DOMAIN, routed_by
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.http_routes import routes_of
 from meltemi.pilot.core.quarantine import isolated, settle_rope
-from meltemi.pilot.core.resource import Origin, Resource, Rope, Segment, rope, segment, virtual_host
+from meltemi.pilot.core.resource import Resource, Rope, Segment, rope, segment, virtual_host
 from meltemi.pilot.core.service_hosts import ANY, any_host, service_host
 from meltemi.pilot.core.targets import hashes
 from meltemi.query import Db, query
@@ -183,7 +183,7 @@ def _is_service(q: Db, host: str, client: str) -> bool:
 
 @query
 def _has_http(q: Db, key: Key) -> bool:
-    made = q.fact(facts.VIRTUAL_SERVICES, *key)
+    made = derived.virtual_service(q, *key)
     return made is not None and bool(made.spec.http)
 
 
@@ -195,7 +195,7 @@ def extra_segment(q: Db, client: str, source: Source, asker: str) -> Segment:
         if host == "*" or not _has_http(q, key):
             continue
         if taken(q, host, client):
-            made = q.fact(facts.VIRTUAL_SERVICES, *key)
+            made = derived.virtual_service(q, *key)
             q.report(
                 Diagnostic(
                     DUPLICATE_DOMAIN,
@@ -240,7 +240,7 @@ def extra_host(q: Db, host: str, key: Key, source: Source, asker: str) -> Resour
         return None
     name = f"{host}:80"
     made = VirtualHost(name, with_port((host,), 80), routes)
-    return virtual_host(name, encode_virtual_host(made), [Origin("VirtualService", *key)])
+    return virtual_host(name, encode_virtual_host(made), routed_by(q, *key))
 
 
 @query
