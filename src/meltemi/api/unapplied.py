@@ -85,9 +85,6 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
         Gap("spec.workloadSelector", "the whole object is left out"),
         Gap("*port.name", "it is refused: a name never chose a port"),
         Gap("*loadBalancer.localityLbSetting"),
-        Gap("*loadBalancer.warmupDurationSecs"),
-        Gap("*loadBalancer.warmup"),
-        Gap("*outlierDetection.consecutiveErrors", "use consecutive5xxErrors"),
         Gap("*trafficPolicy.tunnel"),
         Gap("*trafficPolicy.proxyProtocol"),
         Gap(

@@ -12,7 +12,7 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster as ClusterMessage
 from envoy.config.cluster.v3.cluster_pb2 import UpstreamConnectionOptions
 from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
 from envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress, TcpKeepalive
-from envoy.config.core.v3.base_pb2 import Metadata, RoutingPriority
+from envoy.config.core.v3.base_pb2 import Metadata, RoutingPriority, RuntimeDouble
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions
 from envoy.config.core.v3.socket_option_pb2 import SocketOption
 from envoy.extensions.clusters.common.dns.v3.dns_pb2 import DnsLookupFamily
@@ -106,6 +106,15 @@ class Keepalive:
 
 
 @dataclass(frozen=True, slots=True)
+class Warmup:
+    """New endpoints get their full share only after `window`; None is Envoy's default."""
+
+    window: Duration
+    least_percent: float | None = None
+    aggression: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Http:
     """Options of the HTTP connections of a cluster."""
 
@@ -125,6 +134,8 @@ class Cluster(NamedTuple):
     balancing: Balancing = Balancing.LEAST_REQUEST
     ring_size: int = 0
     table_size: int = 0
+    warmup: Warmup | None = None
+    """Only with LEAST_REQUEST and ROUND_ROBIN."""
     thresholds: Thresholds | None = None
     outlier: Outlier | None = None
     tls: sockets.ClientSocket | None = None
@@ -199,6 +210,7 @@ def _usual(cluster: Cluster) -> bool:
         and cluster.tls is None
         and cluster.discovery is Discovery.EDS
         and cluster.balancing is Balancing.LEAST_REQUEST
+        and cluster.warmup is None
         and cluster.outlier is None
         and cluster.endpoints is None
         and cluster.keepalive is None
@@ -372,6 +384,22 @@ def _balance(message: ClusterMessage, cluster: Cluster) -> None:
         message.maglev_lb_config.CopyFrom(
             ClusterMessage.MaglevLbConfig(table_size=uint64(cluster.table_size or None))
         )
+    elif cluster.warmup is not None and cluster.balancing is Balancing.LEAST_REQUEST:
+        message.least_request_lb_config.slow_start_config.CopyFrom(_slow_start(cluster.warmup))
+    elif cluster.warmup is not None and cluster.balancing is Balancing.ROUND_ROBIN:
+        message.round_robin_lb_config.slow_start_config.CopyFrom(_slow_start(cluster.warmup))
+
+
+def _slow_start(wanted: Warmup) -> ClusterMessage.SlowStartConfig:
+    aggression, least = wanted.aggression, wanted.least_percent
+    return ClusterMessage.SlowStartConfig(
+        slow_start_window=duration(wanted.window),
+        # Envoy wants a key by which its runtime could say otherwise.
+        aggression=None
+        if aggression is None
+        else RuntimeDouble(default_value=aggression, runtime_key="warmup.aggression"),
+        min_weight_percent=None if least is None else Percent(value=least),
+    )
 
 
 def _secure(message: ClusterMessage, cluster: Cluster) -> None:

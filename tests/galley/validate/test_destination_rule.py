@@ -137,6 +137,14 @@ def test_what_is_likely_wrong_is_told() -> None:
     assert told("DestinationRule", balancer(localityLbSetting=failover)) == [("IST0133", LOCALITY)]
 
 
+@pytest.mark.parametrize("how", [{"simple": "RANDOM"}, {"consistentHash": {"useSourceIp": True}}])
+def test_a_warm_up_that_nothing_heeds_is_told(how: dict[str, Any]) -> None:
+    at = f"{AT}.loadBalancer.warmup"
+    warmed = {"warmup": {"duration": "9s"}}
+    assert told("DestinationRule", balancer(**how, **warmed)) == [("IST0133", at)]
+    assert told("DestinationRule", balancer(simple="ROUND_ROBIN", **warmed)) == []
+
+
 def test_a_port_by_name_as_istio_1_0_could_write_it_is_refused() -> None:
     spec = policy(portLevelSettings=[{"port": {"name": "http"}, "tls": {"mode": "DISABLE"}}])
     at = f"{AT}.portLevelSettings[0].port.name"

@@ -182,6 +182,31 @@ BALANCERS = (
         of_cluster(lambda c: c["lb_policy"] == "MAGLEV" and c["maglev_lb_config"]["table_size"] == "131"),
     ),
     Group(
+        "warmup",
+        tuple(f"loadBalancer.warmup{part}" for part in ("", ".duration", ".minimumPercent", ".aggression")),
+        lambda _: {
+            "loadBalancer": {
+                "simple": "ROUND_ROBIN",
+                "warmup": {"duration": "40s", "minimumPercent": 25, "aggression": 2},
+            }
+        },
+        of_cluster(
+            lambda c: (
+                _warmed(c["round_robin_lb_config"]["slow_start_config"])
+                == {"slow_start_window": "40s", "min_weight_percent": {"value": 25}, "aggression": 2}
+            )
+        ),
+        quick=True,
+    ),
+    Group(
+        "warmup-seconds",
+        ("loadBalancer.warmupDurationSecs",),
+        lambda _: {"loadBalancer": {"warmupDurationSecs": "50s"}},
+        of_cluster(
+            lambda c: c["least_request_lb_config"]["slow_start_config"] == {"slow_start_window": "50s"}
+        ),
+    ),
+    Group(
         "minimum-ring-size",
         (f"{HASH}.minimumRingSize",),
         lambda _: _hash_by(httpHeaderName="x-user", minimumRingSize=2048),
@@ -323,6 +348,21 @@ OUTLIERS = (
         ),
         quick=True,
     ),
+    Group(
+        "outliers-of-istio-1.0",
+        ("outlierDetection.consecutiveErrors",),
+        lambda _: {"outlierDetection": {"consecutiveErrors": 7}},
+        of_cluster(
+            lambda c: (
+                {
+                    "consecutive_gateway_failure": 7,
+                    "enforcing_consecutive_gateway_failure": 100,
+                    "enforcing_consecutive_5xx": 0,
+                }.items()
+                <= c["outlier_detection"].items()
+            )
+        ),
+    ),
 )
 ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 TLS = (
@@ -382,6 +422,10 @@ BUDGET = (
         by_port=False,
     ),
 )
+
+
+def _warmed(start: Document) -> Document:
+    return {**start, "aggression": start["aggression"]["default_value"]}
 
 
 def _limits(cluster: Document, *names: str) -> list[Any]:

@@ -7,6 +7,7 @@ from meltemi.api.networking.destination_rule import (
     Distribute,
     LoadBalancerSettings,
     LocalityLoadBalancerSetting,
+    SimpleLB,
 )
 from meltemi.galley.validate import rules
 from meltemi.galley.validate.findings import At, Findings
@@ -21,6 +22,10 @@ def load_balancer(found: Findings, at: At, settings: LoadBalancerSettings, *, ou
         _hash(found, (*at, "consistentHash"), settings.consistent_hash)
     if settings.locality_lb_setting is not None:
         locality(found, (*at, "localityLbSetting"), settings.locality_lb_setting, outliers=outliers)
+    _warmup(found, at, settings)
+
+
+def _warmup(found: Findings, at: At, settings: LoadBalancerSettings) -> None:
     rules.duration(found, (*at, "warmupDurationSecs"), settings.warmup_duration_secs)
     if settings.warmup is not None:
         rules.duration(found, (*at, "warmup", "duration"), settings.warmup.duration)
@@ -28,6 +33,12 @@ def load_balancer(found: Findings, at: At, settings: LoadBalancerSettings, *, ou
             found.error(
                 (*at, "warmup", "aggression"), f"must be at least 1, not {settings.warmup.aggression:g}"
             )
+    name = "warmup" if settings.warmup is not None else "warmupDurationSecs"
+    wanted = settings.warmup is not None or settings.warmup_duration_secs is not None
+    if wanted and (
+        settings.consistent_hash is not None or settings.simple in (SimpleLB.RANDOM, SimpleLB.PASSTHROUGH)
+    ):
+        found.warn((*at, name), "only ROUND_ROBIN and LEAST_REQUEST warm endpoints up: it has no effect here")
 
 
 def _hash(found: Findings, at: At, settings: ConsistentHashLB) -> None:

@@ -113,9 +113,10 @@ Encoder = Callable[[str], bytes]
 
 def _encoder(q: Db, shared: Shared, port: Port, policy: TrafficPolicy) -> Encoder:
     host, number = shared.service.host, port.number
-    encoder = subset_encoder(_cluster(q, shared, port, "", policy))
+    whole = _cluster(q, shared, port, "", policy)
+    encoder = subset_encoder(whole)
     if encoder is None:
-        return lambda subset: encode_cluster(_cluster(q, shared, port, subset, policy))
+        return lambda subset: encode_cluster(_cluster(q, shared, port, subset, policy) if subset else whole)
     return lambda subset: encoder(
         names.outbound_cluster(host, number, subset), names.sni(host, number, subset), subset
     )
@@ -130,7 +131,10 @@ def _resource(
     policy: TrafficPolicy,
     encoder: Encoder | None,
 ) -> Resource | None:
-    encoded = (encoder or _encoder(q, shared, port, policy))(subset)
+    if encoder is None:
+        encoded = encode_cluster(_cluster(q, shared, port, subset, policy))
+    else:
+        encoded = encoder(subset)
     return settle(q, CDS, name, encoded, shared.origins, shared.envoy, shared.refused)
 
 
@@ -149,6 +153,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         balancing=Balancing.PROVIDED if direct else chosen.policy,
         ring_size=chosen.ring_size,
         table_size=chosen.table_size,
+        warmup=chosen.warmup,
         thresholds=traffic_policy.thresholds(policy),
         outlier=None if direct else traffic_policy.outlier(policy.outlier_detection),
         tls=tls,

@@ -24,6 +24,7 @@ from meltemi.envoy.clusters import (
     Outlier,
     Thresholds,
     UpstreamProtocol,
+    Warmup,
 )
 from meltemi.envoy.routes import HashBy, HashKey
 from meltemi.envoy.sockets import ClientSocket, FileClient, MutualClient
@@ -82,6 +83,7 @@ class Balance:
     policy: Balancing = Balancing.LEAST_REQUEST
     ring_size: int = 0
     table_size: int = 0
+    warmup: Warmup | None = None
     as_addressed: bool = False
 
 
@@ -101,13 +103,26 @@ def balance(wanted: LoadBalancerSettings | None) -> Balance:
         simple = wanted.simple or SimpleLB.UNSPECIFIED
         if simple is SimpleLB.PASSTHROUGH:
             return Balance(Balancing.PROVIDED, as_addressed=True)
-        return Balance(_SIMPLE.get(simple, Balancing.LEAST_REQUEST))
+        policy = _SIMPLE.get(simple, Balancing.LEAST_REQUEST)
+        return Balance(policy, warmup=None if policy is Balancing.RANDOM else _warmup(wanted))
     if hashed.maglev is not None:
         return Balance(Balancing.MAGLEV, table_size=hashed.maglev.table_size or TABLE_SIZE)
     size = hashed.minimum_ring_size
     if hashed.ring_hash is not None:
         size = hashed.ring_hash.minimum_ring_size
     return Balance(Balancing.RING_HASH, ring_size=size or RING_SIZE)
+
+
+def _warmup(wanted: LoadBalancerSettings) -> Warmup | None:
+    """Resolve the warm-up; the older field leaves Envoy's defaults, the newer has Istio's (10 %, linear)."""
+    chosen = wanted.warmup
+    if chosen is not None and chosen.duration is not None:
+        return Warmup(
+            chosen.duration,
+            10.0 if chosen.minimum_percent is None else chosen.minimum_percent,
+            1.0 if chosen.aggression is None else chosen.aggression,
+        )
+    return None if wanted.warmup_duration_secs is None else Warmup(wanted.warmup_duration_secs)
 
 
 def hash_keys(wanted: LoadBalancerSettings | None) -> tuple[HashKey, ...]:
@@ -151,12 +166,18 @@ def thresholds(policy: TrafficPolicy) -> Thresholds:
 
 
 def outlier(wanted: OutlierDetection | None) -> Outlier | None:
-    """Resolve outlier detection; none unless it is asked for."""
+    """Resolve outlier detection; none unless it is asked for.
+
+    `consecutiveErrors` counts 502, 503 and 504 alone, as Istio had it until its newer fields came; these win.
+    """
     if wanted is None:
         return None
+    answers, gateways = wanted.consecutive_5xx_errors, wanted.consecutive_gateway_errors
+    if wanted.consecutive_errors > 0 and answers is None and gateways is None:
+        answers, gateways = 0, wanted.consecutive_errors
     return Outlier(
-        consecutive_5xx=wanted.consecutive_5xx_errors,
-        gateway_errors=wanted.consecutive_gateway_errors or 0,
+        consecutive_5xx=answers,
+        gateway_errors=gateways or 0,
         local_errors=wanted.consecutive_local_origin_failures,
         split_local=wanted.split_external_local_origin_errors,
         interval=wanted.interval,
