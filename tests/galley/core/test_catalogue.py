@@ -141,3 +141,12 @@ def test_nothing_is_lost_but_by_a_file_that_is_whole(versions: list[tuple[list[s
             text_names = {one.ref.name for one in now.findings if one.ref is not None}
             assert not lost & text_names
         held = now
+
+
+def test_what_is_another_project_s_pins_nothing_of_that_name() -> None:
+    theirs = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "a"}}
+    found = read(text(theirs, document("b")), BEFORE)
+    assert names(found) == ["b"]
+    assert found.whole
+    ours = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualServise", "metadata": {"name": "a"}}
+    assert sorted(names(read(text(ours, document("b")), BEFORE))) == ["a", "b"]

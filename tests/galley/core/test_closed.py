@@ -16,6 +16,7 @@ from meltemi.api.values import Map
 from meltemi.galley.core.closed import closed
 from meltemi.galley.core.facts import Intake
 from meltemi.galley.core.strictest import NO_KEYS
+from meltemi.galley.validate import request_authentication
 
 APP = {"matchLabels": {"app": "a"}}
 SELECTOR = LabelSelector(Map({"app": "a"}))
@@ -120,3 +121,23 @@ def test_the_stand_in_goes_when_the_policy_is_good() -> None:
     assert change.value is not None
     assert change.value.spec == AuthorizationPolicy(rules=(AuthorizationRule(),))
     assert intake.put(declared, wrong) == ()
+
+
+def test_a_check_that_raises_believes_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(request_authentication, "check", broken)
+    spec = {"jwtRules": [{"issuer": "a", "jwksUri": "https://a/b"}]}
+    made = stand_in("RequestAuthentication", spec)
+    assert made == RequestAuthentication(jwt_rules=(JWTRule(issuer="a", jwks=NO_KEYS),))
+
+
+def test_a_policy_of_which_nothing_can_be_read_without_a_fault_closes_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr("meltemi.galley.core.strictest.decode_value", broken)
+    assert stand_in("AuthorizationPolicy", {"selector": APP, "rules": 5}) == denying()

@@ -351,3 +351,13 @@ async def test_a_comment_that_is_added_changes_no_object_but_its_place(tmp_path:
         file.write_text(f"# one\n# two\n{text('a')}")
         await until(lambda: str(found.source.position(key)) == f"{file}:3:1")
         assert len(found.batches) == 1
+
+
+async def test_what_moves_from_one_file_to_another_is_remembered_there(tmp_path: Path) -> None:
+    folder, memory = tmp_path / "config", tmp_path / "kept.json"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(text("a"))
+    async with following(folder, memory):
+        await until(memory.exists)
+        (folder / "b.yaml").write_text(text("a"))
+        await until(lambda: "b.yaml" in memory.read_text())

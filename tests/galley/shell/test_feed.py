@@ -211,15 +211,16 @@ async def test_of_two_sources_the_first_wins_and_the_second_takes_over() -> None
         assert (told.code.id, str(told.ref)) == ("MEL0073", "virtualservice default/cart")
         assert "one has the object, too" in told.message
         second.put(route(weight=3))
-        await asyncio.sleep(0.05)
-        assert weights(batches) == {"cart": 1}
+        second.put(route("pay", weight=4))
+        await arrival(batches, 3)
+        assert weights(batches) == {"cart": 1, "pay": 4}
         first.delete(route())
-        await asyncio.sleep(0.05)
-        assert weights(batches) == {"cart": 3}
+        await arrival(batches, 4)
+        assert weights(batches) == {"cart": 3, "pay": 4}
         assert feed.states[1].findings == ()
         second.delete(route())
-        await asyncio.sleep(0.05)
-        assert weights(batches) == {"cart": None}
+        await arrival(batches, 5)
+        assert weights(batches) == {"cart": None, "pay": 4}
 
 
 async def test_a_wrong_object_that_takes_over_is_no_later_form_of_the_one_that_is_gone() -> None:
@@ -316,3 +317,36 @@ async def test_the_mesh_s_settings_come_with_the_same_transactions() -> None:
         await arrival(batches, 2)
         assert policy(batches) == ["REGISTRY_ONLY", None]
         assert not feed.found
+
+
+async def test_settings_that_cannot_even_be_read_do_not_open_the_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a fault of ours")
+
+    source = MemorySource([settings("connectTimeout: 1s"), route()])
+    with monkeypatch.context() as patched:
+        patched.setattr("meltemi.galley.core.mesh_text.read", broken)
+        async with fed(source) as (feed, batches):
+            assert policy(batches[:1]) == ["REGISTRY_ONLY"]
+            assert weights(batches[:1]) == {"cart": 1}
+            assert feed.found[MESH].findings[0].code.id == "IST0001"
+            patched.undo()
+            source.put(settings("connectTimeout: 2s"))
+            await arrival(batches, 2)
+            assert policy(batches) == ["REGISTRY_ONLY", None]
+            patched.setattr("meltemi.galley.core.mesh_text.read", broken)
+            source.put(settings("connectTimeout: 3s"))
+            while not feed.found:
+                await asyncio.sleep(0.01)
+            assert feed.found[MESH].stand is Stand.LAST_GOOD
+            assert len(batches) == 2
+
+
+async def test_of_two_texts_each_has_its_own_last_good_form() -> None:
+    document = settings("connectTimeout: 1s")
+    source = MemorySource([document])
+    async with fed(source) as (feed, _):
+        source.put({**document, "data": {**document["data"], "meshNetworks": "networks: 5"}})
+        while not feed.found:
+            await asyncio.sleep(0.01)
+        assert feed.found[MESH].stand is Stand.ITSELF

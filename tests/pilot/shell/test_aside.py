@@ -14,10 +14,10 @@ from meltemi.galley.core.facts import Document, Key, Stand, Verdict, fact_kind
 from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.model.facts import PEER_AUTHENTICATIONS, VIRTUAL_SERVICES
 from meltemi.model.proxies import view_of
-from meltemi.pilot.core import http_routes, inbound
+from meltemi.pilot.core import http_routes, inbound, traffic_policy
 from meltemi.pilot.core.roots import roots
 from meltemi.pilot.shell.aside import SetAside, first_needed
-from meltemi.pilot.wire.types import RDS
+from meltemi.pilot.wire.types import CDS, RDS
 from meltemi.query import Change, Failure
 
 SERVICES = ("cart", "pay")
@@ -286,6 +286,57 @@ def test_an_object_that_is_deleted_is_no_longer_set_aside() -> None:
     played.turn([Change(fact_kind(VIRTUAL_SERVICE), "default", "cart", None)])
     assert played.book.of(CART) is None
     assert played.engine.fact(VIRTUAL_SERVICES, "default", "cart") is None
+
+
+def destination_rule(name: str, connections: int, generation: int = 1) -> dict[str, Any]:
+    """A rule with a subset, which alone has the pool."""
+    pool = {"connectionPool": {"tcp": {"maxConnections": connections}}}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": name, "uid": f"uid-{name}", "generation": generation},
+        "spec": {
+            "host": name,
+            "subsets": [{"name": "v1", "labels": {"version": "v1"}, "trafficPolicy": pool}],
+        },
+    }
+
+
+def test_an_object_for_which_one_cluster_of_many_raises_is_set_aside_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thresholds = traffic_policy.thresholds
+
+    def unlucky(policy: Any) -> Any:
+        if policy.connection_pool is not None and policy.connection_pool.tcp.max_connections == UNLUCKY:
+            raise ZeroDivisionError("a bug")
+        return thresholds(policy)
+
+    monkeypatch.setattr(traffic_policy, "thresholds", unlucky)
+    played = Played()
+    played.connect()
+    played.put(destination_rule("cart", 10))
+    before = decoded(played.engine.get(roots, played.view), CDS)
+    assert "outbound|80|v1|cart.default.svc.cluster.local" in before
+    played.put(destination_rule("cart", UNLUCKY, 2))
+    assert decoded(played.engine.get(roots, played.view), CDS) == before
+    key: Key = ("destinationrules.networking.istio.io", "default", "cart")
+    assert played.verdict(key).stand is Stand.LAST_GOOD
+    assert not played.engine.take_failures()
+
+
+def test_a_policy_s_stand_in_is_no_last_good_version() -> None:
+    played = Played()
+    played.mesh.pod("cart-1", ip="198.18.0.9", labels={"app": "cart"}, ports={"http": 80})
+    cart = played.engine.get(view_of, "default", "cart-1")
+    played.engine.hold(roots, cart)
+    played.turn([])
+    # As galley leaves a policy that never was good.
+    (strictest,) = played.mesh.changes(policy("STRICT"))
+    played.turn([strictest])
+    played.put(policy("DISABLE", 2))
+    assert played.verdict(POLICY).stand is Stand.CLOSED
+    assert played.kept.rows == {}
 
 
 def test_where_nobody_is_to_blame_nobody_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:

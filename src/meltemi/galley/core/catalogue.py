@@ -83,7 +83,9 @@ def page(data: bytes, file: str, before: Page, takes: Takes, namespace: str = "d
     broken = any(one.level is Level.ERROR and one.code not in (UNKNOWN_KIND, NOT_AN_OBJECT) for one in found)
     if broken:
         return Page(before.entries, tuple(found), whole=False)
-    strays = {one.ref.name if one.ref is not None else "" for one in found if one.level is Level.ERROR}
+    # What is another project's was never one of ours.
+    wrong = [one for one in found if one.level is Level.ERROR and one not in read.foreign]
+    strays = {one.ref.name if one.ref is not None else "" for one in wrong}
     entries: list[Entry] = []
     for item in read.items:
         named = _named(item)

@@ -19,4 +19,7 @@ def closed(kind: Kind[Any], document: Document) -> Object[Any] | None:
     # Bad policies are rare, and their rules are dear to import.
     from meltemi.galley.core.strictest import strictest
 
-    return strictest(kind, document)
+    try:
+        return strictest(kind, document)
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, or with us: what cannot be narrowed is for all
+        return strictest(kind, {**document, "spec": {}})

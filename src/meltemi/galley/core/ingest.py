@@ -55,10 +55,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What a text held."""
+    """What a text held. `foreign` are those of the diagnostics that speak of other projects' kinds."""
 
     items: tuple[Item, ...]
     diagnostics: tuple[Diagnostic, ...]
+    foreign: tuple[Diagnostic, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -107,13 +108,16 @@ def ingest(data: bytes | str, file: str, *, namespace: str = "", check: Check = 
     documents, problems = parse(data, file)
     found = list(problems)
     items: list[Item] = []
+    strangers: list[Diagnostic] = []
     for document in documents:
         for part in parts(document, found):
             item = _item(part, namespace, check, found)
             if item is not None:
                 items.append(item)
+            elif foreign(part.value):
+                strangers.append(found[-1])
     found += _twice(items)
-    return Ingested(tuple(items), tuple(found))
+    return Ingested(tuple(items), tuple(found), tuple(strangers))
 
 
 def parts(source: Parsed, found: list[Diagnostic]) -> Iterator[Parsed]:

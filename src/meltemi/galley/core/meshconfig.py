@@ -25,6 +25,7 @@ from meltemi.query import Change
 
 if TYPE_CHECKING:
     from meltemi.api.mesh import MeshConfig, MeshNetworks
+    from meltemi.api.mesh.config import OutboundTrafficPolicy
     from meltemi.galley.core.mesh_text import Text
 
 NOT_APPLIED = code(
@@ -46,7 +47,7 @@ class MeshRead:
 
     Paths of findings are the object's, such as `data.mesh.outboundTrafficPolicy.mode`; their positions are within
     the text, with its key for the file: `mesh:3:5`. `mesh` and `networks` are None for the defaults. `good` are the
-    keys whose text was right at some time.
+    keys whose text was right at some time, `wrong` those whose text is not right now.
     """
 
     changes: tuple[Change[Any], ...] = ()
@@ -54,6 +55,7 @@ class MeshRead:
     mesh: MeshConfig | None = None
     networks: MeshNetworks | None = None
     good: frozenset[str] = frozenset()
+    wrong: frozenset[str] = frozenset()
 
 
 NOTHING: Final = MeshRead()
@@ -86,19 +88,42 @@ def mesh_settings(document: Document | None, before: MeshRead = NOTHING) -> Mesh
         mesh=now,
         networks=reachable,
         good=good,
+        wrong=frozenset(text.key for text in (mesh, networks) if not text.right),
     )
+
+
+def unread(before: MeshRead, fault: Diagnostic) -> MeshRead:
+    """Give what is in force when reading itself has failed: what was, or nothing that would open the mesh."""
+    if "mesh" in before.good:
+        return replace(before, changes=(), findings=(fault,), wrong=frozenset({"mesh"}))
+    from meltemi.api.mesh.config import MeshConfig
+
+    closed = replace(MeshConfig(), outbound_traffic_policy=_registry_only())
+    return MeshRead(
+        changes=tuple(_changes(before, closed, before.networks)),
+        findings=(fault,),
+        mesh=closed,
+        networks=before.networks,
+        good=before.good,
+        wrong=frozenset({"mesh"}),
+    )
+
+
+def _registry_only() -> OutboundTrafficPolicy:
+    from meltemi.api.mesh.config import OutboundTrafficMode, OutboundTrafficPolicy
+
+    return OutboundTrafficPolicy(OutboundTrafficMode.REGISTRY_ONLY)
 
 
 def _readable(text: Text[MeshConfig]) -> MeshConfig:
     """Give what can be relied on of a text that never was right."""
-    from meltemi.api.mesh.config import MeshConfig, OutboundTrafficMode, OutboundTrafficPolicy
+    from meltemi.api.mesh.config import MeshConfig
 
     wrong = {paths.parts(one.path)[2:3] for one in text.errors}
     defaults = {field.name: field.default for field in fields_of(MeshConfig) if (field.json,) in wrong}
     made = replace(text.value, **defaults)
     if () in wrong or ("outboundTrafficPolicy",) in wrong:
-        closed = OutboundTrafficPolicy(OutboundTrafficMode.REGISTRY_ONLY)
-        made = replace(made, outbound_traffic_policy=closed)
+        made = replace(made, outbound_traffic_policy=_registry_only())
     return made
 
 

@@ -103,11 +103,11 @@ class DirectorySource:
                 continue
             # Nothing of ours changes in the thread: it may outlive the task that waits for it.
             seen, pages = await asyncio.to_thread(self._read, seen)
-            root = self._root
+            root, before = self._root, self._pages
             events = tuple(self._take(seen, pages))
             if first or events:
                 deliver(events)
-            if events or self._root != root:
+            if self._root != root or moved(before, pages):
                 await asyncio.to_thread(remember, self._memory, pages, self._root)
             first = False
             await asyncio.sleep(self._period)
@@ -200,6 +200,11 @@ class DirectorySource:
         for key, entry in old.items():
             if key not in self._entries:
                 yield SourceEvent(DELETED, entry.kind, entry.document)
+
+
+def moved(before: Mapping[str, Page], now: Mapping[str, Page]) -> bool:
+    """Say whether what is to be remembered has changed; a page that is as it was is the same value."""
+    return before.keys() != now.keys() or any(page is not before[file] for file, page in now.items())
 
 
 def _why(seen: Seen) -> str:

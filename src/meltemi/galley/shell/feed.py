@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from meltemi.api.diagnostics import Diagnostic, Level, Ref
+from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.galley.core import meshconfig
 from meltemi.galley.core.catalogue import GIVEN_AGAIN
 from meltemi.galley.core.facts import INTERNAL, Intake, Kept, Key, Stand, Verdict
@@ -157,12 +157,12 @@ class Feed:
         except Exception as error:  # noqa: BLE001 - a fault of ours with the settings must not take all objects along
             message = f"Meltemi failed on this object: {type(error).__name__}: {error}"
             fault = Diagnostic(INTERNAL, message, Ref("ConfigMap", *MESH[1:]))
-            self._mesh = replace(self._mesh, changes=(), findings=(fault,))
+            self._mesh = meshconfig.unread(self._mesh, fault)
         self._change(self._mesh.changes)
         metadata = (document or {}).get("metadata") or {}
         found = self._mesh.findings
-        wrong = any(one.level is Level.ERROR for one in found)
-        stand = Stand.LAST_GOOD if wrong and "mesh" in self._mesh.good else Stand.ITSELF
+        wrong = self._mesh.wrong
+        stand = Stand.LAST_GOOD if wrong and wrong <= self._mesh.good else Stand.ITSELF
         verdict = Verdict(found, stand, 0, str(metadata.get("uid") or "")) if found else None
         self.verdicts.tell(MESH, "intake", verdict)
 

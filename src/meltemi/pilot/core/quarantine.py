@@ -6,7 +6,7 @@ nothing, the resource is left out. One object's resources are all that is touche
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 from zlib import crc32
 
@@ -97,13 +97,22 @@ def isolated(q: Db, function: Callable[..., T], *args: object, ref: Ref | None =
     return found
 
 
-def apart(q: Db, what: str, function: Callable[..., T], *args: object) -> T | None:
-    """Do a part of a query's work, or report that it failed and go on without: as `isolated`, where a memo is dear."""
+def apart(q: Db, what: str, function: Callable[..., T], *args: Hashable) -> T | None:
+    """Do a part of a query's work, or report that it failed and go on without: as `isolated`, where a memo is dear.
+
+    A part that fails is done again as a query of its own, so that the engine knows of the failure, and whoever looks
+    for the object to blame can.
+    """
     try:
         return function(q, *args)
     except (QueryError, RecursionError):
         # A query below has failed, or the way down was too deep: that is for whoever reads this one.
         raise
-    except Exception as error:  # noqa: BLE001 - one object's fault must not take the others
-        q.report(Diagnostic(TRANSLATION_FAILED, f"{what}: {type(error).__name__}: {error}"))
-        return None
+    except Exception:  # noqa: BLE001 - one object's fault must not take the others
+        return isolated(q, part, what, function, args)
+
+
+@query
+def part(q: Db, what: str, function: Callable[..., T], args: tuple[Hashable, ...]) -> T:  # noqa: ARG001 - it names the failure
+    """Do again what failed of a query's work."""
+    return function(q, *args)

@@ -15,12 +15,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from meltemi.api import registry
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.encode import encode
-from meltemi.api.kind import Object
+from meltemi.api.kind import Kind, Object
 from meltemi.api.kubernetes.check import knows
 from meltemi.galley.core.closed import closed
 from meltemi.galley.core.facts import INTERNAL, Document, Forgetful, Kept, Key, Stand, Verdict, read
@@ -28,6 +28,7 @@ from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.query import Call, Change, Engine, FactKind, Failure
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _MOST_SUSPECTS: Final = 1024
 _MOST_AT_ONCE: Final = 32
@@ -43,6 +44,14 @@ class Aside:
     """An object out of force: its value, and what stands there."""
 
     bad: Object[Any]
+    stand: Stand
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What may be put in the place of a suspect, and what it is."""
+
+    change: Change[Any]
     stand: Stand
 
 
@@ -109,12 +118,12 @@ class SetAside:
         for number, failure in enumerate(failures):
             while left and engine.failing(failure.where):
                 left -= 1
-                change = self._culprit(engine, failure)
-                if change is None:
+                instead = self._culprit(engine, failure)
+                if instead is None:
                     _log.error("%s, and no object is to blame: %s", failure, " < ".join(failure.trace[::-1]))
                     break
-                self._set_aside(engine, change, failure)
-                yield change
+                self._set_aside(engine, instead, failure)
+                yield instead.change
             if not left:
                 self._left = failures[number:]
                 return
@@ -143,20 +152,20 @@ class SetAside:
             elif good is not None:
                 self._kept.put(key, verdict.uid, good)
 
-    def _culprit(self, engine: Engine, failure: Failure) -> Change[Any] | None:
+    def _culprit(self, engine: Engine, failure: Failure) -> Instead | None:
         """Find the first suspect that must be put back for a call to fail no more."""
 
-        def clears(instead: Sequence[Change[Any]]) -> bool:
+        def clears(instead: Sequence[Instead]) -> bool:
             def look(trial: Engine) -> bool:
                 trial.refresh()
                 return not trial.failing(failure.where)
 
-            return engine.dry_run(instead, look)
+            return engine.dry_run([one.change for one in instead], look)
 
         return first_needed(self._suspects(engine, failure.where), clears)
 
-    def _suspects(self, engine: Engine, where: Call) -> Iterator[Change[Any]]:
-        """Give what may have made a call fail, each as the change that puts it back."""
+    def _suspects(self, engine: Engine, where: Call) -> Iterator[Instead]:
+        """Give what may have made a call fail, each as what puts it back."""
         seen: set[Key] = set()
         near = ((ref.kind, ref.namespace, ref.name) for ref in engine.grounds(where))
         ordered = chain(
@@ -168,50 +177,52 @@ class SetAside:
             if key in seen or key[0] in _NEVER or len(seen) >= _MOST_SUSPECTS:
                 continue
             seen.add(key)
-            kind: FactKind[Any] = FactKind(key[0])
-            now = engine.fact(kind, key[1], key[2])
+            fact: FactKind[Any] = FactKind(key[0])
+            now = engine.fact(fact, key[1], key[2])
             if isinstance(now, Object) and key not in self._aside:
-                good = self._good(key, now)
+                good, stand = self._good(key, now)
                 if good != now:
-                    yield Change(kind, key[1], key[2], good)
+                    yield Instead(Change(fact, key[1], key[2], good), stand)
 
-    def _good(self, key: Key, now: Object[Any]) -> Object[Any] | None:
+    def _good(self, key: Key, now: Object[Any]) -> tuple[Object[Any] | None, Stand]:
         """Give what is to stand in an object's place."""
+        kind = registry.of_resource(key[0])
         before = self._before.get(key)
         if before is not None and before.uid == now.uid:
-            found: Object[Any] | None = before
-            return found
-        kind = registry.of_resource(key[0])
+            return before, Stand.CLOSED if _closes(kind, before) else Stand.LAST_GOOD
         if kind is None:
-            return None
+            return None, Stand.NOTHING
         document = self._kept.get(key, now.uid)
         if document is not None:
             # It was judged when it was kept, and what it does is tried before it is in force.
             good, _ = read(kind, document, trusted=False)
             if good is not None:
-                return good
-        return closed(kind, encode(kind, now))
+                return good, Stand.LAST_GOOD
+        strictest = closed(kind, encode(kind, now))
+        return strictest, Stand.NOTHING if strictest is None else Stand.CLOSED
 
-    def _set_aside(self, engine: Engine, change: Change[Any], failure: Failure) -> None:
+    def _set_aside(self, engine: Engine, instead: Instead, failure: Failure) -> None:
+        change = instead.change
         key = (change.kind.name, change.namespace, change.name)
         bad = engine.fact(change.kind, change.namespace, change.name)
         if not isinstance(bad, Object):
             raise TypeError(f"{key} is no object, and was suspected")
         kind = registry.of_resource(key[0])
-        stand, good = Stand.NOTHING, None
-        if change.value is not None:
-            was = self._before.get(key) == change.value or self._kept.get(key, bad.uid) is not None
-            stand = Stand.LAST_GOOD if was else Stand.CLOSED
-            if was and kind is not None:
-                good = encode(kind, change.value)
+        good = encode(kind, change.value) if kind is not None and instead.stand is Stand.LAST_GOOD else None
         words = (
             f"Meltemi failed while it translated this object: {failure.error}: {failure.message} "
             f"(in {failure.where.query})"
         )
         _log.error("%s is set aside: %s", bad.ref, words)
-        self._aside[key] = Aside(bad, stand)
-        verdict = Verdict((Diagnostic(INTERNAL, words, bad.ref),), stand, bad.generation, bad.uid)
+        self._aside[key] = Aside(bad, instead.stand)
+        verdict = Verdict((Diagnostic(INTERNAL, words, bad.ref),), instead.stand, bad.generation, bad.uid)
         self._news[key] = (verdict, good)
+
+
+def _closes(kind: Kind[Any] | None, standing: Object[Any]) -> bool:
+    """Say whether an object is what stands in for a policy that never was good (or could not be told from it)."""
+    strictest = None if kind is None else closed(kind, encode(kind, standing))
+    return strictest is not None and strictest.spec == standing.spec
 
 
 def _configures(key: Key) -> bool:
@@ -220,15 +231,13 @@ def _configures(key: Key) -> bool:
     return kind is not None and not knows(kind.group, kind.storage_version, kind.name)
 
 
-def first_needed(
-    suspects: Iterable[Change[Any]], clears: Callable[[Sequence[Change[Any]]], bool]
-) -> Change[Any] | None:
+def first_needed(suspects: Iterable[T], clears: Callable[[Sequence[T]], bool]) -> T | None:
     """Give the last of the shortest beginning of `suspects` that clears; None where not even all of them do.
 
     Long beginnings are looked for, and tried, only when short ones do not clear: the likely come first, and a trial
     costs what it undoes.
     """
-    left, found = iter(suspects), list[Change[Any]]()
+    left, found = iter(suspects), list[T]()
     low, high = 0, 0
     while not high or not clears(found):
         low = high
