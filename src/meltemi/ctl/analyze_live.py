@@ -20,7 +20,8 @@ from meltemi.ctl.kinds import Kinds, Resource, discover
 from meltemi.galley.analyze import inputs
 from meltemi.galley.analyze.cluster import NEEDED
 from meltemi.galley.analyze.table import Analyzer
-from meltemi.galley.analyze.webhooks import host_of, is_address
+from meltemi.galley.analyze.webhooks import host_of
+from meltemi.galley.validate.rules import is_address
 from meltemi.model import facts
 
 NOT_READ: Final = ("events.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "rbac.authorization.k8s.io")

@@ -319,7 +319,9 @@ async def test_the_mesh_s_settings_come_with_the_same_transactions() -> None:
         assert not feed.found
 
 
-async def test_settings_that_cannot_even_be_read_do_not_open_the_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_settings_that_cannot_even_be_read_do_not_open_the_mesh(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("a fault of ours")
 

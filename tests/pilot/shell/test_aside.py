@@ -329,6 +329,7 @@ def test_a_policy_s_stand_in_is_no_last_good_version() -> None:
     played = Played()
     played.mesh.pod("cart-1", ip="198.18.0.9", labels={"app": "cart"}, ports={"http": 80})
     cart = played.engine.get(view_of, "default", "cart-1")
+    assert cart is not None
     played.engine.hold(roots, cart)
     played.turn([])
     # As galley leaves a policy that never was good.

@@ -46,11 +46,6 @@ MODIFIED: Final = (
 )
 
 
-def is_builtin(kind: Kind[Any]) -> bool:
-    """Say whether a kind is one of Kubernetes' own, which follow other rules than custom resources in places."""
-    return is_native(kind)
-
-
 def name_problem(kind: Kind[Any], name: str) -> str:
     """Return what is wrong with a name, or ""."""
     if kind.resource in _SHORT_NAMES:
@@ -195,7 +190,7 @@ def check_revision(kind: Kind[Any], document: Document, old: Document, *, requir
     name = str(current["name"])
     sent = metadata.get("resourceVersion")
     if not sent:
-        if required and not is_builtin(kind):
+        if required and not is_native(kind):
             problem = "Invalid value: 0x0: must be specified for an update"
             raise invalid(
                 kind.name,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from meltemi.api.kind import Kind
-from meltemi.apiserver.core.objects import is_builtin
+from meltemi.api.openapi import is_native
 from meltemi.apiserver.core.scheme import Scheme, api_version, subresources
 
 _PREFIX: Final = "#/components/schemas/"
@@ -111,7 +111,7 @@ def _paths(kind: Kind[Any], version: str, name: str) -> dict[str, Any]:
     scope = "/namespaces/{namespace}" if kind.namespaced else ""
     item = f"{root}{scope}/{kind.plural}/{{name}}"
     make = _Operations(kind, version, name)
-    patches = (*_PATCHES, _STRATEGIC) if is_builtin(kind) else _PATCHES
+    patches = (*_PATCHES, _STRATEGIC) if is_native(kind) else _PATCHES
     found: dict[str, Any] = {
         f"{root}{scope}/{kind.plural}": {
             "get": make("list", _READ),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from meltemi.api.kind import Kind
+from meltemi.api.openapi import is_native
 from meltemi.apiserver.core.apply import applied, tracked
 from meltemi.apiserver.core.convert import served, stored
 from meltemi.apiserver.core.durations import rfc3339
@@ -15,7 +16,6 @@ from meltemi.apiserver.core.objects import (
     check_body,
     check_revision,
     fresh,
-    is_builtin,
     metadata_problems,
     named,
     refuse,
@@ -144,7 +144,7 @@ async def patch(writing: Writing, media_type: str, body: Any, *, force: bool) ->
 def accepts(kind: Kind[Any], media_type: str) -> bool:
     """Say whether a kind can be patched so: strategic merge needs Kubernetes' own kinds."""
     if media_type == "application/strategic-merge-patch+json":
-        return is_builtin(kind)
+        return is_native(kind)
     return media_type in {
         "application/json-patch+json",
         "application/merge-patch+json",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,9 +15,10 @@ from meltemi.galley.analyze.codes import (
 )
 from meltemi.galley.analyze.inputs import UNRESOLVED, whole
 from meltemi.galley.analyze.kinds import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
-from meltemi.galley.analyze.label_selectors import matches
 from meltemi.galley.analyze.reading import every, tell
 from meltemi.galley.analyze.workloads import INJECT, INJECTION, REVISION, Workload, mode
+from meltemi.galley.validate import rules
+from meltemi.galley.validate.label_selectors import matches
 from meltemi.model import facts
 from meltemi.query import Db, query
 
@@ -137,7 +137,7 @@ def _address(q: Db, made: Found, index: int, one: Webhook) -> None:
     if not host:
         message = f"{one.client_config.url} is no URL with a host"
         tell(q, INVALID_EXTERNAL_CONTROL_PLANE, made, at, message)
-    elif is_address(host):
+    elif rules.is_address(host):
         message = f"the webhook {one.name} calls the address {host}"
         tell(q, EXTERNAL_CONTROL_PLANE_ADDRESS, made, at, message, "use a name")
     elif (why := q.fact(UNRESOLVED, "", host)) is not None:
@@ -150,12 +150,3 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def is_address(host: str) -> bool:
-    """Say whether a host is an IP address."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -6,13 +6,14 @@ from typing import Any
 
 from meltemi.api.core.pod import Pod
 from meltemi.api.core.replication import ReplicationController
-from meltemi.api.core.template import PodTemplate, Requirement, Selector
+from meltemi.api.core.template import PodTemplate, Selector
 from meltemi.api.core.workloads import CronJob, Job
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.kind import Object
 from meltemi.api.values import Map
 from meltemi.galley.validate import pod
 from meltemi.galley.validate.findings import At, Findings
+from meltemi.galley.validate.label_selectors import matches
 
 
 def validate(obj: Object[Any]) -> tuple[Diagnostic, ...]:
@@ -49,25 +50,6 @@ def _selected(found: Findings, selector: Selector | None, labels: Map[str]) -> N
         found.error(("spec", "selector"), "Required value: an empty selector would be for every Pod")
     elif not matches(selector, labels):
         found.error(("spec", "template", "metadata", "labels"), _MISSED)
-
-
-def matches(selector: Selector, labels: Map[str]) -> bool:
-    """Say whether a selector matches labels."""
-    return labels.contains_all(selector.match_labels) and all(
-        _holds(one, labels.get(one.key)) for one in selector.match_expressions
-    )
-
-
-def _holds(term: Requirement, value: str | None) -> bool:
-    match term.operator:
-        case "In":
-            return value in term.values
-        case "NotIn":
-            return value not in term.values
-        case "Exists":
-            return value is not None
-        case _:
-            return value is None
 
 
 def _template(found: Findings, at: At, template: PodTemplate, *, ends: bool) -> None:

@@ -65,24 +65,26 @@ Ready = tuple[Backend, bytes]
 """An endpoint, and what it is in a load assignment: the same in that of the service and those of its subsets."""
 
 
-def _encoded(_q: Db, listed: tuple[Backend, ...]) -> list[Ready]:
-    return [
-        (one, encode_endpoint(one.address, one.port, one.mtls, one.metadata, one.weight)) for one in listed
-    ]
+def _encoded(_q: Db, listed: tuple[Backend, ...]) -> tuple[Ready, ...]:
+    return tuple(
+        [(one, encode_endpoint(one.address, one.port, one.mtls, one.metadata, one.weight)) for one in listed]
+    )
 
 
-def _of_subset(listed: list[Ready], rule: Rule | None, subset: str) -> list[Ready]:
+def _of_subset(listed: tuple[Ready, ...], rule: Rule | None, subset: str) -> tuple[Ready, ...]:
     chosen = rule.subset(subset) if rule is not None and subset else None
     if chosen is None:
         return listed
     wanted = tuple(chosen.labels.items())
-    return [ready for ready in listed if all(ready[0].labels.get(key) == value for key, value in wanted)]
+    return tuple(
+        [ready for ready in listed if all(ready[0].labels.get(key) == value for key, value in wanted)]
+    )
 
 
 def _resource(
     q: Db,
     name: str,
-    listed: list[Ready],
+    listed: tuple[Ready, ...],
     origins: tuple[Origin, ...],
     envoy: str,
     keys: tuple[str, ...],

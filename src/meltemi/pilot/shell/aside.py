@@ -208,7 +208,9 @@ class SetAside:
         if not isinstance(bad, Object):
             raise TypeError(f"{key} is no object, and was suspected")
         kind = registry.of_resource(key[0])
-        good = encode(kind, change.value) if kind is not None and instead.stand is Stand.LAST_GOOD else None
+        good = None
+        if kind is not None and change.value is not None and instead.stand is Stand.LAST_GOOD:
+            good = encode(kind, change.value)
         words = (
             f"Meltemi failed while it translated this object: {failure.error}: {failure.message} "
             f"(in {failure.where.query})"

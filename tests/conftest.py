@@ -1,12 +1,17 @@
-"""What the tests of the API share."""
+"""What all tests share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
+
+# How long an example takes is the machine's matter: no test here is about time.
+settings.register_profile("meltemi", deadline=None)
+settings.load_profile("meltemi")
 
 
 @pytest.fixture
