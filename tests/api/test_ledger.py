@@ -100,8 +100,12 @@ def test_a_case_may_not_show_what_is_not_there_or_not_applied() -> None:
     ]
     service = BY_RESOURCE["virtualservices.networking.istio.io"]
     shown = {key: case for key, case in maker.shown().items() if key[0] == service.resource}
-    told = maker.faults([service], {**shown, (service.resource, "spec.http[].delegate"): "a-case"})
-    assert told == ["field ledger: VirtualService spec.http[].delegate is warned and shown by a-case"]
+    told = maker.faults(
+        [service], {**shown, (service.resource, "spec.http[].fault.delay.exponentialDelay"): "a-case"}
+    )
+    assert told == [
+        "field ledger: VirtualService spec.http[].fault.delay.exponentialDelay is warned and shown by a-case"
+    ]
 
 
 def test_live_cases_have_names_of_their_own() -> None:

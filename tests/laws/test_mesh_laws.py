@@ -23,9 +23,12 @@ from meltemi.api.networking.gateway import Gateway, Port, Server
 from meltemi.api.networking.service_entry import Location, Resolution, ServiceEntry
 from meltemi.api.networking.service_entry import ServicePort as EntryPort
 from meltemi.api.networking.virtual_service import (
+    Delegate,
     Destination,
+    HTTPMatchRequest,
     HTTPRoute,
     HTTPRouteDestination,
+    StringMatch,
     VirtualService,
 )
 from meltemi.api.networking.workload_entry import WorkloadEntry
@@ -104,12 +107,28 @@ destinations = st.builds(
     st.sampled_from(["", "v1"]),
     st.integers(1, 3),
 )
+matches = st.builds(
+    lambda prefix, labels: (HTTPMatchRequest(uri=StringMatch(prefix=prefix), source_labels=labels),),
+    st.sampled_from(["/a", "/a/b", "/c"]),
+    st.sampled_from([Map(), Map({"app": "cart"})]),
+) | st.just(())
+routes = st.builds(
+    lambda match, listed: HTTPRoute(match=match, route=tuple(listed)),
+    matches,
+    st.lists(destinations, min_size=1, max_size=2),
+) | st.builds(
+    lambda match, name, namespace: HTTPRoute(match=match, delegate=Delegate(name, namespace)),
+    matches,
+    names,
+    st.sampled_from(["", "blue", "red"]),
+)
+# Without hosts it is a delegate.
 virtual_services = st.builds(
     lambda found, listed, gateways, export: VirtualService(
-        hosts=tuple(found), http=(HTTPRoute(route=tuple(listed)),), gateways=gateways, export_to=export
+        hosts=tuple(found), http=tuple(listed), gateways=gateways, export_to=export
     ),
-    st.lists(hosts, min_size=1, max_size=2, unique=True),
-    st.lists(destinations, min_size=1, max_size=2),
+    st.lists(hosts, max_size=2, unique=True),
+    st.lists(routes, min_size=1, max_size=2),
     st.sampled_from([(), ("mesh",), ("istio-system/cart",), ("mesh", "istio-system/cart")]),
     exports,
 )

@@ -8,6 +8,7 @@ from tests.pilot.core.meshes import Mesh
 from meltemi.api.values import Map
 from meltemi.model import authn, destinations, endpoints, gateways, routing, scope, services
 from meltemi.model.authn import Mtls, Policy
+from meltemi.model.derived import Key
 from meltemi.query import Db, query
 
 HOST = "app.default.svc.cluster.local"
@@ -101,7 +102,7 @@ def test_in_the_mesh_the_oldest_wins_among_the_closest_that_the_client_sees() ->
     mesh.apply(virtual_service("z-older", "a", f'["{HOST}"]', export="."))
     mesh.apply(virtual_service("a-newer", "default", '["app"]'))
 
-    def find(client: str | None) -> routing.Key | None:
+    def find(client: str | None) -> Key | None:
         return mesh.engine.get(routing.mesh_routing, HOST, client)
 
     assert (find("a"), find("b"), find(None)) == (
@@ -148,7 +149,7 @@ spec: {hosts: [x.example.com, "*.example.org"], ports: [{number: 80, name: http,
         assert lenses.through("default") == mesh.engine.get(scope.lens, "a", "default")
 
 
-def routed(mesh: Mesh, hosts: tuple[str, ...], client: str | None) -> dict[str, routing.Key]:
+def routed(mesh: Mesh, hosts: tuple[str, ...], client: str | None) -> dict[str, Key]:
     """Ask for each host alone."""
     found = {host: mesh.engine.get(routing.mesh_routing, host, client) for host in hosts}
     return {host: key for host, key in found.items() if key is not None}

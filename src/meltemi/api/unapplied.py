@@ -64,7 +64,6 @@ def _kinds(hint: str, group: str, *plurals: str, code: Code = NOT_APPLIED) -> di
 
 _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
     "virtualservices.networking.istio.io": (
-        Gap("spec.http[].delegate", "the route is left out"),
         Gap("spec.http[].fault.delay.exponentialDelay"),
         Gap("spec.http[].fault.abort.http2Error"),
         Gap(

@@ -11,6 +11,16 @@ from meltemi.api.values import Map
 from meltemi.model import derived, facts
 from meltemi.query import Db, query
 
+MESH = "mesh"
+"""What VirtualServices call the sidecars, among the gateways that they are for."""
+
+
+def gateway_name(text: str, namespace: str) -> str:
+    """Complete a gateway's name as VirtualServices write it: `mesh`, `name`, or `namespace/name`."""
+    if text == MESH or "/" in text:
+        return text
+    return f"{namespace}/{text}"
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import derived, settings
+from meltemi.model.delegation import rules_of
+from meltemi.model.derived import Key
+from meltemi.model.gateways import MESH, gateway_name
 from meltemi.model.hosts import closeness, complete, covers, exported, is_pattern, public
 from meltemi.model.services import entry_heads, hosts_in, kubernetes_name, public_hosts
 from meltemi.query import Db, query
-
-MESH = "mesh"
-Key = derived.Key
-"""Namespace and name of a VirtualService."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +32,6 @@ class Head:
     def key(self) -> Key:
         """Its namespace and name."""
         return (self.namespace, self.name)
-
-
-def gateway_name(text: str, namespace: str) -> str:
-    """Complete a gateway's name as VirtualServices write it: `mesh`, `name`, or `namespace/name`."""
-    if text == MESH or "/" in text:
-        return text
-    return f"{namespace}/{text}"
 
 
 @query
@@ -247,7 +239,11 @@ def asks(q: Db, namespace: str, name: str) -> Asks:
     if made is None:
         return Asks()
     spec = made.spec
-    http = [(match.source_labels, match.source_namespace) for route in spec.http for match in route.match]
+    http = [
+        (match.source_labels, match.source_namespace)
+        for rule in rules_of(q, made)
+        for match in rule.http.match
+    ]
     tcp = [(match.source_labels, match.source_namespace) for route in spec.tcp for match in route.match]
     tls = [(match.source_labels, match.source_namespace) for route in spec.tls for match in route.match]
     asked = (*http, *tcp, *tls)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meltemi.model import destinations, routing, settings
+from meltemi.model.derived import Key
 from meltemi.model.domains import Lost, lost, rivalries
 from meltemi.model.hosts import covers, exported, is_pattern, public
 from meltemi.model.services import (
@@ -36,7 +37,7 @@ class Lens:
 
     hidden: tuple[str, ...] = ()
     rules: tuple[tuple[str, str], ...] = ()
-    routed: tuple[tuple[str, routing.Key | None], ...] = ()
+    routed: tuple[tuple[str, Key | None], ...] = ()
     lost: tuple[Lost, ...] = ()
 
 

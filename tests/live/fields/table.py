@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.live.fields import (
     connections,
+    delegates,
     destination_rules,
     gateway_tls,
     gateways,
@@ -19,6 +20,7 @@ from tests.live.fields.case import Case
 CASES: tuple[Case, ...] = (
     *http_matches.CASES,
     *http_routes.CASES,
+    *delegates.CASES,
     *connections.CASES,
     # What traffic shows comes before what only the configuration does: the page names the first.
     *traffic.CASES,

@@ -74,12 +74,17 @@ def entry(draw: st.DrawFn) -> Document:
 
 @st.composite
 def virtual_service(draw: st.DrawFn) -> Document:
+    straight = {"route": [{"destination": {"host": draw(HOSTS.filter(lambda host: "*" not in host))}}]}
+    left = {"delegate": {"name": draw(NAMES), "namespace": draw(st.sampled_from(["a", "b"]))}}
     spec = {
         "hosts": draw(st.lists(HOSTS, min_size=1, max_size=2, unique=True)),
         "gateways": draw(st.sampled_from([["mesh"], ["a/gw"], ["mesh", "a/gw"]])),
-        "http": [{"route": [{"destination": {"host": draw(HOSTS.filter(lambda host: "*" not in host))}}]}],
+        "http": draw(st.sampled_from([[straight], [left], [left, straight]])),
         "exportTo": [draw(EXPORTS)],
     }
+    if draw(st.booleans()):
+        # A delegate, which others may name.
+        del spec["hosts"], spec["gateways"]
     return document("VirtualService", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
 
 

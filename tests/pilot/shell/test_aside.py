@@ -122,7 +122,7 @@ def seeded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def unlucky(*args: Any, **kwargs: Any) -> Any:
         for one in args:
-            if any(part.weight == UNLUCKY for part in getattr(one, "route", None) or ()):
+            if any(part.weight == UNLUCKY for part in getattr(getattr(one, "http", None), "route", ())):
                 raise ZeroDivisionError("a bug")
         return forward(*args, **kwargs)
 
@@ -259,7 +259,11 @@ def test_what_was_set_aside_for_another_s_fault_comes_back_when_that_is_mended(
 ) -> None:
     def together(q: Any, *args: Any, **kwargs: Any) -> Any:
         pay = q.fact(VIRTUAL_SERVICES, "default", "pay")
-        if args[0].route[-1].weight == 44 and pay is not None and pay.spec.http[0].route[-1].weight != 45:
+        if (
+            args[0].http.route[-1].weight == 44
+            and pay is not None
+            and pay.spec.http[0].route[-1].weight != 45
+        ):
             raise ZeroDivisionError("the two do not go together")
         return forward(q, *args, **kwargs)
 

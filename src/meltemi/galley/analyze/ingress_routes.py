@@ -7,8 +7,8 @@ from meltemi.api.networking import VirtualService
 from meltemi.galley.analyze.codes import INGRESS_IGNORES_ROUTES
 from meltemi.galley.analyze.reading import every, full, tell
 from meltemi.model import facts, settings
+from meltemi.model.gateways import MESH, gateway_name
 from meltemi.model.hosts import complete
-from meltemi.model.routing import MESH, gateway_name
 from meltemi.query import Db, query
 
 Found = Object[VirtualService]

@@ -9,7 +9,7 @@ from meltemi.galley.analyze.reading import every, split_name, tell, within
 from meltemi.galley.analyze.selection import for_objects
 from meltemi.galley.analyze.workloads import root_namespace, selected, workload_namespaces
 from meltemi.model import facts
-from meltemi.model.routing import MESH
+from meltemi.model.gateways import MESH
 from meltemi.query import Db, query
 
 CLAIMS = "@request.auth.claims"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from meltemi.galley.analyze.codes import CONFLICTING_HOSTS
 from meltemi.galley.analyze.reading import tell
 from meltemi.model import facts, routing
+from meltemi.model.gateways import MESH
 from meltemi.query import Db, query
 
 
@@ -13,7 +14,7 @@ def check(q: Db) -> None:
     """Tell of hosts for which two VirtualServices of equal scope give rules to sidecars."""
     claims: dict[tuple[str, str], list[routing.Head]] = {}
     for one in routing.heads(q):
-        if routing.MESH in one.gateways:
+        if MESH in one.gateways:
             for scope in scopes(one.export_to, one.namespace):
                 for host in one.hosts:
                     claims.setdefault((scope, host), []).append(one)

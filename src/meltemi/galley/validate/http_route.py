@@ -80,7 +80,7 @@ def _conflicts(found: Findings, at: At, route: HTTPRoute, *, delegate: bool) -> 
                 found.error((*at, name), f"a route that delegates must not specify {name}")
         if route.direct_response is not None:
             found.warn(
-                (*at, "directResponse"), "has no effect: a route that delegates answers nothing itself"
+                (*at, "directResponse"), "it answers for every route of the delegate that does not redirect"
             )
         return
     answers = {"redirect": route.redirect, "directResponse": route.direct_response}

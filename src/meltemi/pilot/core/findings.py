@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meltemi.api.diagnostics import Level, Ref, code
 from meltemi.model import derived
+from meltemi.model.delegation import delegates_of
 from meltemi.pilot.core.resource import Origin
 from meltemi.query import Db
 
@@ -53,5 +54,8 @@ def origin(ref: Ref, path: str = "") -> Origin:
 
 
 def routed_by(q: Db, namespace: str, name: str) -> tuple[Origin, ...]:
-    """Say that a resource came of a VirtualService: of that object, or of those that it was derived from."""
-    return tuple(origin(ref) for ref in derived.refs(q, namespace, name))
+    """Say that a resource came of a VirtualService: of that object and its delegates, or what it was derived from."""
+    made = derived.virtual_service(q, namespace, name)
+    delegates = () if made is None else delegates_of(made)
+    found = [origin(ref) for ref in derived.refs(q, namespace, name)]
+    return (*found, *[Origin("VirtualService", *one) for one in delegates])

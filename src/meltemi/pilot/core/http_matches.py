@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from meltemi.api.networking.virtual_service import HTTPMatchRequest, StringMatch
 from meltemi.envoy.matching import How, Text
 from meltemi.envoy.routes import ANY_PATH, HeaderTest, Match, QueryTest
-from meltemi.model.routing import ANY_SOURCE, MESH, Source, gateway_name
+from meltemi.model.gateways import MESH, gateway_name
+from meltemi.model.routing import ANY_SOURCE, Source
 
 CLAIMS = "@request.auth.claims"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from meltemi.api.diagnostics import Ref
 from meltemi.api.duration import Duration
 from meltemi.api.networking.virtual_service import (
     CorsPolicy,
@@ -36,7 +35,9 @@ from meltemi.envoy.routes import (
     WeightedTarget,
 )
 from meltemi.model import derived
-from meltemi.model.routing import MESH, Key, gateway_name
+from meltemi.model.delegation import Rule, rules_of
+from meltemi.model.derived import Key
+from meltemi.model.gateways import MESH, gateway_name
 from meltemi.pilot.core.http_matches import Place, catches_all, conditions, holds, text
 from meltemi.pilot.core.retries import retry_policy
 from meltemi.pilot.core.targets import Target, resolve
@@ -78,10 +79,9 @@ def routes_of(q: Db, key: Key, place: Place) -> tuple[Route, ...]:
     gateways = tuple(gateway_name(name, key[0]) for name in spec.gateways) or (MESH,)
     segments = made.annotations.get(derived.SEMANTICS, "") in derived.SEGMENTED
     found: list[Route] = []
-    for index, rule in enumerate(spec.http):
-        at = f"spec.http[{index}]"
-        for match, label in _matches(rule, place, key[0], gateways, segments=segments):
-            route = _route(q, rule, match, label, place, key, made.ref, at)
+    for rule in rules_of(q, made):
+        for match, label in _matches(rule, place, gateways, segments=segments):
+            route = _route(q, rule, match, label, place, config_path(key))
             if route is None:
                 continue
             found.append(route)
@@ -91,21 +91,21 @@ def routes_of(q: Db, key: Key, place: Place) -> tuple[Route, ...]:
 
 
 def _matches(
-    rule: HTTPRoute, place: Place, namespace: str, gateways: tuple[str, ...], *, segments: bool
+    rule: Rule, place: Place, gateways: tuple[str, ...], *, segments: bool
 ) -> list[tuple[Match, str]]:
     """List the conditions of a rule that can hold at this place, each with the name of its route."""
-    if not rule.match:
-        return [(Match(), rule.name or "")]
+    http = rule.http
+    if not http.match:
+        return [(Match(), http.name or "")]
     return [
-        (conditions(match, segments=segments), ".".join(part for part in (rule.name, match.name) if part))
-        for match in rule.match
-        if holds(match, place, namespace, gateways)
+        (conditions(match, segments=segments), ".".join(part for part in (http.name, match.name) if part))
+        for match in http.match
+        if holds(match, place, rule.namespace, gateways)
     ]
 
 
-def _route(
-    q: Db, rule: HTTPRoute, match: Match, name: str, place: Place, key: Key, ref: Ref, at: str
-) -> Route | None:
+def _route(q: Db, wanted: Rule, match: Match, name: str, place: Place, config: str) -> Route | None:
+    rule = wanted.http
     request, response = _changes(rule.headers)
     operation = ""
     action: Forward | Redirect | Direct
@@ -118,17 +118,17 @@ def _route(
             resolve(
                 q,
                 one.destination,
-                namespace=key[0],
+                namespace=wanted.namespace,
                 listened=place.port,
                 client=place.client,
-                ref=ref,
-                path=f"{at}.route[{index}].destination",
+                ref=wanted.place.ref,
+                path=f"{wanted.place.path}.route[{index}].destination",
             )
             if one.destination is not None
             else None
             for index, one in enumerate(rule.route)
         ]
-        forward = _forward(q, rule, match, targets, place, key, ref, at)
+        forward = _forward(q, wanted, match, targets, place)
         if forward is None:
             return None
         action = forward
@@ -145,7 +145,7 @@ def _route(
         fault=_fault(rule.fault),
         cors=_cors(rule.cors_policy),
         operation=operation,
-        config=config_path(key),
+        config=config,
         stat_prefix=_stat_prefix(rule, name),
     )
 
@@ -157,16 +157,8 @@ def _stat_prefix(rule: HTTPRoute, name: str) -> str:
     return ""
 
 
-def _forward(
-    q: Db,
-    rule: HTTPRoute,
-    match: Match,
-    targets: list[Target | None],
-    place: Place,
-    key: Key,
-    ref: Ref,
-    at: str,
-) -> Forward | None:
+def _forward(q: Db, wanted: Rule, match: Match, targets: list[Target | None], place: Place) -> Forward | None:
+    rule = wanted.http
     split: list[WeightedTarget] = []
     alone = len(rule.route) == 1
     for one, found in zip(rule.route, targets, strict=True):
@@ -186,7 +178,7 @@ def _forward(
         prefix_rewrite=rewrite if isinstance(rewrite, str) else "",
         regex_rewrite=rewrite if isinstance(rewrite, RegexRewrite) else None,
         authority=rule.rewrite.authority if rule.rewrite is not None else "",
-        mirrors=_mirrors(q, rule, place, key, ref, at),
+        mirrors=_mirrors(q, wanted, place),
         hash_keys=hash_keys,
     )
 
@@ -288,7 +280,8 @@ def _cors(wanted: CorsPolicy | None) -> Cors | None:
     )
 
 
-def _mirrors(q: Db, rule: HTTPRoute, place: Place, key: Key, ref: Ref, at: str) -> tuple[Mirror, ...]:
+def _mirrors(q: Db, written: Rule, place: Place) -> tuple[Mirror, ...]:
+    rule, at, ref = written.http, written.mirrored.path, written.mirrored.ref
     wanted = [
         (one.destination, 100.0 if one.percentage is None else one.percentage.value, f"{at}.mirrors[{index}]")
         for index, one in enumerate(rule.mirrors)
@@ -303,7 +296,13 @@ def _mirrors(q: Db, rule: HTTPRoute, place: Place, key: Key, ref: Ref, at: str) 
         if destination is None or share <= 0:
             continue
         reached = resolve(
-            q, destination, namespace=key[0], listened=place.port, client=place.client, ref=ref, path=path
+            q,
+            destination,
+            namespace=written.namespace,
+            listened=place.port,
+            client=place.client,
+            ref=ref,
+            path=path,
         )
         found.append(Mirror(reached.cluster, share))
     return tuple(found)

@@ -12,7 +12,8 @@ from meltemi.api.values import Map
 from meltemi.envoy import names
 from meltemi.envoy.listeners import TLS, Chain, ChainMatch, TcpChain
 from meltemi.model import derived, destinations
-from meltemi.model.routing import MESH, Key, gateway_name
+from meltemi.model.derived import Key
+from meltemi.model.gateways import MESH, gateway_name
 from meltemi.model.services import home, homes
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.http_matches import Place

@@ -20,8 +20,9 @@ from meltemi.envoy.listeners import (
     encode_listener,
 )
 from meltemi.model import settings
+from meltemi.model.derived import Key
 from meltemi.model.endpoints import backends
-from meltemi.model.routing import ANY_SOURCE, Key, Source
+from meltemi.model.routing import ANY_SOURCE, Source
 from meltemi.model.scope import Lens, Lenses, lenses
 from meltemi.model.services import Port, Protocol, Service, service, services_in
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin, routed_by

@@ -16,8 +16,9 @@ from meltemi.envoy.routes import (
     join_virtual_host,
     straight_route,
 )
+from meltemi.model.derived import Key
 from meltemi.model.domains import Lost, names_of
-from meltemi.model.routing import Key, Source
+from meltemi.model.routing import Source
 from meltemi.model.services import Service, service
 from meltemi.pilot.core.findings import DUPLICATE_DOMAIN, origin, routed_by
 from meltemi.pilot.core.http_matches import Place
