@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from envoy.config.core.v3.address_pb2 import Address, Pipe
 from envoy.config.core.v3.base_pb2 import Locality, Metadata
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoint, LocalityLbEndpoints
@@ -90,8 +91,9 @@ def built(one: LoadEndpoint) -> LbEndpoint:
         filters["istio"] = struct({"workload": one.workload})
     if one.mtls:
         filters["envoy.transport_socket_match"] = struct({"tlsMode": "istio"})
+    where = sockets.address(one.address, one.port) if one.port else Address(pipe=Pipe(path=one.address))
     return LbEndpoint(
-        endpoint=Endpoint(address=sockets.address(one.address, one.port)),
+        endpoint=Endpoint(address=where),
         health_status=HealthStatus.UNKNOWN if one.healthy else HealthStatus.UNHEALTHY,
         load_balancing_weight=uint32(one.weight),
         metadata=Metadata(filter_metadata=filters) if filters else None,

@@ -20,6 +20,7 @@ from meltemi.api.core.service import Service, ServicePort
 from meltemi.api.kind import Object
 from meltemi.api.networking.destination_rule import DestinationRule, Subset
 from meltemi.api.networking.gateway import Gateway, Port, Server
+from meltemi.api.networking.selector import WorkloadSelector
 from meltemi.api.networking.service_entry import Location, Resolution, ServiceEntry
 from meltemi.api.networking.service_entry import ServicePort as EntryPort
 from meltemi.api.networking.virtual_service import (
@@ -37,6 +38,7 @@ from meltemi.api.values import Map
 from meltemi.model import facts
 from meltemi.model.services import EXPORT_TO
 from meltemi.model.views import ProxyType, View
+from meltemi.model.workload_entries import HEALTH_CHECKS
 from meltemi.pilot.core.push import Shared, push
 from meltemi.pilot.core.resource import Roots
 from meltemi.pilot.core.roots import roots
@@ -141,18 +143,36 @@ gateways = st.builds(
     st.lists(st.sampled_from(["*", "out.example", "*.example"]), min_size=1, max_size=2, unique=True),
 )
 entries = st.builds(
-    lambda found, resolution, addresses, export: ServiceEntry(
+    lambda found, resolution, location, addresses, selector, export: ServiceEntry(
         hosts=tuple(found),
         ports=(EntryPort(number=80, name="http", protocol="HTTP"),),
         resolution=resolution,
-        location=Location.MESH_EXTERNAL,
-        endpoints=tuple(WorkloadEntry(address=address) for address in addresses),
+        location=location,
+        endpoints=() if selector else tuple(WorkloadEntry(address=address) for address in addresses),
+        workload_selector=WorkloadSelector(labels=Map({"app": selector})) if selector else None,
         export_to=export,
     ),
     st.lists(hosts, min_size=1, max_size=2, unique=True),
     st.sampled_from(list(Resolution)),
-    st.lists(st.sampled_from(["192.0.2.1", "192.0.2.2"]), max_size=2, unique=True),
+    st.sampled_from(list(Location)),
+    st.lists(st.sampled_from(["192.0.2.1", "192.0.2.2", "unix:///run/a.sock"]), max_size=2, unique=True),
+    st.sampled_from(["", "", "cart", "shop"]),
     exports,
+)
+workloads = st.builds(
+    lambda address, app, account, weight, ports: WorkloadEntry(
+        address=address,
+        labels=Map({"app": app}),
+        service_account=account,
+        weight=weight,
+        ports=Map(ports),
+        locality="r/z" if weight else "",
+    ),
+    st.sampled_from(["192.0.2.7", "192.0.2.8", "vm.example", "unix:///run/a.sock", ""]),
+    names,
+    st.sampled_from(["", "till"]),
+    st.sampled_from([0, 3]),
+    st.sampled_from([{}, {"web": 8081}, {"http": 8082}]),
 )
 policies = st.builds(
     lambda mode: PeerAuthentication(mtls=MutualTLS(mode)), st.sampled_from(list(MutualTLSMode))
@@ -162,6 +182,12 @@ pods = st.builds(
     st.sampled_from(CONTAINERS),
     st.sampled_from(["", "till"]),
 )
+
+
+def _annotations(kind: str, export: tuple[str, ...]) -> dict[str, str]:
+    if kind == "WorkloadEntry":
+        return {HEALTH_CHECKS: "true"} if export == (".",) else {}
+    return {EXPORT_TO: ",".join(export)} if export and kind == "Service" else {}
 
 
 def objects(
@@ -180,7 +206,7 @@ def objects(
                 key,
                 spec,
                 Map({**labels, **({SERVICE_NAME_LABEL: key} if name == "EndpointSlice" else {})}),
-                Map({EXPORT_TO: ",".join(export)} if export and name == "Service" else {}),
+                Map(_annotations(name, export)),
                 created=born,
             ),
         ),
@@ -201,6 +227,13 @@ changes = st.one_of(
     objects(facts.VIRTUAL_SERVICES, "VirtualService", virtual_services),
     objects(facts.GATEWAYS, "Gateway", gateways, st.just("cart")),
     objects(facts.SERVICE_ENTRIES, "ServiceEntry", entries),
+    objects(facts.WORKLOAD_ENTRIES, "WorkloadEntry", workloads, st.sampled_from(["vm1", "vm2"]), vm="yes"),
+    st.builds(
+        lambda ns, key, healthy: Change(facts.WORKLOAD_HEALTH, ns, key, healthy),
+        namespaces,
+        st.sampled_from(["vm1", "vm2"]),
+        st.sampled_from([True, False, None]),
+    ),
     objects(facts.PEER_AUTHENTICATIONS, "PeerAuthentication", policies),
     st.builds(
         lambda pair: Change(facts.SETTING, "", *pair),

@@ -110,8 +110,10 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
     ),
     "serviceentries.networking.istio.io": (
         Gap("spec.resolution", "connections go where the client resolved them to", ("DYNAMIC_DNS",)),
-        Gap("spec.endpoints[].address", "unix sockets are left out", ("unix://",)),
         Gap("spec.endpoints[].network", "the endpoint is taken to be on the caller's network"),
+    ),
+    "workloadentries.networking.istio.io": (
+        Gap("spec.network", "the workload is taken to be on the caller's network"),
     ),
 }
 
@@ -164,7 +166,7 @@ _GATEWAY_API: Final = _kinds(
 )
 _ISTIO: Final[Mapping[str, tuple[Gap, ...]]] = {
     **_kinds("every workload sees all that is exported to it", "networking.istio.io", "sidecars"),
-    **_kinds("it is no endpoint of any service", "networking.istio.io", "workloadentries", "workloadgroups"),
+    **_kinds("no WorkloadEntry is made of it", "networking.istio.io", "workloadgroups"),
     **_kinds("proxies run with the mesh's settings", "networking.istio.io", "proxyconfigs"),
     **_kinds("proxies get what Meltemi makes, unchanged", "networking.istio.io", "envoyfilters"),
     **_kinds("proxies tell what they tell by default", "telemetry.istio.io", "telemetries"),

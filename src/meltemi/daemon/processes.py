@@ -76,6 +76,7 @@ FED = (
     "destinationrules.networking.istio.io",
     "gateways.networking.istio.io",
     "serviceentries.networking.istio.io",
+    "workloadentries.networking.istio.io",
     "peerauthentications.security.istio.io",
 )
 """The kinds whose objects are facts."""

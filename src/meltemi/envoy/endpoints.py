@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from envoy.config.core.v3.address_pb2 import Address, Pipe, SocketAddress
 from envoy.config.core.v3.base_pb2 import Locality as LocalityMessage
 from envoy.config.core.v3.base_pb2 import Metadata
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
@@ -23,7 +23,10 @@ Place = tuple[str, str, str]
 
 
 class LoadEndpoint(NamedTuple):
-    """One endpoint: an address (a name, for DNS clusters), whether it does Istio mutual TLS, what it is for logs."""
+    """One endpoint: an address (a name, for DNS clusters), whether it does Istio mutual TLS, what it is for logs.
+
+    Without a port the address is the path of a Unix socket.
+    """
 
     address: str
     port: int
@@ -84,13 +87,18 @@ def _endpoint_message(endpoint: LoadEndpoint) -> LbEndpoint:
     if endpoint.mtls:
         # The socket match reads this namespace alone.
         filters["envoy.transport_socket_match"] = struct({"tlsMode": "istio"})
-    address = SocketAddress(address=endpoint.address, port_value=endpoint.port)
     return LbEndpoint(
-        endpoint=Endpoint(address=Address(socket_address=address)),
+        endpoint=Endpoint(address=_address(endpoint)),
         health_status=HealthStatus.UNKNOWN if endpoint.healthy else HealthStatus.UNHEALTHY,
         load_balancing_weight=uint32(endpoint.weight),
         metadata=Metadata(filter_metadata=filters) if filters else None,
     )
+
+
+def _address(endpoint: LoadEndpoint) -> Address:
+    if not endpoint.port:
+        return Address(pipe=Pipe(path=endpoint.address))
+    return Address(socket_address=SocketAddress(address=endpoint.address, port_value=endpoint.port))
 
 
 # The same as bytes, for there are more endpoints than anything else.
@@ -135,7 +143,7 @@ def encode_endpoint(
     address: str, port: int, mtls: bool = False, workload: str = "", weight: int = 1, healthy: bool = True
 ) -> bytes:
     """Return the bytes of what a LoadEndpoint says, framed for its place in a group."""
-    if weight != 1 or not healthy or not address or not workload:
+    if weight != 1 or not healthy or not address or not workload or not port:
         given = LoadEndpoint(address, port, mtls, workload, weight, healthy)
         return framed(_ENDPOINTS, encode(_endpoint_message(given)))
     fill = _MUTUAL if mtls else _PLAIN

@@ -1,4 +1,4 @@
-"""Endpoints of services: from slices and the pods behind them, and from ServiceEntries.
+"""Endpoints of services: from slices and the pods behind them, from ServiceEntries, and from WorkloadEntries.
 
 Whoever only needs to know which accounts run a service reads `accounts`: it does not change when endpoints come
 and go, and cuts clusters off from that churn.
@@ -12,19 +12,18 @@ from zlib import crc32
 
 from meltemi.api.core.endpoint_slice import SERVICE_NAME_LABEL, Endpoint, EndpointSlice
 from meltemi.api.core.pod import Pod
+from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.kind import Object
-from meltemi.api.networking.workload_entry import WorkloadEntry
 from meltemi.api.values import EMPTY, Map
 from meltemi.envoy import names
-from meltemi.model import authn, facts, settings
+from meltemi.model import authn, facts, settings, workload_entries
 from meltemi.model.authn import Mtls
 from meltemi.model.services import Port, Resolution, Service, entries_of, service
 from meltemi.model.views import NOWHERE, Locality
+from meltemi.model.workload_entries import Member
 from meltemi.model.workloads import (
     LOCALITY,
-    TLS_MODE,
     account,
-    locality,
     metadata,
     place_of_label,
     place_of_node,
@@ -32,11 +31,21 @@ from meltemi.model.workloads import (
 )
 from meltemi.query import Db, query
 
+NOT_REACHED = code(
+    "MEL0160",
+    "workload-not-reached",
+    Level.WARNING,
+    "A service selects a WorkloadEntry whose address its clients cannot use: a DNS name needs a ServiceEntry of "
+    "resolution DNS, a Unix socket one of resolution STATIC, and a Kubernetes Service IP addresses. The workload is "
+    "no endpoint of that service; all others stay.",
+)
+
 
 class Backend(NamedTuple):
     """One endpoint of a service's port. Those that are not ready are left out."""
 
     address: str
+    """An IP address; a name, where clients ask DNS; or the path of a Unix socket, whose port is 0."""
     port: int
     labels: Map[str] = EMPTY
     account: str = ""
@@ -91,8 +100,8 @@ def backends_of(q: Db, namespace: str, host: str) -> tuple[tuple[int, tuple[Back
         return ()
     if found.name:
         made = _from_slices(q, namespace, found)
-    elif found.selector:
-        made = _from_pods(q, namespace, found)
+        if found.selector and workload_entries.any_in(q, namespace):
+            _add_selected(q, namespace, found, found.selector, found.ports, made)
     else:
         made = _from_entries(q, namespace, found)
     if authn.disables(q, namespace):
@@ -202,57 +211,108 @@ class _Pods:
         return known
 
 
-def _from_pods(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
+def _from_entries(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
+    """List the backends of each port of a host: of each ServiceEntry that declares it, for the ports it declares."""
     listed: list[list[Backend]] = [[] for _ in found.ports]
+    for name in entries_of(q, namespace, found.host):
+        made = q.fact(facts.SERVICE_ENTRIES, namespace, name)
+        if made is None:
+            continue
+        numbers = {port.number for port in made.spec.ports}
+        ports = tuple(port for port in found.ports if port.number in numbers)
+        into = [part for port, part in zip(found.ports, listed, strict=True) if port.number in numbers]
+        if made.spec.workload_selector is not None:
+            labels = made.spec.workload_selector.labels
+            _add_pods(q, namespace, labels, ports, into)
+            if workload_entries.any_in(q, namespace):
+                _add_selected(q, namespace, found, labels, ports, into)
+            continue
+        for endpoint in made.spec.endpoints:
+            one = workload_entries.listed(q, namespace, endpoint)
+            if _reached(found, one):
+                _add_member(found, one, ports, into)
+    return listed
+
+
+def _add_pods(
+    q: Db, namespace: str, labels: Map[str], ports: tuple[Port, ...], into: list[list[Backend]]
+) -> None:
     behind = _Pods(q)
     for name in q.names(facts.PODS, namespace):
         pod = q.fact(facts.PODS, namespace, name)
-        if pod is None or not pod.labels.contains_all(found.selector):
+        if pod is None or not pod.labels.contains_all(labels):
             continue
         status = q.fact(facts.POD_STATUS, namespace, name)
         if status is not None and status.ip and status.ready and not status.terminating:
             shared = behind.traits(pod)
-            for port, into in zip(found.ports, listed, strict=True):
+            for port, part in zip(ports, into, strict=True):
                 number = port.target if isinstance(port.target, int) else port.number
-                into.append(Backend(status.ip, number, *shared))
-    return listed
+                part.append(Backend(status.ip, number, *shared))
 
 
-def _from_entries(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
-    entries = [
-        made
-        for made in (
-            q.fact(facts.SERVICE_ENTRIES, namespace, name) for name in entries_of(q, namespace, found.host)
-        )
-        if made is not None
-    ]
-    return [
-        [
-            _entry_backend(q, namespace, entry, port)
-            for made in entries
-            if any(one.number == port.number for one in made.spec.ports)
-            for entry in made.spec.endpoints
-            if entry.address and not entry.address.startswith("unix://")
-        ]
-        for port in found.ports
-    ]
+def _add_selected(
+    q: Db,
+    namespace: str,
+    found: Service,
+    labels: Map[str],
+    ports: tuple[Port, ...],
+    into: list[list[Backend]],
+) -> None:
+    """Add the WorkloadEntries that a service selects."""
+    for name in workload_entries.selected(q, namespace, labels):
+        one = workload_entries.member(q, namespace, name)
+        if one is None or not one.address:
+            continue
+        if _reached(found, one):
+            _add_member(found, one, ports, into)
+        else:
+            q.report(_unreachable(namespace, name, found, one))
 
 
-def _entry_backend(q: Db, namespace: str, entry: WorkloadEntry, port: Port) -> Backend:
-    mtls = entry.labels.get(TLS_MODE) == "istio"
-    number = entry.ports.get(port.name) or (port.target if isinstance(port.target, int) else 0) or port.number
-    identity = ""
-    if entry.service_account and mtls:
-        identity = names.spiffe(settings.TRUST_DOMAIN.read(q), namespace, entry.service_account)
-    return Backend(
-        address=entry.address,
-        port=number,
-        labels=entry.labels,
-        account=identity,
-        mtls=mtls,
-        place=locality(entry.locality),
-        weight=entry.weight or 1,
-    )
+def _reached(found: Service, one: Member) -> bool:
+    """Say whether a service's clients can reach a workload: who does not ask DNS needs an IP address.
+
+    A Kubernetes Service has no Unix sockets, as in Istio; nor has what is found by name.
+    """
+    if not one.address:
+        return False
+    if one.by_path:
+        return not found.name and found.resolution is Resolution.ENDPOINTS
+    return not one.by_name or found.resolution in (Resolution.DNS, Resolution.DNS_ONE)
+
+
+def _add_member(found: Service, one: Member, ports: tuple[Port, ...], into: list[list[Backend]]) -> None:
+    for port, part in zip(ports, into, strict=True):
+        number = 0 if one.by_path else _member_port(found, one, port)
+        if number or one.by_path:
+            part.append(
+                Backend(
+                    one.address,
+                    number,
+                    one.labels,
+                    one.account,
+                    one.mtls,
+                    one.metadata,
+                    one.place,
+                    one.weight,
+                )
+            )
+
+
+def _member_port(found: Service, one: Member, port: Port) -> int:
+    """Find the port of a workload, 0 where it has none of the name that a Kubernetes Service targets."""
+    if found.name and isinstance(port.target, str):
+        return one.ports.get(port.target) or 0
+    return one.ports.get(port.name) or (port.target if isinstance(port.target, int) else 0) or port.number
+
+
+def _unreachable(namespace: str, name: str, found: Service, one: Member) -> Diagnostic:
+    what = "a Unix socket" if one.by_path else f"{one.address} is a name, and"
+    text = f"{what} cannot be an endpoint of {found.host}: the workload is left out there"
+    hint = "give an IP address"
+    if not found.name:
+        hint = "select it by a ServiceEntry of resolution " + ("STATIC" if one.by_path else "DNS")
+    return Diagnostic(NOT_REACHED, text, Ref("WorkloadEntry", namespace, name), "spec.address", hint)
 
 
 @query

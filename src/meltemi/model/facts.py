@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     )
     from meltemi.api.kind import Object
     from meltemi.api.mesh import MeshConfig, MeshNetworks
-    from meltemi.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService
+    from meltemi.api.networking import (
+        DestinationRule,
+        Gateway,
+        ServiceEntry,
+        VirtualService,
+        WorkloadEntry,
+        WorkloadGroup,
+    )
     from meltemi.api.security import PeerAuthentication
 
 
@@ -83,11 +90,16 @@ VIRTUAL_SERVICES: FactKind[Object[VirtualService]] = FactKind("virtualservices.n
 DESTINATION_RULES: FactKind[Object[DestinationRule]] = FactKind("destinationrules.networking.istio.io")
 GATEWAYS: FactKind[Object[Gateway]] = FactKind("gateways.networking.istio.io")
 SERVICE_ENTRIES: FactKind[Object[ServiceEntry]] = FactKind("serviceentries.networking.istio.io")
+WORKLOAD_ENTRIES: FactKind[Object[WorkloadEntry]] = FactKind("workloadentries.networking.istio.io")
+WORKLOAD_GROUPS: FactKind[Object[WorkloadGroup]] = FactKind("workloadgroups.networking.istio.io")
 PEER_AUTHENTICATIONS: FactKind[Object[PeerAuthentication]] = FactKind("peerauthentications.security.istio.io")
 
 # What is no object.
 POD_STATUS: FactKind[PodStatus] = FactKind("podstatus")
 """Namespace and name of the Pod."""
+
+WORKLOAD_HEALTH: FactKind[bool] = FactKind("workloadhealth")
+"""What the agent beside a workload reports of it: namespace and name of its WorkloadEntry. Absent: nothing yet."""
 
 SETTING: FactKind[object] = FactKind("setting")
 """One fact per mesh setting: namespace "", name as in MeshConfig (`model.settings`). Absent means the default."""

@@ -15,12 +15,14 @@ VIRTUAL_SERVICE = "virtualservices.networking.istio.io"
 DESTINATION_RULE = "destinationrules.networking.istio.io"
 GATEWAYS = "gateways.networking.istio.io"
 SERVICE_ENTRY = "serviceentries.networking.istio.io"
+WORKLOAD_ENTRY = "workloadentries.networking.istio.io"
 PEER_AUTHENTICATION = "peerauthentications.security.istio.io"
 KINDS = {
     VIRTUAL_SERVICE: "VirtualService",
     DESTINATION_RULE: "DestinationRule",
     GATEWAYS: "Gateway",
     SERVICE_ENTRY: "ServiceEntry",
+    WORKLOAD_ENTRY: "WorkloadEntry",
     PEER_AUTHENTICATION: "PeerAuthentication",
 }
 ECHO = "echo.default.svc.cluster.local"
@@ -33,7 +35,8 @@ class Own:
     name: str
     number: int
     pods: dict[str, str]
-    """IP addresses by the names of the mesh's pods; and `file`, which holds a key and its certificate."""
+    """IP addresses by the names of the mesh's pods; `file` holds a key and its certificate, and `sockets` is the folder
+    where each pod of echo has a Unix socket."""
 
     @property
     def host(self) -> str:

@@ -1,10 +1,11 @@
 """The app of the ledger's mesh: answers what it was asked, counts, and asks others when told to.
 
 Usage: python echo.py NAME. HTTP on 8080 and 8081, bytes on 9000 (a line in, its name out), TLS on 8443 (`ECHO_TLS`
-holds key and certificate). Headers of a request: `x-status` to answer with (by the pod `x-only` alone, if given),
-`x-delay` seconds to wait, `x-count` key to count under, `x-fail` how many of that key's requests are answered 503
-first, `x-slow` how many of them take 1 s. `GET /_count?key=` tells a count; `POST /_call` takes a JSON list of
-`{"asks": [...]}`, each an `asking.Ask` as a dict, and answers with their answers.
+holds key and certificate), HTTP on the Unix socket NAME in the folder `ECHO_SOCKETS`. Headers of a request: `x-status`
+to answer with (by the pod `x-only` alone, if given), `x-delay` seconds to wait, `x-count` key to count under, `x-fail`
+how many of that key's requests are answered 503 first, `x-slow` how many of them take 1 s. `GET /_count?key=` tells a
+count; `POST /_call` takes a JSON list of `{"asks": [...]}`, each an `asking.Ask` as a dict, and answers with their
+answers.
 """
 
 from __future__ import annotations
@@ -80,6 +81,12 @@ async def main(name: str) -> None:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "0.0.0.0", port).start()
+    if "ECHO_SOCKETS" in os.environ:
+        app = web.Application()
+        app.router.add_route("*", "/{any:.*}", handler(name, 0))
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.UnixSite(runner, f"{os.environ['ECHO_SOCKETS']}/{name}").start()
     await asyncio.Event().wait()
 
 

@@ -57,6 +57,15 @@ def cases() -> Iterator[Case]:
         lambda own: (own.mesh(times=2),),
         quick=True,
     )
+    yield Case(
+        "se-endpoint-socket",
+        SERVICE_ENTRY,
+        ("spec.endpoints[].address",),
+        lambda own: (entry(own, endpoints=[{"address": f"unix://{own.pods['sockets']}/echo-v2"}]),),
+        lambda seen: seen.pods == ["echo-v2"] and seen.answers[0]["told"]["port"] == 0,
+        once,
+        quick=True,
+    )
     # Without an address of its own a TCP port is served at every address.
     yield Case(
         "se-addresses",

@@ -14,6 +14,7 @@ from tests.live.fields import (
     service_entries,
     traffic,
     values,
+    workload_entries,
 )
 from tests.live.fields.case import Case
 
@@ -28,6 +29,7 @@ CASES: tuple[Case, ...] = (
     *gateways.CASES,
     *gateway_tls.CASES,
     *service_entries.CASES,
+    *workload_entries.CASES,
     *peer_authentications.CASES,
     *values.CASES,
 )

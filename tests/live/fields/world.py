@@ -6,7 +6,9 @@ import asyncio
 import copy
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator
@@ -225,9 +227,13 @@ def _where(document: Document) -> str:
     return f"{root}/namespaces/{meta['namespace']}/{kind.plural}/{meta['name']}"
 
 
-def _pod(name: str) -> Document:
+def _pod(name: str, sockets: str) -> Document:
     namespace, app, version, sidecar = PODS[name]
-    env = {"ECHO_TLS": pem(), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    env = {
+        "ECHO_TLS": pem(),
+        "ECHO_SOCKETS": sockets,
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+    }
     labels = {"app": app, "version": version, **({} if sidecar else {"sidecar.istio.io/inject": "false"})}
     container = {
         "name": app,
@@ -286,7 +292,8 @@ def _fixed() -> Iterator[Document]:
 def world() -> Iterator[World]:
     """Start the ledger's mesh."""
     before = os.environ.get("PYTHONPATH")
-    pods = [_pod(name) for name in PODS]
+    sockets = tempfile.mkdtemp(prefix="ml-sockets-")
+    pods = [_pod(name, sockets) for name in PODS]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE / "hook"), before)))
     try:
         with meshes.mesh("fields") as mesh:
@@ -303,7 +310,7 @@ def world() -> Iterator[World]:
                 ).good()
             file = Path(mesh.layout.state) / "tls.pem"
             file.write_text(pem())
-            made = World(mesh, {"file": str(file)})
+            made = World(mesh, {"file": str(file), "sockets": sockets})
             for name, (namespace, _, _, _) in PODS.items():
                 found = mesh.client.json("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
                 made.pods[name] = found["status"]["podIP"]
@@ -315,6 +322,7 @@ def world() -> Iterator[World]:
             made._settle(fixed)
             yield made
     finally:
+        shutil.rmtree(sockets, ignore_errors=True)
         if before is None:
             os.environ.pop("PYTHONPATH", None)
         else:

@@ -24,7 +24,7 @@ from google.protobuf.message import Message
 from meltemi.api import registry
 from meltemi.api.decode import decode
 from meltemi.api.diagnostics import Diagnostic
-from meltemi.galley.core.facts import fact_kind, pod_status
+from meltemi.galley.core.facts import fact_kind, health, pod_status
 from meltemi.model import facts
 from meltemi.model.proxies import view_of
 from meltemi.model.views import View
@@ -83,6 +83,8 @@ class Mesh:
         changes: list[Change[Any]] = [Change(fact_kind(kind), made.namespace, made.name, made)]
         if kind.name == "Pod":
             changes.append(Change(facts.POD_STATUS, made.namespace, made.name, pod_status(kind, document)))
+        if kind.name == "WorkloadEntry":
+            changes.append(Change(facts.WORKLOAD_HEALTH, made.namespace, made.name, health(document)))
         return changes
 
     def delete(self, kind_name: str, name: str, namespace: str = "default") -> None:
@@ -222,7 +224,7 @@ class Mesh:
         found = {}
         for cluster, message in self.messages(EDS, name, namespace).items():
             found[cluster] = [
-                "{address}:{portValue}".format(**one["endpoint"]["address"]["socketAddress"])
+                _place(one["endpoint"]["address"])
                 for group in message.get("endpoints", ())
                 for one in group["lbEndpoints"]
             ]
@@ -239,6 +241,12 @@ class Mesh:
     def hosts(self, name: str, route: str, namespace: str = "default") -> dict[str, Any]:
         """Return the virtual hosts of one route configuration by name."""
         return {host["name"]: host for host in self.routes(name, namespace)[route].get("virtualHosts", ())}
+
+
+def _place(address: dict[str, Any]) -> str:
+    if "pipe" in address:
+        return str(address["pipe"]["path"])
+    return "{address}:{portValue}".format(**address["socketAddress"])
 
 
 def decoded(found: Roots, type_url: str) -> dict[str, Any]:

@@ -16,16 +16,12 @@ if TYPE_CHECKING:
     from meltemi.api.kind import Object
     from meltemi.api.networking.envoy_filter import EnvoyFilter
     from meltemi.api.networking.sidecar import Sidecar
-    from meltemi.api.networking.workload_entry import WorkloadEntry
-    from meltemi.api.networking.workload_group import WorkloadGroup
     from meltemi.api.security.authorization_policy import AuthorizationPolicy
     from meltemi.api.security.request_authentication import RequestAuthentication
     from meltemi.api.telemetry.telemetry import Telemetry
 
 SIDECARS: FactKind[Object[Sidecar]] = FactKind("sidecars.networking.istio.io")
 ENVOY_FILTERS: FactKind[Object[EnvoyFilter]] = FactKind("envoyfilters.networking.istio.io")
-WORKLOAD_ENTRIES: FactKind[Object[WorkloadEntry]] = FactKind("workloadentries.networking.istio.io")
-WORKLOAD_GROUPS: FactKind[Object[WorkloadGroup]] = FactKind("workloadgroups.networking.istio.io")
 
 REQUEST_AUTHENTICATIONS: FactKind[Object[RequestAuthentication]] = FactKind(
     "requestauthentications.security.istio.io"

@@ -86,11 +86,11 @@ def pod_template(made: Object[Any]) -> tuple[PodTemplate | None, tuple[paths.Par
 
 def _by_address(q: Db, namespace: str) -> tuple[Workload, ...]:
     entries = tuple(
-        Workload(made.ref, made.spec.labels) for made in within(q, kinds.WORKLOAD_ENTRIES, namespace)
+        Workload(made.ref, made.spec.labels) for made in within(q, facts.WORKLOAD_ENTRIES, namespace)
     )
     groups = tuple(
         Workload(made.ref, made.spec.metadata.labels)
-        for made in within(q, kinds.WORKLOAD_GROUPS, namespace)
+        for made in within(q, facts.WORKLOAD_GROUPS, namespace)
         if made.spec.metadata is not None
     )
     return entries + groups
@@ -99,7 +99,7 @@ def _by_address(q: Db, namespace: str) -> tuple[Workload, ...]:
 @query
 def workload_namespaces(q: Db) -> tuple[str, ...]:
     """List the namespaces that have workloads, sorted."""
-    every = (facts.PODS, *TEMPLATED, kinds.WORKLOAD_ENTRIES, kinds.WORKLOAD_GROUPS)
+    every = (facts.PODS, *TEMPLATED, facts.WORKLOAD_ENTRIES, facts.WORKLOAD_GROUPS)
     return tuple(sorted({namespace for kind in every for namespace in q.namespaces(kind)}))
 
 

@@ -6,9 +6,10 @@ else down: the last good one stays in force and the finding is told. A security 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from meltemi.api import registry
 from meltemi.api.core.pod import PodStatus as Reported
@@ -19,7 +20,7 @@ from meltemi.api.kind import Kind, Object
 from meltemi.api.kubernetes.check import knows
 from meltemi.galley.core.closed import closed
 from meltemi.galley.core.ingest import Check, checked
-from meltemi.model.facts import POD_STATUS, PodStatus
+from meltemi.model.facts import POD_STATUS, WORKLOAD_HEALTH, PodStatus
 from meltemi.query import Change, FactKind
 
 INTERNAL = code(
@@ -119,7 +120,8 @@ class Intake:
         self._in_force.pop(key, None)
         self._kept.forget(key)
         gone: Change[Any] = Change(fact_kind(kind), namespace, name, None)
-        return (gone, Change(POD_STATUS, namespace, name, None)) if kind.resource == "pods" else (gone,)
+        reported = _REPORTED.get(kind.resource)
+        return (gone,) if reported is None else (gone, Change(reported, namespace, name, None))
 
     def _set_aside(
         self, kind: Kind[Any], document: Document, key: Key, found: tuple[Diagnostic, ...]
@@ -191,12 +193,31 @@ def read(
     return (None if any(one.level is Level.ERROR for one in found) else obj), found
 
 
+_REPORTED: Final[Mapping[str, FactKind[Any]]] = {
+    "pods": POD_STATUS,
+    "workloadentries.networking.istio.io": WORKLOAD_HEALTH,
+}
+"""What others report of objects of a kind: a fact of its own, so that it wakes only those who read it."""
+
+
 def _reports(kind: Kind[Any], document: Document) -> tuple[Change[Any], ...]:
     """Give the facts that others report with an object."""
-    if kind.resource != "pods":
+    reported = _REPORTED.get(kind.resource)
+    if reported is None:
         return ()
     namespace, name = key_of(document)
-    return (Change(POD_STATUS, namespace, name, pod_status(kind, document)),)
+    value = pod_status(kind, document) if reported is POD_STATUS else health(document)
+    return (Change(reported, namespace, name, value),)
+
+
+def health(document: Document) -> bool | None:
+    """Give what the agent beside a workload reports of it, by the condition `Healthy` of its WorkloadEntry."""
+    status = document.get("status")
+    rows = status.get("conditions") if isinstance(status, dict) else None
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict) and row.get("type") == "Healthy":
+            return str(row.get("status")) == "True"
+    return None
 
 
 def pod_status(kind: Kind[Any], document: Document) -> PodStatus:

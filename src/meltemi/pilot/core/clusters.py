@@ -143,6 +143,10 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
     discovery = discovery_of(found, policy)
     direct = discovery is Discovery.ORIGINAL_DST
     by_name = discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
+    endpoints = _by_name(q, found, port, subset) if by_name else None
+    if endpoints is not None and not endpoints.groups:
+        # Envoy wants exactly one name to ask for, one address at a time.
+        discovery = Discovery.STRICT_DNS
     chosen = traffic_policy.balance(policy.load_balancer)
     http = traffic_policy.http_options(pool, spoken(port.protocol))
     tls, auto = _security(q, shared, port, subset, policy, http, direct=direct)
@@ -162,7 +166,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         services=((found.host, found.name or found.host, found.namespace),),
         config="" if rule is None else rule.config,
         subset=subset,
-        endpoints=_by_name(q, found, port, subset) if by_name else None,
+        endpoints=endpoints,
         keepalive=traffic_policy.keepalive(pool),
         dns_refresh=seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
     )
@@ -242,14 +246,16 @@ def all_mutual(q: Db, namespace: str, host: str) -> bool:
 
 
 def _by_name(q: Db, found: Service, port: Port, subset: str) -> Assignment:
-    """Write the endpoints of a DNS cluster into it: those declared, else the service's own name."""
+    """Write the endpoints of a DNS cluster into it: those declared or selected, else the service's own name."""
     listed = backends(q, found.namespace, found.host, port.number)
     if found.alias:
         target = port.target if isinstance(port.target, int) else port.number
         listed = (Backend(found.alias, target),)
-    elif not listed:
+    elif not listed and not found.selector:
         target = port.target if isinstance(port.target, int) else port.number
         listed = (Backend(found.host, target),)
+    if found.resolution is Resolution.DNS_ONE:
+        listed = listed[:1]
     name = names.outbound_cluster(found.host, port.number, subset)
     return Assignment(name, groups(listed))
 
