@@ -86,11 +86,6 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
         Gap("*loadBalancer.localityLbSetting"),
         Gap("*trafficPolicy.tunnel"),
         Gap("*trafficPolicy.proxyProtocol"),
-        Gap(
-            "*tls.credentialName",
-            "name files: the server is verified by the system's authorities meanwhile",
-        ),
-        Gap("*tls.caCrl"),
     ),
     "gateways.networking.istio.io": (
         Gap("spec.servers[].bind", "the server listens on all addresses"),

@@ -63,6 +63,28 @@ class FileClient:
     key: str = ""
     verify: bool = True
     auto_sni: bool = False
+    crl: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretClient:
+    """TLS towards the outside by secrets of the aggregated stream, given by name: no key is in a cluster.
+
+    `authorities` is "" only where the user asked in so many words that any certificate be taken; `certificate` is ""
+    where the client shows none.
+    """
+
+    sni: str = ""
+    sans: tuple[str, ...] = ()
+    alpn: tuple[str, ...] = ()
+    authorities: str = ""
+    certificate: str = ""
+    auto_sni: bool = False
+
+    @property
+    def verify(self) -> bool:
+        """Whether the server must show who it is."""
+        return bool(self.authorities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +94,7 @@ class MutualServer:
     alpn: tuple[str, ...] = ("h2", "http/1.1")
 
 
-ClientSocket = MutualClient | FileClient
+ClientSocket = MutualClient | FileClient | SecretClient
 ServerSocket = MutualServer
 
 # What Istio allows between its own proxies.
@@ -157,14 +179,24 @@ def sans(socket: MutualClient) -> bytes:
     )
 
 
+_OUTSIDE_VERSIONS = TlsParameters(
+    tls_minimum_protocol_version=TlsParameters.TLSv1_2,
+    tls_maximum_protocol_version=TlsParameters.TLSv1_3,
+)
+
+
+def _names_of_server(sans: tuple[str, ...]) -> list[SubjectAltNameMatcher]:
+    return _sans(sans, SubjectAltNameMatcher.DNS) + _sans(sans, SubjectAltNameMatcher.URI)
+
+
 def _file_context(socket: FileClient) -> CommonTlsContext:
     validation = None
     if socket.verify:
         # An unset trusted_ca would accept every certificate: the file is always named.
         validation = CertificateValidationContext(
             trusted_ca=DataSource(filename=socket.ca),
-            match_typed_subject_alt_names=_sans(socket.sans, SubjectAltNameMatcher.DNS)
-            + _sans(socket.sans, SubjectAltNameMatcher.URI),
+            match_typed_subject_alt_names=_names_of_server(socket.sans),
+            crl=DataSource(filename=socket.crl) if socket.crl else None,
         )
     certificates = []
     if socket.certificate:
@@ -176,13 +208,28 @@ def _file_context(socket: FileClient) -> CommonTlsContext:
         )
     return CommonTlsContext(
         alpn_protocols=socket.alpn,
-        tls_params=TlsParameters(
-            tls_minimum_protocol_version=TlsParameters.TLSv1_2,
-            tls_maximum_protocol_version=TlsParameters.TLSv1_3,
-        ),
+        tls_params=_OUTSIDE_VERSIONS,
         tls_certificates=certificates,
         validation_context=validation,
     )
+
+
+def _secret_context(socket: SecretClient) -> CommonTlsContext:
+    common = CommonTlsContext(alpn_protocols=socket.alpn, tls_params=_OUTSIDE_VERSIONS)
+    if socket.certificate:
+        common.tls_certificate_sds_secret_configs.add(name=socket.certificate, sds_config=ads())
+    if socket.authorities:
+        common.combined_validation_context.CopyFrom(
+            CommonTlsContext.CombinedCertificateValidationContext(
+                default_validation_context=CertificateValidationContext(
+                    match_typed_subject_alt_names=_names_of_server(socket.sans)
+                ),
+                validation_context_sds_secret_config=SdsSecretConfig(
+                    name=socket.authorities, sds_config=ads()
+                ),
+            )
+        )
+    return common
 
 
 def raw() -> TransportSocket:
@@ -196,7 +243,9 @@ def client(socket: ClientSocket) -> TransportSocket:
         mesh = UpstreamTlsContext(common_tls_context=_mesh_context(socket.alpn, socket.sans), sni=socket.sni)
         return TransportSocket(name=TLS, typed_config=pack(mesh))
     context = UpstreamTlsContext(
-        common_tls_context=_file_context(socket),
+        common_tls_context=_file_context(socket)
+        if isinstance(socket, FileClient)
+        else _secret_context(socket),
         sni=socket.sni,
         auto_host_sni=socket.auto_sni and not socket.sni,
         auto_sni_san_validation=socket.verify and not socket.sans,

@@ -59,6 +59,8 @@ class Head:
     export_to: tuple[str, ...]
     created: float
     selective: bool
+    credentials: bool = False
+    """It names a Secret for TLS somewhere."""
 
 
 @query
@@ -81,7 +83,15 @@ def _head(q: Db, namespace: str, name: str) -> Head | None:
         export_to=made.spec.export_to or settings.DEFAULT_DESTINATION_RULE_EXPORT_TO.read(q),
         created=made.created,
         selective=made.spec.workload_selector is not None,
+        credentials=_names_secret(made.spec),
     )
+
+
+def _names_secret(spec: DestinationRule) -> bool:
+    policies = [spec.traffic_policy, *(subset.traffic_policy for subset in spec.subsets)]
+    given = [one for one in policies if one is not None]
+    asked = [one.tls for one in given] + [port.tls for one in given for port in one.port_level_settings]
+    return any(tls is not None and bool(tls.credential_name) for tls in asked)
 
 
 @query

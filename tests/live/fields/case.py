@@ -35,8 +35,8 @@ class Own:
     name: str
     number: int
     pods: dict[str, str]
-    """IP addresses by the names of the mesh's pods; `file` holds a key and its certificate, and `sockets` is the folder
-    where each pod of echo has a Unix socket."""
+    """IP addresses by the names of the mesh's pods; `file` holds a key and its certificate, `crl` a revocation list,
+    and `sockets` is the folder where each pod of echo has a Unix socket."""
 
     @property
     def host(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.live.fields.asking import GATEWAY
 from tests.live.fields.case import DESTINATION_RULE, Case, Document, Own, Seen, entry
 
 SUBSET = "part"
@@ -121,6 +122,12 @@ def _tls(cluster: Document) -> Document:
 def _validation(cluster: Document) -> Document:
     found: Document = _tls(cluster)["common_tls_context"]["validation_context"]
     return found
+
+
+def _secrets(cluster: Document) -> list[str]:
+    common = _tls(cluster)["common_tls_context"]
+    found = [one["name"] for one in common["tls_certificate_sds_secret_configs"]]
+    return [*found, common["combined_validation_context"]["validation_context_sds_secret_config"]["name"]]
 
 
 def _certificate(cluster: Document) -> Document:
@@ -400,6 +407,23 @@ TLS = (
                 and _certificate(c)["private_key"]
             )
         ),
+    ),
+    Group(
+        "tls-revocation",
+        ("tls.caCrl",),
+        lambda own: {"tls": {"mode": "SIMPLE", "caCertificates": own.pods["file"], "caCrl": own.pods["crl"]}},
+        of_cluster(lambda c: _validation(c)["crl"]["filename"].endswith("list.crl")),
+    ),
+    Group(
+        "tls-credential",
+        ("tls.credentialName",),
+        # A gateway's, for no workloadSelector names sidecars; where the Secret is: see `gateway_tls.secrets`.
+        lambda _: {"tls": {"mode": "MUTUAL", "credentialName": "front"}},
+        lambda seen, subset: (
+            _secrets(seen.cluster(GATEWAY, subset=subset))
+            == ["kubernetes://front", "kubernetes://front-cacert"]
+        ),
+        quick=True,
     ),
     Group(
         "tls-unverified",

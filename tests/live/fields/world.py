@@ -310,7 +310,9 @@ def world() -> Iterator[World]:
                 ).good()
             file = Path(mesh.layout.state) / "tls.pem"
             file.write_text(pem())
-            made = World(mesh, {"file": str(file), "sockets": sockets})
+            crl = file.with_name("list.crl")
+            crl.write_text(gateway_tls.authority().crl())
+            made = World(mesh, {"file": str(file), "crl": str(crl), "sockets": sockets})
             for name, (namespace, _, _, _) in PODS.items():
                 found = mesh.client.json("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
                 made.pods[name] = found["status"]["podIP"]

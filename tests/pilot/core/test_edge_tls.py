@@ -262,13 +262,37 @@ def test_authorities_may_be_named_by_themselves(name: str) -> None:
     other = Authority("other")
     tls = {**MUTUAL, "caCertCredentialName": name}
     shop = pair().secret("shop", **{"ca.crt": authority().pem})
-    made = mesh(gateway(server(tls)), routed(), shop, opaque("clients", **{"ca.crt": other.pem}))
-    found = secrets(made)["kubernetes://clients-cacert"]["validationContext"]
+    kept = name.rpartition("/")[2]
+    made = mesh(gateway(server(tls)), routed(), shop, opaque(kept, **{"ca.crt": other.pem}))
+    found = secrets(made)[f"kubernetes://{kept}-cacert"]["validationContext"]
     assert base64.b64decode(found["trustedCa"]["inlineBytes"]).decode() == other.pem
-    made.delete("Secret", "clients", SYSTEM)
+    made.delete("Secret", kept, SYSTEM)
     # Not those of the credential instead: it was said who signs clients.
     assert LISTENER not in made.listeners("ingress", SYSTEM)
     assert len(closed(made)) == 1
+
+
+def test_authorities_that_are_named_are_no_other_secrets() -> None:
+    tls = {**MUTUAL, "caCertCredentialName": "shop-cacert"}
+    shop = pair().secret("shop", **{"ca.crt": authority().pem})
+    made = mesh(gateway(server(tls)), routed(), shop)
+    assert LISTENER not in made.listeners("ingress", SYSTEM)
+    [words] = closed(made)
+    assert "no secret shop-cacert" in words
+
+
+def test_a_file_of_authorities_goes_before_those_of_the_credential() -> None:
+    file = "/etc/istio/ingressgateway-ca-certs/chain.pem"
+    other = Authority("other")
+    tls = {**MUTUAL, "caCertificates": file}
+    shop = pair().secret("shop", **{"ca.crt": authority().pem})
+    mounted = opaque("istio-ingressgateway-ca-certs", **{"chain.pem": other.pem})
+    made = mesh(gateway(server(tls)), routed(), shop, mounted)
+    found = secrets(made)[f"file-root:{file}"]["validationContext"]
+    assert base64.b64decode(found["trustedCa"]["inlineBytes"]).decode() == other.pem
+    assert "kubernetes://shop-cacert" not in secrets(made)
+    made.delete("Secret", "istio-ingressgateway-ca-certs", SYSTEM)
+    assert LISTENER not in made.listeners("ingress", SYSTEM)
 
 
 FILES = "/etc/istio/ingressgateway-certs"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -14,9 +16,10 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.pilot.core.certificates import Authority, Pair, opaque
 from tests.pilot.core.meshes import Mesh, messages
 
-from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS
+from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS, SDS
 
 NAMESPACES = st.sampled_from(["a", "b", "istio-system"])
 NAMES = st.sampled_from(["x", "y"])
@@ -90,11 +93,14 @@ def virtual_service(draw: st.DrawFn) -> Document:
 
 @st.composite
 def rule(draw: st.DrawFn) -> Document:
-    spec = {
+    spec: Document = {
         "host": draw(HOSTS),
         "subsets": [{"name": "s", "labels": {"app": draw(NAMES)}}],
         "exportTo": [draw(EXPORTS)],
     }
+    tls = draw(st.sampled_from([None, None, "SIMPLE", "MUTUAL"]))
+    if tls is not None:
+        spec["trafficPolicy"] = {"tls": {"mode": tls, "credentialName": draw(NAMES)}}
     return document("DestinationRule", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
 
 
@@ -112,9 +118,26 @@ def gateway(draw: st.DrawFn) -> Document:
     )
 
 
+@cache
+def certificates() -> tuple[Authority, Pair]:
+    """One of each, for they are dear."""
+    authority = Authority()
+    return authority, authority.pair("x.test")
+
+
+@st.composite
+def secret(draw: st.DrawFn) -> Document:
+    authority, pair = certificates()
+    made = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": authority.pem}
+    left = draw(st.sampled_from([(), ("ca.crt",), ("tls.key",)]))
+    kept = {key: text for key, text in made.items() if key not in left}
+    return opaque(draw(NAMES), draw(NAMESPACES), **kept)
+
+
 DOCUMENTS = st.lists(
-    st.one_of(service(), entry(), virtual_service(), rule(), gateway()), min_size=1, max_size=9
+    st.one_of(service(), entry(), virtual_service(), rule(), gateway(), secret()), min_size=1, max_size=9
 )
+SECRET = re.compile(r"kubernetes://[a-z-]+")
 PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"))
 
 
@@ -151,6 +174,9 @@ def check(mesh: Mesh) -> None:
             name for name, one in clusters.items() if isinstance(one, Cluster) and one.type == Cluster.EDS
         }
         assert by_eds == set(messages(roots, EDS))
+        # A cluster that waits for a secret which never comes would hold up all others.
+        asked = {name for one in clusters.values() for name in SECRET.findall(str(one))}
+        assert asked == set(messages(roots, SDS))
         routes = messages(roots, RDS)
         wanted: set[str] = set()
         for listener in messages(roots, LDS).values():
@@ -174,7 +200,7 @@ def check(mesh: Mesh) -> None:
         assert not [one for one in mesh.reports(pod, namespace) if one.code.id == "MEL0507"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(DOCUMENTS)
 def test_no_name_is_given_twice_and_nothing_leads_nowhere(documents: list[Document]) -> None:
     mesh = Mesh()

@@ -181,7 +181,7 @@ def _authorities(tls: ServerTLSSettings) -> list[str]:
 def _certificates(found: Findings, at: At, tls: ServerTLSSettings, from_elsewhere: bool) -> None:
     """Check that there are certificates; `from_elsewhere` if a secret or a list of certificates brings them."""
     mode = tls.mode.name
-    if tls.ca_crl and tls.credential_name:
+    if tls.ca_crl and tls.credential_name and not tls.ca_certificates:
         found.warn(
             (*at, "caCrl"), "is not used: a CRL is part of the credential where credentialName is used"
         )

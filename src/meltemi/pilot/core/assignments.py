@@ -5,7 +5,7 @@ from __future__ import annotations
 from meltemi.envoy import names
 from meltemi.envoy.clusters import Discovery
 from meltemi.envoy.endpoints import encode_endpoint, encode_place, join_assignment, join_group
-from meltemi.model import destinations
+from meltemi.model import credentialed, destinations
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
 from meltemi.model.scope import Lens
@@ -14,25 +14,33 @@ from meltemi.model.views import Locality
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.clusters import discovery_of, subsets
 from meltemi.pilot.core.findings import origin
+from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
 from meltemi.query import Db, query
 
 
 @query
-def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
-    """List the load assignments of a namespace's services, as clients with this lens see them."""
+def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str) -> Segment:
+    """List the load assignments of a namespace's services, as clients with this lens see them.
+
+    `keeper` is as in `clusters.segment_of`.
+    """
     listed: list[Resource] = []
     choices = dict(lens.rules)
+    kept = credentialed.hosts(q, namespace) if keeper else ()
     for host in hosts_in(q, namespace):
         if host not in lens.hidden:
             choice = choices.get(host, destinations.DEFAULT)
-            listed.extend(isolated(q, load_assignments, namespace, host, choice, envoy) or ())
+            by = keeper if host in kept else NOBODY
+            listed.extend(isolated(q, load_assignments, namespace, host, choice, envoy, by) or ())
     return segment(("ns", namespace), listed)
 
 
 @query
-def load_assignments(q: Db, namespace: str, host: str, choice: str, envoy: str) -> tuple[Resource, ...]:
+def load_assignments(
+    q: Db, namespace: str, host: str, choice: str, envoy: str, keeper: str
+) -> tuple[Resource, ...]:
     """Translate a service's endpoints: those of each of its ports, and of each subset those that bear its labels.
 
     Left out are clusters whose endpoints the proxy finds by itself.
@@ -47,14 +55,15 @@ def load_assignments(q: Db, namespace: str, host: str, choice: str, envoy: str) 
     made: list[Resource | None] = []
     for port in found.ports:
         whole = traffic_policy.effective(rule, port.number, "")
-        usual = discovery_of(found, whole)
+        usual = discovery_of(q, found, whole, keeper)
         ready = apart(q, host, _encoded, listed.get(port.number, ()))
         if ready is None:
             # A fault of ours is no news that there are no endpoints.
             continue
         for subset in subsets(rule):
             policy = traffic_policy.of_subset(whole, rule, port.number, subset)
-            if (usual if policy is whole else discovery_of(found, policy)) is Discovery.EDS:
+            how = usual if policy is whole else discovery_of(q, found, policy, keeper)
+            if how is Discovery.EDS:
                 name = names.outbound_cluster(host, port.number, subset)
                 chosen = _of_subset(ready, rule, subset)
                 made.append(apart(q, name, _resource, name, chosen, origins, envoy, keys))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from meltemi.api.duration import Duration, seconds
-from meltemi.api.networking.destination_rule import TrafficPolicy
+from meltemi.api.networking.destination_rule import ClientTLSSettings, TrafficPolicy
 from meltemi.envoy import names
 from meltemi.envoy.clusters import (
     Balancing,
@@ -20,33 +20,40 @@ from meltemi.envoy.clusters import (
 )
 from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint
 from meltemi.envoy.sockets import ClientSocket, MutualClient
-from meltemi.model import destinations, settings
+from meltemi.model import credentialed, destinations, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, accounts, backends, backends_of
 from meltemi.model.scope import Lens
 from meltemi.model.services import Port, Protocol, Resolution, Service, hosts_in, service
 from meltemi.model.views import Locality
-from meltemi.pilot.core import traffic_policy
+from meltemi.pilot.core import origination, traffic_policy
+from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.findings import origin
+from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import CDS, Origin, Resource, Segment, resource, segment
 from meltemi.query import Db, query
 
 
 @query
-def segment_of(q: Db, namespace: str, lens: Lens, envoy: str) -> Segment:
-    """List the clusters of a namespace's services, as clients with this lens see them."""
+def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str) -> Segment:
+    """List the clusters of a namespace's services, as clients with this lens see them.
+
+    `keeper` is the namespace whose Secrets these clients get, NOBODY where they get none or nothing asks for any.
+    """
     listed: list[Resource] = []
     choices = dict(lens.rules)
+    kept = credentialed.hosts(q, namespace) if keeper else ()
     for host in hosts_in(q, namespace):
         if host not in lens.hidden:
             choice = choices.get(host, destinations.DEFAULT)
-            listed.extend(isolated(q, clusters, namespace, host, choice, envoy) or ())
+            by = keeper if host in kept else NOBODY
+            listed.extend(isolated(q, clusters, namespace, host, choice, envoy, by) or ())
     return segment(("ns", namespace), listed)
 
 
 @query
-def clusters(q: Db, namespace: str, host: str, choice: str, envoy: str) -> tuple[Resource, ...]:
+def clusters(q: Db, namespace: str, host: str, choice: str, envoy: str, keeper: str) -> tuple[Resource, ...]:
     """Translate a service: a cluster for each of its ports and for each subset of it.
 
     One memo for all, since what changes one nearly always changes the others.
@@ -59,7 +66,14 @@ def clusters(q: Db, namespace: str, host: str, choice: str, envoy: str) -> tuple
     if rule is not None:
         origins = (*origins, *(origin(ref) for ref in rule.origins))
     shared = Shared(
-        found, rule, accounts(q, namespace, host), mesh_wide(q), origins, envoy, refused(q, CDS, host)
+        found,
+        rule,
+        accounts(q, namespace, host),
+        mesh_wide(q),
+        origins,
+        envoy,
+        refused(q, CDS, host),
+        keeper,
     )
     made: list[Resource | None] = []
     for port in found.ports:
@@ -105,6 +119,7 @@ class Shared:
     origins: tuple[Origin, ...]
     envoy: str
     refused: tuple[str, ...]
+    keeper: str
 
 
 Encoder = Callable[[str], bytes]
@@ -140,7 +155,7 @@ def _resource(
 
 def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy) -> Cluster:
     found, rule, pool = shared.service, shared.rule, policy.connection_pool
-    discovery = discovery_of(found, policy)
+    discovery = discovery_of(q, found, policy, shared.keeper)
     direct = discovery is Discovery.ORIGINAL_DST
     by_name = discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
     endpoints = _by_name(q, found, port, subset) if by_name else None
@@ -150,6 +165,8 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
     chosen = traffic_policy.balance(policy.load_balancer)
     http = traffic_policy.http_options(pool, spoken(port.protocol))
     tls, auto = _security(q, shared, port, subset, policy, http, direct=direct)
+    if isinstance(tls, Lacking):
+        return _closed(q, shared, port, subset, policy.tls, tls)
     return Cluster(
         name=names.outbound_cluster(found.host, port.number, subset),
         discovery=discovery,
@@ -172,8 +189,27 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
     )
 
 
-def discovery_of(found: Service, policy: TrafficPolicy) -> Discovery:
+def _closed(
+    q: Db, shared: Shared, port: Port, subset: str, tls: ClientTLSSettings | None, lacking: Lacking
+) -> Cluster:
+    """Make a cluster that leads nowhere: what TLS takes is not there."""
+    found, rule = shared.service, shared.rule
+    if rule is not None and tls is not None:
+        origination.tell(q, rule, found.host, tls, lacking)
+    return Cluster(
+        name=names.outbound_cluster(found.host, port.number, subset),
+        discovery=Discovery.STATIC,
+        connect_timeout=shared.mesh.timeout,
+        services=((found.host, found.name or found.host, found.namespace),),
+        config="" if rule is None else rule.config,
+        subset=subset,
+    )
+
+
+def discovery_of(q: Db, found: Service, policy: TrafficPolicy, keeper: str) -> Discovery:
     """Decide how a service's cluster finds its endpoints."""
+    if origination.is_closed(q, policy.tls, keeper):
+        return Discovery.STATIC
     if found.headless or found.resolution is Resolution.ORIGINAL:
         return Discovery.ORIGINAL_DST
     if found.resolution is Resolution.DNS:
@@ -217,14 +253,14 @@ def _security(
     http: Http,
     *,
     direct: bool,
-) -> tuple[ClientSocket | None, MutualClient | None]:
+) -> tuple[ClientSocket | Lacking | None, MutualClient | None]:
     """Return (TLS for every endpoint, TLS for those that have a proxy); both None is plain text."""
     found = shared.service
     mesh = MutualClient(names.sni(found.host, port.number, subset), shared.accounts, _ALPN[http.protocol])
     if policy.tls is not None:
-        roots = settings.SYSTEM_ROOTS.read(q)
-        return traffic_policy.client_socket(
-            policy.tls, host=found.host, sans=found.sans, mesh=mesh, roots=roots
+        protocol, keeper = http.protocol, shared.keeper
+        return origination.socket(
+            q, policy.tls, found=found, mesh=mesh, protocol=protocol, keeper=keeper
         ), None
     if not shared.mesh.auto_mtls or found.external:
         return None, None

@@ -1,6 +1,6 @@
-"""What a gateway shows and believes: certificates and authorities of Secrets, as Envoy's secrets.
+"""What proxies show and believe: certificates and authorities of Secrets, as Envoy's secrets.
 
-A Secret is looked for in the namespace of the gateway's pod and nowhere else. A file means what Istio's own gateways
+A Secret is looked for in the namespace of the proxy's pod and nowhere else. A file means what Istio's own gateways
 have there, which is a Secret mounted (`MOUNTS`): nothing is read from a disk. What lacks something is `Lacking`, with
 words that tell nothing of what is in it.
 """
@@ -50,19 +50,25 @@ class Lacking:
 
 def of_name(text: str) -> str | Lacking:
     """Read a `credentialName`: the name of a Secret, with or without `kubernetes://`."""
+    name = of_authorities(text)
+    if isinstance(name, str) and name.endswith(names.AUTHORITIES_SUFFIX):
+        return Lacking(f"{name} is the name of a secret that holds authorities alone")
+    return name
+
+
+def of_authorities(text: str) -> str | Lacking:
+    """Read the name of a Secret that may hold nothing but authorities."""
     scheme, _, name = text.rpartition("://")
     if scheme not in ("", "kubernetes"):
         return Lacking(f"{text} is no Secret: nothing else is read")
     if "/" in name:
-        return Lacking(f"{name} names a namespace: only secrets of the gateway's own are read")
-    if name.endswith(names.AUTHORITIES_SUFFIX):
-        return Lacking(f"{name} is the name of a secret that holds authorities alone")
+        return Lacking(f"{name} names a namespace: only secrets of the proxy's own are read")
     return name
 
 
 @query
 def certificate(q: Db, namespace: str, name: str) -> Resource | Lacking:
-    """Make the secret of a server's certificate and key."""
+    """Make the secret of a certificate and its key."""
     made = q.fact(facts.SECRETS, namespace, name)
     if made is None:
         return _absent(namespace, name)
@@ -89,7 +95,7 @@ def certificate_of_files(q: Db, namespace: str, chain: str, key: str) -> Resourc
 
 @query
 def authorities(q: Db, namespace: str, name: str) -> Resource | Lacking:
-    """Make the secret of who signs clients: of the Secret `NAME-cacert`, or of `NAME` where there is none."""
+    """Make the secret of who signs the other side: of the Secret `NAME-cacert`, or of `NAME` where there is none."""
     apart = f"{name}{names.AUTHORITIES_SUFFIX}"
     source = apart if q.fact(facts.SECRETS, namespace, apart) is not None else name
     made = q.fact(facts.SECRETS, namespace, source)
@@ -98,7 +104,7 @@ def authorities(q: Db, namespace: str, name: str) -> Resource | Lacking:
     data = _data(made.spec)
     roots = next((data[one] for one in AUTHORITIES if data.get(one)), b"")
     if not roots:
-        return Lacking(f"secret {namespace}/{source} has no ca.crt, nor cacert, to know clients by")
+        return Lacking(f"secret {namespace}/{source} has no ca.crt, nor cacert, to know the other side by")
     revoked = next((data[one] for one in REVOKED if one in data), None)
     return _believed(names.credential(apart), Origin("Secret", namespace, source), roots, revoked)
 
@@ -154,7 +160,7 @@ def _believed(name: str, origin: Origin, roots: bytes, revoked: bytes | None) ->
 
 
 def _absent(namespace: str, name: str) -> Lacking:
-    return Lacking(f"there is no secret {name} in the gateway's namespace, {namespace}")
+    return Lacking(f"there is no secret {name} in the proxy's namespace, {namespace}")
 
 
 def _data(secret: Secret) -> dict[str, bytes]:

@@ -141,11 +141,14 @@ def _shown(q: Db, tls: ServerTLSSettings, namespace: str) -> tuple[Resource, ...
 
 
 def _signers(q: Db, tls: ServerTLSSettings, namespace: str) -> Resource | Lacking:
-    """Find who signs the certificates of a server's clients."""
-    text = tls.ca_cert_credential_name or tls.credential_name or "".join(tls.credential_names[:1])
-    if not text:
+    """Find who signs the certificates of a server's clients: what is named for that alone goes first."""
+    if tls.ca_cert_credential_name:
+        # A Secret `x-cacert` that is named here is meant itself: never the authorities that `x` may have besides.
+        name = credentials.of_authorities(tls.ca_cert_credential_name)
+    elif tls.ca_certificates or not (tls.credential_name or tls.credential_names):
         return credentials.authorities_of_files(q, namespace, tls.ca_certificates, tls.ca_crl)
-    name = credentials.of_name(text.removesuffix(names.AUTHORITIES_SUFFIX))
+    else:
+        name = credentials.of_name(tls.credential_name or tls.credential_names[0])
     return name if isinstance(name, Lacking) else credentials.authorities(q, namespace, name)
 
 

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meltemi.model import routing
+from meltemi.model import credentialed, routing
 from meltemi.model.routing import Source
 from meltemi.model.scope import Lenses, lenses
 from meltemi.model.views import ProxyType, View
-from meltemi.pilot.core import assignments, clusters, edge, edge_routes, inbound, outbound, virtual_hosts
+from meltemi.pilot.core import (
+    assignments,
+    clusters,
+    edge,
+    edge_routes,
+    inbound,
+    origination,
+    outbound,
+    virtual_hosts,
+)
+from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.resource import Roots, Rope, Ropes, Segment, Segments
 from meltemi.pilot.core.targets import hashes
 from meltemi.query import Db, query
@@ -25,7 +35,7 @@ def source_of(q: Db, view: View) -> Source:
 
 def clusters_root(q: Db, view: View) -> Segments:
     """Return the clusters of a proxy."""
-    parts = list(_outbound(q, lenses(q, view.namespace), view.envoy_version)[0])
+    parts = list(_of_view(q, view)[0])
     if view.type is ProxyType.SIDECAR:
         ports = inbound.app_ports(q, view.namespace, view.labels, view.named_ports)
         parts.append(inbound.clusters(q, ports, view.envoy_version))
@@ -34,15 +44,32 @@ def clusters_root(q: Db, view: View) -> Segments:
 
 def endpoints_root(q: Db, view: View) -> Segments:
     """Return the load assignments of a proxy: one per EDS cluster of `clusters_root`."""
-    return _outbound(q, lenses(q, view.namespace), view.envoy_version)[1]
+    return _of_view(q, view)[1]
+
+
+def _of_view(q: Db, view: View) -> tuple[Segments, Segments]:
+    return _outbound(q, lenses(q, view.namespace), view.envoy_version, keeper_of(q, view))
+
+
+def keeper_of(q: Db, view: View) -> str:
+    """Return the namespace whose Secrets a proxy gets for TLS that it begins: NOBODY where no rule asks for any."""
+    return view.namespace if view.type is ProxyType.ROUTER and credentialed.patterns(q) else NOBODY
 
 
 @query
-def _outbound(q: Db, seen: Lenses, envoy: str) -> tuple[Segments, Segments]:
+def _outbound(q: Db, seen: Lenses, envoy: str, keeper: str) -> tuple[Segments, Segments]:
     """List the clusters of all services that clients with these lenses see, and the load assignments."""
     pairs = [(namespace, seen.through(namespace)) for namespace in seen.namespaces]
-    made = [clusters.segment_of(q, namespace, lens, envoy) for namespace, lens in pairs]
-    assigned = [assignments.segment_of(q, namespace, lens, envoy) for namespace, lens in pairs]
+    # Where nothing is kept in secret, clients of all kinds share.
+    keepers = {name: keeper for name in seen.namespaces if keeper and credentialed.hosts(q, name)}
+    made = [
+        clusters.segment_of(q, namespace, lens, envoy, keepers.get(namespace, NOBODY))
+        for namespace, lens in pairs
+    ]
+    assigned = [
+        assignments.segment_of(q, namespace, lens, envoy, keepers.get(namespace, NOBODY))
+        for namespace, lens in pairs
+    ]
     return _filled((clusters.common(q), *made)), _filled(assigned)
 
 
@@ -87,10 +114,13 @@ def _detected_ropes(q: Db, seen: Lenses, source: Source, asker: str, envoy: str)
 
 
 def secrets_root(q: Db, view: View) -> Segments:
-    """Return the secrets of a proxy: what its own Gateways name, and nothing for a sidecar."""
-    if view.type is not ProxyType.ROUTER:
-        return ()
-    return _filled((edge.secrets(q, view.namespace, view.labels, view.named_ports),))
+    """Return the secrets of a proxy: what its own Gateways name, and what its TLS towards services takes."""
+    made: list[Segment] = []
+    if view.type is ProxyType.ROUTER:
+        made.append(edge.secrets(q, view.namespace, view.labels, view.named_ports))
+    if keeper := keeper_of(q, view):
+        made.append(origination.secrets(q, keeper, lenses(q, view.namespace)))
+    return outbound.named_once(made)
 
 
 @query

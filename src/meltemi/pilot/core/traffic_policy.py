@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 
 from meltemi.api.duration import Duration
 from meltemi.api.networking.destination_rule import (
-    ClientTLSMode,
-    ClientTLSSettings,
     ConnectionPoolSettings,
     H2UpgradePolicy,
     LoadBalancerSettings,
@@ -27,7 +25,6 @@ from meltemi.envoy.clusters import (
     Warmup,
 )
 from meltemi.envoy.routes import HashBy, HashKey
-from meltemi.envoy.sockets import ClientSocket, FileClient, MutualClient
 from meltemi.model.destinations import Rule
 
 RING_SIZE = 1024
@@ -228,30 +225,3 @@ def connect_timeout(pool: ConnectionPoolSettings | None, default: Duration) -> D
 def tcp_idle_timeout(pool: ConnectionPoolSettings | None) -> Duration | None:
     """Resolve the idle time of TCP connections; None is Envoy's hour, 0 never."""
     return pool.tcp.idle_timeout if pool is not None and pool.tcp is not None else None
-
-
-def client_socket(
-    wanted: ClientTLSSettings, *, host: str, sans: tuple[str, ...], mesh: MutualClient, roots: str
-) -> ClientSocket | None:
-    """Resolve TLS that a rule asks for; None is plain text. `mesh` is what ISTIO_MUTUAL means for this cluster.
-
-    `sans` are the names that its ServiceEntry says the server bears, for a rule that names none. A server is verified
-    unless the rule says in so many words that it is not to be: by the given authorities, or the system's (`roots`).
-    """
-    if wanted.mode is ClientTLSMode.DISABLE:
-        return None
-    if wanted.mode is ClientTLSMode.ISTIO_MUTUAL:
-        sans = tuple(san for san in wanted.subject_alt_names if san) or mesh.sans
-        return MutualClient(wanted.sni or mesh.sni, sans, mesh.alpn)
-    # Without a name Envoy would check none: a pattern has no name of its own, the request's is used then.
-    literal = wanted.sni or ("" if host.startswith("*") else host)
-    mutual = wanted.mode is ClientTLSMode.MUTUAL
-    return FileClient(
-        sni=literal,
-        sans=wanted.subject_alt_names or sans,
-        ca=wanted.ca_certificates or roots,
-        certificate=wanted.client_certificate if mutual else "",
-        key=wanted.private_key if mutual else "",
-        verify=not wanted.insecure_skip_verify,
-        auto_sni=not literal,
-    )
