@@ -496,3 +496,18 @@ def test_whatever_can_be_said_survives_encoding(kind: Kind[Any], data: st.DataOb
         return
     assert made.spec == spec
     assert encode(kind, made) == document
+
+
+def test_what_istio_1_0_said_and_nobody_minds_is_stored_in_todays_version_without_harm() -> None:
+    """It has no form of today: refused there, what was stored could not be read again."""
+    spec = {
+        "hosts": ["a.example"],
+        "tls": [
+            {
+                "match": [{"sniHosts": ["a.example"], "sourceSubnet": "10.0.0.0/8"}],
+                "route": [{"destination": {"host": "a.example"}}],
+            }
+        ],
+    }
+    for version in ("v1alpha3", "v1"):
+        assert [code for code, _, _ in problems(virtual_service(spec, version))] == ["IST0002"]

@@ -64,8 +64,11 @@ def _kinds(hint: str, group: str, *plurals: str, code: Code = NOT_APPLIED) -> di
 
 _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
     "virtualservices.networking.istio.io": (
-        Gap("spec.http[].fault.delay.exponentialDelay"),
-        Gap("spec.http[].fault.abort.http2Error"),
+        Gap("spec.http[].fault.delay.exponentialDelay", "it is refused, as by every Istio: use fixedDelay"),
+        Gap(
+            "spec.http[].fault.abort.http2Error",
+            "it is refused, as by every Istio: use httpStatus or grpcStatus",
+        ),
         Gap(
             "spec.http[].match[].headers",
             "conditions on claims of tokens never hold",
@@ -77,8 +80,8 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
             ("@request.auth.claims",),
         ),
         Gap("*port.name", "it is refused: a name never chose a port"),
-        Gap("spec.tcp[].match[].sourceSubnet", "callers from everywhere match"),
-        Gap("spec.tls[].match[].sourceSubnet", "callers from everywhere match"),
+        Gap("spec.tcp[].match[].sourceSubnet", "callers from everywhere match, as in every Istio"),
+        Gap("spec.tls[].match[].sourceSubnet", "callers from everywhere match, as in every Istio"),
     ),
     "destinationrules.networking.istio.io": (
         Gap("spec.workloadSelector", "the whole object is left out"),

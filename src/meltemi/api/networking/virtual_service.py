@@ -339,10 +339,9 @@ class TLSMatchAttributes:
     destination_subnets: tuple[str, ...] = field("Addresses or CIDRs of the destination.", ())
     port: int = field("Port of the host that was addressed.", 0, format="uint32")
     source_subnet: str = field(
-        "Address or CIDR of the caller (Istio 1.0).",
+        "Address or CIDR of the caller.",
         "",
-        deprecated="it has no effect",
-        versions=("v1alpha3",),
+        deprecated="Istio itself never minded it: use sourceLabels or sourceNamespace",
     )
     source_labels: Map[str] = field("Labels the calling workload must bear.", EMPTY)
     gateways: tuple[str, ...] = field("Gateways this condition holds for.", ())
@@ -363,7 +362,11 @@ class L4MatchAttributes:
 
     destination_subnets: tuple[str, ...] = field("Addresses or CIDRs of the destination.", ())
     port: int = field("Port of the host that was addressed.", 0, format="uint32")
-    source_subnet: str = field("Address or CIDR of the caller.", "", deprecated="it has no effect")
+    source_subnet: str = field(
+        "Address or CIDR of the caller.",
+        "",
+        deprecated="Istio itself never minded it: use sourceLabels or sourceNamespace",
+    )
     source_labels: Map[str] = field("Labels the calling workload must bear.", EMPTY)
     gateways: tuple[str, ...] = field("Gateways this condition holds for.", ())
     source_namespace: str = field("Namespace of the calling workload.", "")

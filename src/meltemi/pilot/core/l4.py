@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from ipaddress import ip_network
 
 from meltemi.api.diagnostics import Ref
 from meltemi.api.duration import Duration
@@ -144,7 +145,7 @@ def distinct(chains: Iterable[Chain], asked: Asked) -> tuple[Chain, ...]:
     """
     found: list[Chain] = []
     for chain in chains:
-        ranges = tuple(dict.fromkeys(chain.match.addresses)) or ("",)
+        ranges = tuple(dict.fromkeys(map(masked, chain.match.addresses))) or ("",)
         servers = tuple(dict.fromkeys(chain.match.server_names)) or ("",)
         free_servers = tuple(name for name in servers if all((one, name) not in asked for one in ranges))
         free_ranges = tuple(one for one in ranges if all((one, name) not in asked for name in servers))
@@ -158,6 +159,14 @@ def distinct(chains: Iterable[Chain], asked: Asked) -> tuple[Chain, ...]:
         match = replace(chain.match, addresses=_given(ranges), server_names=_given(servers))
         found.append(chain if match == chain.match else replace(chain, match=match))
     return tuple(found)
+
+
+def masked(text: str) -> str:
+    """Write a CIDR as Envoy reads it: without what its mask covers, and without a mask that covers nothing."""
+    if "/" not in text:
+        return text
+    network = ip_network(text, strict=False)
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
 
 
 def _given(listed: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,40 @@
+"""Filter chains of bytes: what Envoy would take for the same condition is asked once."""
+
+from __future__ import annotations
+
+from tests.pilot.core.meshes import Mesh
+
+DB = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: db}
+spec:
+  hosts: [db.test]
+  addresses: [240.7.0.0/16]
+  ports: [{number: 9000, name: tcp, protocol: TCP}]
+  resolution: STATIC
+  endpoints: [{address: 192.0.2.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: db}
+spec:
+  hosts: [db.test]
+  tcp:
+  - match: [{destinationSubnets: [240.7.1.2/24, 240.7.9.9/32]}]
+    route: [{destination: {host: one.test}}]
+  - match: [{destinationSubnets: [240.7.1.0/24, 240.7.9.9]}]
+    route: [{destination: {host: two.test}}]
+"""
+
+
+def test_two_ways_to_write_one_range_are_one_condition() -> None:
+    mesh = Mesh()
+    mesh.pod("client", ip="198.18.0.2")
+    mesh.apply(DB)
+    chains = mesh.listeners("client")["0.0.0.0_9000"]["filterChains"]
+    found = [
+        [f"{one['addressPrefix']}/{one['prefixLen']}" for one in chain["filterChainMatch"]["prefixRanges"]]
+        for chain in chains
+    ]
+    assert found == [["240.7.1.0/24", "240.7.9.9/32"], ["240.7.0.0/16"]]
