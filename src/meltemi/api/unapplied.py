@@ -107,7 +107,6 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
         ),
     ),
     "serviceentries.networking.istio.io": (
-        Gap("spec.resolution", "connections go where the client resolved them to", ("DYNAMIC_DNS",)),
         Gap("spec.endpoints[].network", "the endpoint is taken to be on the caller's network"),
     ),
     "workloadentries.networking.istio.io": (

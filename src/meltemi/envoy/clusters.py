@@ -13,20 +13,29 @@ from envoy.config.cluster.v3.cluster_pb2 import UpstreamConnectionOptions
 from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
 from envoy.config.core.v3.address_pb2 import BindConfig, SocketAddress, TcpKeepalive
 from envoy.config.core.v3.base_pb2 import Metadata, RoutingPriority, RuntimeDouble
-from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions
+from envoy.config.core.v3.protocol_pb2 import (
+    Http1ProtocolOptions,
+    Http2ProtocolOptions,
+    HttpProtocolOptions,
+    UpstreamHttpProtocolOptions,
+)
 from envoy.config.core.v3.socket_option_pb2 import SocketOption
 from envoy.extensions.clusters.common.dns.v3.dns_pb2 import DnsLookupFamily
 from envoy.extensions.clusters.dns.v3.dns_cluster_pb2 import DnsCluster
+from envoy.extensions.clusters.dynamic_forward_proxy.v3.cluster_pb2 import (
+    ClusterConfig as ForwardProxyCluster,
+)
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions as UpstreamHttp
 from envoy.type.v3.percent_pb2 import Percent
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from meltemi.api.duration import Duration
-from meltemi.envoy import framing, names, sockets
+from meltemi.envoy import forward_proxy, framing, names, sockets
 from meltemi.envoy.encoding import duration, encode, pack, struct, uint32, uint64
 from meltemi.envoy.endpoints import Assignment, assignment_message
 from meltemi.envoy.forms import form
+from meltemi.envoy.forward_proxy import DnsCache
 from meltemi.envoy.framing import content, framed, span, tag, varint
 
 UNLIMITED = 4_294_967_295
@@ -45,6 +54,8 @@ class Discovery(Enum):
     STRICT_DNS = ClusterMessage.STRICT_DNS
     LOGICAL_DNS = ClusterMessage.LOGICAL_DNS
     ORIGINAL_DST = ClusterMessage.ORIGINAL_DST
+    BY_REQUEST = "dynamic forward proxy"
+    """Whatever name a request asks for (or TLS, by its SNI), looked up in `Cluster.lookup`."""
 
 
 class Balancing(Enum):
@@ -150,6 +161,8 @@ class Cluster(NamedTuple):
     """Written into the cluster itself: for DNS."""
     keepalive: Keepalive | None = None
     dns_refresh: Duration | None = None
+    lookup: DnsCache | None = None
+    """Where the names of BY_REQUEST are looked up; the filters before it must have the same."""
     inbound: bool = False
     """Leads to the app beside the proxy: source 127.0.0.6, and the mark, which its own bind config would lose."""
     locality_weighted: bool = False
@@ -187,11 +200,15 @@ def cluster_message(cluster: Cluster) -> ClusterMessage:
         message.load_assignment.CopyFrom(assignment_message(cluster.endpoints))
     if cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
         message.cluster_type.CopyFrom(_dns(cluster))
+    elif cluster.lookup is not None:
+        message.cluster_type.CopyFrom(_by_request(cluster, cluster.lookup))
     else:
         message.type = cluster.discovery.value
     _balance(message, cluster)
     _secure(message, cluster)
     options = _http(cluster.http)
+    if cluster.lookup is not None:
+        options = _sure_of_names(options, verify=not _is_unverified(cluster))
     if options is not None:
         message.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(options))
     if cluster.keepalive is not None:
@@ -285,6 +302,30 @@ def _dns(cluster: Cluster) -> ClusterMessage.CustomClusterType:
     return ClusterMessage.CustomClusterType(name="envoy.clusters.dns", typed_config=pack(config))
 
 
+def _by_request(cluster: Cluster, cache: DnsCache) -> ClusterMessage.CustomClusterType:
+    """Resolve what is asked for. Envoy wants to be told where a server of TLS is not to be verified at all."""
+    config = ForwardProxyCluster(
+        dns_cache_config=forward_proxy.cache_message(cache),
+        allow_insecure_cluster_options=_is_unverified(cluster),
+    )
+    return ClusterMessage.CustomClusterType(name=forward_proxy.CLUSTER, typed_config=pack(config))
+
+
+def _is_unverified(cluster: Cluster) -> bool:
+    return isinstance(cluster.tls, sockets.FileClient) and not cluster.tls.verify
+
+
+def _sure_of_names(options: UpstreamHttp | None, *, verify: bool) -> UpstreamHttp:
+    """Ask a server of TLS by the name that the client asked for, and see that it is the server's."""
+    made = options or UpstreamHttp(
+        explicit_http_config=UpstreamHttp.ExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
+    )
+    made.upstream_http_protocol_options.CopyFrom(
+        UpstreamHttpProtocolOptions(auto_sni=True, auto_san_validation=verify)
+    )
+    return made
+
+
 def mark_option() -> SocketOption:
     """SO_MARK on sockets of the proxy: the redirect rules let marked traffic pass."""
     return SocketOption(level=SOL_SOCKET, name=SO_MARK, int_value=MARK, state=SocketOption.STATE_PREBIND)
@@ -347,7 +388,7 @@ def _outlier(wanted: Outlier | None) -> OutlierDetection | None:
 
 
 def _common_lb(cluster: Cluster) -> ClusterMessage.CommonLbConfig | None:
-    if cluster.discovery is Discovery.ORIGINAL_DST:
+    if cluster.discovery in (Discovery.ORIGINAL_DST, Discovery.BY_REQUEST):
         return None
     least = cluster.outlier.min_health_percent if cluster.outlier is not None else 0
     # Panic mode would send to ejected endpoints; Istio's default is to do without it.

@@ -10,7 +10,9 @@ from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 
+from meltemi.envoy import forward_proxy
 from meltemi.envoy.encoding import pack
+from meltemi.envoy.forward_proxy import DnsCache
 
 CORS = "envoy.filters.http.cors"
 FAULT = "envoy.filters.http.fault"
@@ -19,6 +21,7 @@ ROUTER = "envoy.filters.http.router"
 ORDER: tuple[tuple[str, str], ...] = (
     (CORS, "answers preflights, which carry no credentials: it stands before whatever asks for them"),
     (FAULT, "a fault stands for a failure of what lies behind: nothing behind it may have been called"),
+    (forward_proxy.HTTP, "looks up where a request goes, once it is sure to go: right before it is sent on"),
     (ROUTER, "terminal: sends the request on"),
 )
 """Every filter of the mesh, first to last, each with the reason for its place."""
@@ -26,10 +29,12 @@ ORDER: tuple[tuple[str, str], ...] = (
 _EMPTY = {CORS: Cors, FAULT: HTTPFault, ROUTER: Router}
 
 
-def http_filters(names: frozenset[str]) -> list[HttpFilter]:
-    """Make the named filters, and always the router, in their order; routes configure them."""
-    return [
-        HttpFilter(name=name, typed_config=pack(_EMPTY[name]()))
-        for name, _reason in ORDER
-        if name in names or name == ROUTER
-    ]
+def http_filters(names: frozenset[str], caches: tuple[DnsCache, ...] = ()) -> list[HttpFilter]:
+    """Make the named filters, one for each cache of names, and always the router; routes configure them."""
+    made: list[HttpFilter] = []
+    for name, _reason in ORDER:
+        if name == forward_proxy.HTTP:
+            made.extend(forward_proxy.http_filter(cache) for cache in caches)
+        elif name in names or name == ROUTER:
+            made.append(HttpFilter(name=name, typed_config=pack(_EMPTY[name]())))
+    return made

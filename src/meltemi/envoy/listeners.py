@@ -32,8 +32,9 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3.header_mutat
 from envoy.type.v3.range_pb2 import Int32Range
 
 from meltemi.api.duration import Duration
-from meltemi.envoy import edge_sockets, filters, sockets
+from meltemi.envoy import edge_sockets, filters, forward_proxy, sockets
 from meltemi.envoy.encoding import boolean, duration, encode, pack, uint32
+from meltemi.envoy.forward_proxy import DnsCache
 from meltemi.envoy.routes import VirtualHost, route_configuration
 
 HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
@@ -83,6 +84,8 @@ class HttpChain:
     edge: bool = False
     """The first proxy that a foreign client meets: it believes no header about who that client is."""
     http_filters: frozenset[str] = frozenset()
+    lookups: tuple[DnsCache, ...] = ()
+    """Where hosts are looked up of requests to clusters that find their endpoints by request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class TcpChain:
     stat_prefix: str
     clusters: tuple[tuple[str, int], ...]
     idle_timeout: Duration | None = None
+    lookup: tuple[DnsCache, int] | None = None
+    """Where the server name of TLS is looked up, and the port to go to: for a cluster that finds its endpoints so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +209,12 @@ def _chain(chain: Chain, direction: Direction) -> ChainMessage:
     handler = chain.handler
     name = TCP_PROXY if isinstance(handler, TcpChain) else HTTP_CONNECTION_MANAGER
     config = _tcp(handler) if isinstance(handler, TcpChain) else _http(handler, direction)
+    lookup = handler.lookup if isinstance(handler, TcpChain) else None
+    before = [] if lookup is None else [forward_proxy.sni_filter(*lookup)]
     return ChainMessage(
         name=chain.name,
         filter_chain_match=_match(chain.match),
-        filters=[Filter(name=name, typed_config=pack(config))],
+        filters=[*before, Filter(name=name, typed_config=pack(config))],
         transport_socket=_tls(chain),
     )
 
@@ -256,7 +263,7 @@ def _http(chain: HttpChain, direction: Direction) -> HttpConnectionManager:
     message = HttpConnectionManager(
         codec_type=HttpConnectionManager.AUTO,
         stat_prefix=chain.stat_prefix,
-        http_filters=filters.http_filters(chain.http_filters),
+        http_filters=filters.http_filters(chain.http_filters, chain.lookups),
         http_protocol_options=Http1ProtocolOptions(accept_http_10=True),
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         # A stream may rest as long as its ends like (server-sent events, long polls).

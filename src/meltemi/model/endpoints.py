@@ -96,7 +96,7 @@ def backends(q: Db, namespace: str, host: str, port: int) -> tuple[Backend, ...]
 def backends_of(q: Db, namespace: str, host: str) -> tuple[tuple[int, tuple[Backend, ...]], ...]:
     """Return the endpoints of every port of a service: (port, as `backends` has them)."""
     found = service(q, namespace, host)
-    if found is None or found.resolution is Resolution.ORIGINAL:
+    if found is None or found.resolution in (Resolution.ORIGINAL, Resolution.BY_REQUEST):
         return ()
     if found.name:
         made = _from_slices(q, namespace, found)

@@ -64,6 +64,8 @@ class Resolution(Enum):
     """By name, by the proxy itself; all addresses count."""
     DNS_ONE = "dns-one"
     """By name, one address at a time."""
+    BY_REQUEST = "by-request"
+    """By the name that each request or TLS connection asks for, looked up then: a wildcard host has none."""
     ORIGINAL = "original"
     """Wherever the client's connection was going."""
 
@@ -291,6 +293,8 @@ def _resolution(spec: ServiceEntry) -> Resolution:
         return Resolution.DNS
     if spec.resolution is EntryResolution.DNS_ROUND_ROBIN:
         return Resolution.DNS_ONE
+    if spec.resolution is EntryResolution.DYNAMIC_DNS:
+        return Resolution.BY_REQUEST
     return Resolution.ORIGINAL
 
 

@@ -27,6 +27,17 @@ def mutual(own: Own, **more: Any) -> Document:
     return endpoint(own, labels={"security.istio.io/tlsMode": "istio"}, **more)
 
 
+def wildcard(own: Own, *ports: Document) -> Document:
+    """A ServiceEntry of all names below the variant's own that stand for an address, looked up by request."""
+    hosts = [f"*.{own.name}.pod.cluster.local"]
+    return entry(own, *ports, hosts=hosts, resolution="DYNAMIC_DNS", endpoints=None)
+
+
+def by_name(own: Own, pod: str) -> str:
+    """The address of a pod as a name that DNS knows."""
+    return f"{own.pods[pod].replace('.', '-')}.{own.name}.pod.cluster.local"
+
+
 def once(own: Own) -> tuple[Ask, ...]:
     """Ask the host from the client."""
     return (own.mesh(),)
@@ -64,6 +75,39 @@ def cases() -> Iterator[Case]:
         lambda own: (entry(own, endpoints=[{"address": f"unix://{own.pods['sockets']}/echo-v2"}]),),
         lambda seen: seen.pods == ["echo-v2"] and seen.answers[0]["told"]["port"] == 0,
         once,
+        quick=True,
+    )
+    yield Case(
+        "se-dns",
+        SERVICE_ENTRY,
+        ("spec.resolution",),
+        lambda own: (entry(own, resolution="DNS", endpoints=[{"address": by_name(own, "echo-v2")}]),),
+        lambda seen: seen.pods == ["echo-v2"],
+        once,
+        quick=True,
+    )
+    # The name that is asked for is the pod's address, written as DNS has it; the connection itself goes nowhere.
+    yield Case(
+        "se-dynamic-http",
+        SERVICE_ENTRY,
+        ("spec.resolution",),
+        lambda own: (wildcard(own, port(8080)),),
+        lambda seen: seen.pods == ["echo-v1", "echo-v2", ""] and seen.statuses[2] == 503,
+        lambda own: (
+            *(own.mesh(host=f"{by_name(own, pod)}:8080", port=8080) for pod in ("echo-v1", "echo-v2")),
+            own.mesh(host=f"nothing.{own.name}.pod.cluster.local:8080", port=8080),
+        ),
+        quick=True,
+    )
+    yield Case(
+        "se-dynamic-tls",
+        SERVICE_ENTRY,
+        ("spec.resolution",),
+        lambda own: (wildcard(own, port(8443, "TLS")),),
+        lambda seen: seen.pods == ["echo-v1", "echo-v2"],
+        lambda own: tuple(
+            own.mesh(host=by_name(own, pod), form="tls", port=8443) for pod in ("echo-v1", "echo-v2")
+        ),
         quick=True,
     )
     # Without an address of its own a TCP port is served at every address.

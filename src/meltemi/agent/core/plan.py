@@ -165,10 +165,21 @@ def _proxy(pod: Pod, place: Place, node: Node) -> Spec:
         env={"PATH": environment.PATH},
         netns=place.netns,
         user="mesh",
+        # Clusters that are found by name ask as the app does: the host's resolver is out of a pod's reach.
+        binds=_names(pod, place, node),
         stdio=Stdio(log=log_path(pod, PROXY_CONTAINER, node.layout)),
         restart=Restart("always", first=0.1, most=5.0),
         grace=2.0,
         rlimits={"NOFILE": -1},
+    )
+
+
+def _names(pod: Pod, place: Place, node: Node) -> tuple[Bind, ...]:
+    """How names are found in a pod."""
+    return (
+        Bind("/etc/resolv.conf", content=resolv_conf(pod.namespace, node.settings), optional=True),
+        Bind("/etc/hosts", content=hosts(pod, place), optional=True),
+        Bind("/etc/nsswitch.conf", content=NSSWITCH, optional=True),
     )
 
 
@@ -189,11 +200,7 @@ def _app(pod: Pod, place: Place, container: Container, node: Node, documents: Do
         cwd=container.cwd or "/",
         netns=place.netns,
         user="app",
-        binds=(
-            Bind("/etc/resolv.conf", content=resolv_conf(pod.namespace, node.settings), optional=True),
-            Bind("/etc/hosts", content=hosts(pod, place), optional=True),
-            Bind("/etc/nsswitch.conf", content=NSSWITCH, optional=True),
-        ),
+        binds=_names(pod, place, node),
         hide=(node.layout.run, node.layout.state, *HIDDEN_SOCKETS),
         stdio=Stdio(log=log_path(pod, container.name, node.layout), attach=pod.attach, tty=container.tty),
         restart=_restart(pod),

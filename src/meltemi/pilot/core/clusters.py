@@ -19,6 +19,7 @@ from meltemi.envoy.clusters import (
     subset_encoder,
 )
 from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint
+from meltemi.envoy.forward_proxy import DnsCache
 from meltemi.envoy.sockets import ClientSocket, MutualClient
 from meltemi.model import credentialed, destinations, settings
 from meltemi.model.destinations import Rule
@@ -162,6 +163,8 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
     if endpoints is not None and not endpoints.groups:
         # Envoy wants exactly one name to ask for, one address at a time.
         discovery = Discovery.STRICT_DNS
+    lookup = lookup_of(q, found) if discovery is Discovery.BY_REQUEST else None
+    provided = direct or lookup is not None
     chosen = traffic_policy.balance(policy.load_balancer)
     http = traffic_policy.http_options(pool, spoken(port.protocol))
     tls, auto = _security(q, shared, port, subset, policy, http, direct=direct)
@@ -171,7 +174,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         name=names.outbound_cluster(found.host, port.number, subset),
         discovery=discovery,
         connect_timeout=traffic_policy.connect_timeout(pool, shared.mesh.timeout),
-        balancing=Balancing.PROVIDED if direct else chosen.policy,
+        balancing=Balancing.PROVIDED if provided else chosen.policy,
         ring_size=chosen.ring_size,
         table_size=chosen.table_size,
         warmup=chosen.warmup,
@@ -186,6 +189,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         endpoints=endpoints,
         keepalive=traffic_policy.keepalive(pool),
         dns_refresh=seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
+        lookup=lookup,
     )
 
 
@@ -206,6 +210,13 @@ def _closed(
     )
 
 
+def lookup_of(q: Db, found: Service) -> DnsCache | None:
+    """Say where the names that requests ask for are looked up, for a service that finds its endpoints so."""
+    if found.resolution is not Resolution.BY_REQUEST:
+        return None
+    return DnsCache(found.host, seconds(settings.DNS_REFRESH_RATE.read(q)))
+
+
 def discovery_of(q: Db, found: Service, policy: TrafficPolicy, keeper: str) -> Discovery:
     """Decide how a service's cluster finds its endpoints."""
     if origination.is_closed(q, policy.tls, keeper):
@@ -216,6 +227,8 @@ def discovery_of(q: Db, found: Service, policy: TrafficPolicy, keeper: str) -> D
         return Discovery.STRICT_DNS
     if found.resolution is Resolution.DNS_ONE:
         return Discovery.LOGICAL_DNS
+    if found.resolution is Resolution.BY_REQUEST:
+        return Discovery.BY_REQUEST
     if traffic_policy.balance(policy.load_balancer).as_addressed:
         return Discovery.ORIGINAL_DST
     return Discovery.EDS

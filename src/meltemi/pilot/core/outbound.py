@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.duration import Duration, seconds
 from meltemi.envoy import names
 from meltemi.envoy.filters import CORS, FAULT
+from meltemi.envoy.forward_proxy import DnsCache
 from meltemi.envoy.listeners import (
     HTTP_ALPN,
     RAW,
@@ -24,7 +26,8 @@ from meltemi.model.derived import Key
 from meltemi.model.endpoints import backends
 from meltemi.model.routing import ANY_SOURCE, Source
 from meltemi.model.scope import Lens, Lenses, lenses
-from meltemi.model.services import Port, Protocol, Service, service, services_in
+from meltemi.model.services import Port, Protocol, Resolution, Service, service, services_in
+from meltemi.pilot.core.clusters import lookup_of
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin, routed_by
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, passthrough_or_nothing, tcp_chains, tls_chains
@@ -187,23 +190,35 @@ def service_listener(
 
 # Listeners of a port, for services that have no address, and for all HTTP.
 
-Anywhere = tuple[str, str, int, tuple[str, ...], bool]
-"""Namespace, host, port, CIDRs, whether it is TLS: a service that is told by the port (and the name asked for)."""
+
+class Anywhere(NamedTuple):
+    """A service's port that is told by its number alone, or by the CIDRs or the name asked for as well."""
+
+    namespace: str
+    host: str
+    port: int
+    ranges: tuple[str, ...]
+    tls: bool
+    http: bool = False
+    """HTTP is told by its routes; only where the name asked for is looked up is the listener to know."""
 
 
 @query
 def anywhere_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[Anywhere, ...]:
-    """List the TCP and TLS ports of a namespace's services that have no address to listen on."""
+    """List the ports of a namespace's services that have no address to listen on, without those of plain HTTP."""
     found: list[Anywhere] = []
     for made in services_in(q, namespace):
         if made.headless or made.alias or made.host in hidden:
             continue
+        looked_up = made.resolution is Resolution.BY_REQUEST
         ranges = tuple(address for address in made.addresses if "/" in address)
         if ranges or not made.addresses:
             found.extend(
-                (namespace, made.host, port.number, ranges, port.protocol.tls)
+                Anywhere(
+                    namespace, made.host, port.number, ranges, port.protocol.tls, http=port.protocol.http
+                )
                 for port in made.ports
-                if not port.protocol.http and port.protocol is not Protocol.UDP
+                if (looked_up or not port.protocol.http) and port.protocol is not Protocol.UDP
             )
     return tuple(found)
 
@@ -214,7 +229,7 @@ def shared(q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: st
     others: dict[int, list[Anywhere]] = {}
     for namespace in seen.namespaces:
         for one in anywhere_in(q, namespace, seen.through(namespace).hidden):
-            others.setdefault(one[2], []).append(one)
+            others.setdefault(one.port, []).append(one)
     listed: list[Resource] = []
     for port in sorted({*http, *others}):
         if port in (names.PROXY_PORT, names.INBOUND_PORT):
@@ -222,7 +237,8 @@ def shared(q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: st
             q.report(Diagnostic(PORT_CONFLICT, f"port {port} is the proxy's own: no route leads there"))
             continue
         tenants = tuple(
-            (one, routed(q, one[0], one[1], seen.through(one[0]))) for one in others.get(port, ())
+            (one, routed(q, one.namespace, one.host, seen.through(one.namespace)))
+            for one in others.get(port, ())
         )
         asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
         made = isolated(q, port_listener, port, port in http, tenants, asked, asker, envoy)
@@ -249,16 +265,21 @@ def port_listener(
     origins: list[Origin] = []
     taker = ""
     asked: Asked = set()
-    for (namespace, host, number, ranges, tls), key in tenants:
+    lookups: list[DnsCache] = []
+    for (namespace, host, number, ranges, tls, is_http), key in tenants:
         place = Place(number, source=source, client=asker)
         cluster = names.outbound_cluster(host, number)
         found = service(q, namespace, host)
         origins.extend(origin(ref) for ref in (found.origins if found is not None else ()))
+        lookup = lookup_of(q, found) if found is not None else None
+        if lookup is not None and is_http:
+            lookups.append(lookup)
+            continue
         if ranges or (tls and host != "*"):
             made_of = (
                 tls_chains(q, key, place, cluster, (host,)) if tls else tcp_chains(q, key, place, cluster, "")
             )
-            narrowed = [_within(chain, ranges) for chain in made_of]
+            narrowed = [_within(_looked_up(chain, cluster, lookup, number), ranges) for chain in made_of]
             kept = distinct(narrowed, asked)
             if not kept:
                 _conflict(q, found, f"what {host} asks for on port {port} is another service's")
@@ -273,7 +294,10 @@ def port_listener(
             )
     if http:
         handler = HttpChain(
-            stat_prefix=f"outbound_{name}", rds=names.sidecar_route(port), http_filters=HTTP_FILTERS
+            stat_prefix=f"outbound_{name}",
+            rds=names.sidecar_route(port),
+            http_filters=HTTP_FILTERS,
+            lookups=tuple(dict.fromkeys(lookups)),
         )
         chains.append(Chain(name, handler, ChainMatch(transport=RAW, alpn=HTTP_ALPN)))
     made = Listener(
@@ -289,6 +313,14 @@ def port_listener(
         detection_timeout=_wait(q),
     )
     return settle(q, LDS, name, encode_listener(made), origins, envoy)
+
+
+def _looked_up(chain: Chain, cluster: str, lookup: DnsCache | None, port: int) -> Chain:
+    """Look up the server name that is asked for before a chain's cluster is gone to, if it finds names so."""
+    handler = chain.handler
+    if lookup is None or not isinstance(handler, TcpChain) or handler.clusters != ((cluster, 1),):
+        return chain
+    return replace(chain, handler=replace(handler, lookup=(lookup, port)))
 
 
 def _within(chain: Chain, ranges: tuple[str, ...]) -> Chain:
