@@ -19,13 +19,13 @@ from meltemi.api.networking.virtual_service import (
     StringMatch,
 )
 from meltemi.api.values import EMPTY, Map
-from meltemi.model import derived, facts, gateways, routing
+from meltemi.model import derivation, derived, facts, gateways, routing
 from meltemi.query import Db
 
 MARK = "~map"
 
 
-def keys(q: Db) -> tuple[derived.Key, ...]:
+def keys(q: Db) -> tuple[derivation.Key, ...]:
     spaces = q.namespaces(facts.CONFIG_MAPS)
     return tuple((where, f"{name}{MARK}") for where in spaces for name in q.names(facts.CONFIG_MAPS, where))
 
@@ -47,7 +47,7 @@ def virtual_service(q: Db, namespace: str, name: str) -> Object[VirtualService] 
         route=(HTTPRouteDestination(destination=Destination(host="nowhere")),),
     )
     spec = VirtualService(hosts=(made.spec.data["host"],), gateways=(f"{namespace}/{name}",), http=(route,))
-    return replace_spec(made, spec, Map({derived.SEMANTICS: "ingress"}))
+    return replace_spec(made, spec, Map({derivation.SEMANTICS: "ingress"}))
 
 
 def replace_spec(made: Object, spec: object, annotations: Map[str] = EMPTY) -> Object:  # type: ignore[type-arg]
@@ -60,7 +60,7 @@ def refs(q: Db, namespace: str, name: str) -> tuple[Ref, ...]:
 
 @pytest.fixture
 def mesh(monkeypatch: pytest.MonkeyPatch) -> Mesh:
-    one = derived.Derivation(MARK, keys, gateway, keys, virtual_service, refs)
+    one = derivation.Derivation(MARK, keys, gateway, keys, virtual_service, refs)
     monkeypatch.setattr(derived, "DERIVATIONS", (one,))
     made = Mesh()
     made.pod("gw", ip="198.18.0.9", labels={"gw": "x"}, gateway=True)

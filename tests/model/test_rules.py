@@ -8,7 +8,7 @@ from tests.pilot.core.meshes import Mesh
 from meltemi.api.values import Map
 from meltemi.model import authn, destinations, endpoints, gateways, routing, scope, services
 from meltemi.model.authn import Mtls, Policy
-from meltemi.model.derived import Key
+from meltemi.model.derivation import Key
 from meltemi.query import Db, query
 
 HOST = "app.default.svc.cluster.local"

@@ -6,7 +6,7 @@ from typing import Any
 
 from meltemi.api.core.node import NodeAddress, NodeStatus
 from meltemi.api.core.pod import ContainerStatus, PodStatus
-from meltemi.api.core.service import LoadBalancerIngress, ServiceStatus
+from meltemi.api.core.service import LoadBalancerIngress, PortStatus, ServiceStatus
 from meltemi.api.kind import Kind
 from meltemi.api.values import Map
 
@@ -58,8 +58,13 @@ def _service(status: Document) -> ServiceStatus:
     balancer = status.get("loadBalancer")
     items = _objects(balancer, "ingress") if isinstance(balancer, dict) else []
     return ServiceStatus(
-        tuple(LoadBalancerIngress(_text(item, "ip"), _text(item, "hostname")) for item in items)
+        tuple(LoadBalancerIngress(_text(item, "ip"), _text(item, "hostname"), _ports(item)) for item in items)
     )
+
+
+def _ports(item: Document) -> tuple[PortStatus, ...]:
+    rows = [(row.get("port"), _text(row, "protocol") or "TCP") for row in _objects(item, "ports")]
+    return tuple(PortStatus(port, protocol) for port, protocol in rows if isinstance(port, int))
 
 
 def _node(status: Document) -> NodeStatus:

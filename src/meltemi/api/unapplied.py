@@ -147,7 +147,13 @@ _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
         "validatingwebhookconfigurations",
         code=NO_LOCAL,
     ),
-    **_kinds("use a Gateway and a VirtualService", "networking.k8s.io", "ingressclasses", "ingresses"),
+    "ingresses.networking.k8s.io": (
+        Gap("spec.defaultBackend.resource", "only Services are backends: requests are answered 503"),
+        Gap(
+            "spec.rules[].http.paths[].backend.resource",
+            "only Services are backends: requests are answered 503",
+        ),
+    ),
     **_kinds(
         "there is no network plug-in; PeerAuthentication keeps strangers out",
         "networking.k8s.io",
@@ -210,6 +216,9 @@ GAPS: Final[Mapping[str, tuple[Gap, ...]]] = {**_FIELDS, **_ISTIO, **_MIXER, **_
 """By the resource of the kind, for `Gateway` is a kind of two groups."""
 
 STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
+    "ingressclasses.networking.k8s.io": (
+        Stored("spec.parameters", "there are no settings of a class, as in Istio"),
+    ),
     "virtualservices.networking.istio.io": (
         Stored("spec.http[].websocketUpgrade", "upgrades are allowed always, as in Istio since 1.1"),
     ),

@@ -115,12 +115,16 @@ def _grow(model: type[Any], above: str, gaps: list[Gap], around: tuple[type[Any]
     return node
 
 
-_TREES: Final[dict[str, _Node]] = {}
-"""The tree of each kind by resource, made when it is first asked for; a constant of its declarations."""
+_TREES: Final[dict[tuple[str, type[Any]], _Node]] = {}
+"""The tree of each kind by resource and form, made when it is first asked for; a constant of its declarations.
+
+An older version of a kind may have another form.
+"""
 
 
 def _tree_of(kind: Kind[Any]) -> _Node:
-    made = _TREES.get(kind.resource)
+    key = (kind.resource, kind.model)
+    made = _TREES.get(key)
     if made is None:
-        made = _TREES[kind.resource] = _tree(kind)
+        made = _TREES[key] = _tree(kind)
     return made

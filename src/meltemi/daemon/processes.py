@@ -28,6 +28,7 @@ from meltemi.addons import local
 from meltemi.agent.shell.main import find_envoy
 from meltemi.api import registry
 from meltemi.api.core.config import CONFIG_MAP
+from meltemi.api.core.ingress import INGRESS, INGRESS_CLASS
 from meltemi.api.kind import Kind
 from meltemi.api.kubernetes.check import knows
 from meltemi.apiserver.core import users
@@ -46,6 +47,7 @@ from meltemi.controllers.core.settings import Settings as ControllerSettings
 from meltemi.controllers.shell.run import run as run_controllers
 from meltemi.daemon import admission, routes
 from meltemi.daemon.components import Components
+from meltemi.daemon.ingresses import IngressStatus
 from meltemi.daemon.specs import NODE
 from meltemi.daemon.status import StatusWriter
 from meltemi.galley.shell.cluster import ClusterSource
@@ -57,6 +59,7 @@ from meltemi.galley.shell.source import Scope, Source, every
 from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.init.core import Layout
 from meltemi.injector.core.inject import Settings as InjectorSettings
+from meltemi.model import ingress
 from meltemi.pilot.shell.aside import SetAside
 from meltemi.pilot.shell.grpc_server import GrpcServer
 from meltemi.pilot.shell.judge import EnvoyJudge
@@ -72,6 +75,8 @@ FED = (
     "pods",
     "serviceaccounts",
     "secrets",
+    "ingressclasses.networking.k8s.io",
+    "ingresses.networking.k8s.io",
     "virtualservices.networking.istio.io",
     "destinationrules.networking.istio.io",
     "gateways.networking.istio.io",
@@ -80,6 +85,9 @@ FED = (
     "peerauthentications.security.istio.io",
 )
 """The kinds whose objects are facts."""
+
+INGRESSES = (INGRESS_CLASS, INGRESS)
+"""Kubernetes' own kinds that are the mesh's configuration."""
 
 UNHURRIED = 3.0
 """Seconds after which the daemon loads the kinds that no start waits for: declaring them costs 0.2 s."""
@@ -117,6 +125,8 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     pilot = PilotServer(Engine(), review, steady=time.monotonic, clock=now, judge=judge, aside=aside)
     signer = CertificateService(authority, review, clock=now, steady=time.monotonic)
     status = StatusWriter(own, _kinds(REPORTED), pilot.progress, verdicts, now=stamp, steady=time.monotonic)
+    ingresses = IngressStatus(own)
+    pilot.follow(ingress.reached, ingresses.tell)
 
     def deliver(changes: tuple[Change[Any], ...]) -> None:
         """Hand what changed to the engine."""
@@ -150,6 +160,7 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
         tasks.create_task(run_controllers(own, settings), name="controllers")
         tasks.create_task(_until_done(lambda: _stand_up(own)), name="local objects")
         tasks.create_task(status.run(), name="status writer")
+        tasks.create_task(ingresses.run(), name="status of Ingresses")
         tasks.create_task(Components(layout, own).run(), name="components")
         tasks.create_task(_renew(certificate), name="API certificate")
         # Proxies are answered once the world is known whole: no half of it is ever pushed.
@@ -167,10 +178,12 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
 def sources(client: KubeClient, layout: Layout, folders: Sequence[Path]) -> tuple[Source, ...]:
     """Give where facts come from, the first before the others: the API server, then directories in their order.
 
-    A directory gives the mesh's configuration; Services and Pods are the API server's.
+    A directory gives the mesh's configuration, Ingresses with it; Services and Pods are the API server's.
     """
     kinds, mesh = _kinds(FED), Scope(CONFIG_MAP, *MESH[1:])
-    own = [kind for kind in kinds if not knows(kind.group, kind.storage_version, kind.name)]
+    own = [
+        kind for kind in kinds if kind in INGRESSES or not knows(kind.group, kind.storage_version, kind.name)
+    ]
     found: list[Source] = [ClusterSource(client, (*every(kinds), mesh))]
     for folder in folders:
         mark = hashlib.sha256(str(folder).encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.kind import Object
 from meltemi.api.networking.virtual_service import Destination, HTTPRoute, VirtualService
 from meltemi.model import facts, settings
-from meltemi.model.derived import Key
+from meltemi.model.derivation import Key
 from meltemi.model.gateways import gateway_name
 from meltemi.model.hosts import complete, exported
 from meltemi.model.narrowing import narrowed

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         Service,
         ServiceAccount,
     )
+    from meltemi.api.core.ingress import Ingress, IngressClass
+    from meltemi.api.core.service import LoadBalancerIngress
     from meltemi.api.kind import Object
     from meltemi.api.mesh import MeshConfig, MeshNetworks
     from meltemi.api.networking import (
@@ -84,6 +86,8 @@ PODS: FactKind[Object[Pod]] = FactKind("pods")
 SERVICE_ACCOUNTS: FactKind[Object[ServiceAccount]] = FactKind("serviceaccounts")
 SECRETS: FactKind[Object[Secret]] = FactKind("secrets")
 CONFIG_MAPS: FactKind[Object[ConfigMap]] = FactKind("configmaps")
+INGRESSES: FactKind[Object[Ingress]] = FactKind("ingresses.networking.k8s.io")
+INGRESS_CLASSES: FactKind[Object[IngressClass]] = FactKind("ingressclasses.networking.k8s.io")
 
 # Istio's kinds.
 VIRTUAL_SERVICES: FactKind[Object[VirtualService]] = FactKind("virtualservices.networking.istio.io")
@@ -100,6 +104,8 @@ POD_STATUS: FactKind[PodStatus] = FactKind("podstatus")
 
 WORKLOAD_HEALTH: FactKind[bool] = FactKind("workloadhealth")
 """What the agent beside a workload reports of it: namespace and name of its WorkloadEntry. Absent: nothing yet."""
+BALANCERS: FactKind[tuple[LoadBalancerIngress, ...]] = FactKind("balancers")
+"""Namespace and name of a Service of type LoadBalancer: where it is reached from outside, as others report."""
 
 SETTING: FactKind[object] = FactKind("setting")
 """One fact per mesh setting: namespace "", name as in MeshConfig (`model.settings`). Absent means the default."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import derived, settings
 from meltemi.model.delegation import rules_of
-from meltemi.model.derived import Key
+from meltemi.model.derivation import Key
 from meltemi.model.gateways import MESH, gateway_name
 from meltemi.model.hosts import closeness, complete, covers, exported, is_pattern, public
 from meltemi.model.services import entry_heads, hosts_in, kubernetes_name, public_hosts

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meltemi.model import destinations, routing, settings
-from meltemi.model.derived import Key
+from meltemi.model.derivation import Key
 from meltemi.model.domains import Lost, lost, rivalries
 from meltemi.model.hosts import covers, exported, is_pattern, public
 from meltemi.model.services import (

@@ -50,6 +50,12 @@ DEFAULT_DESTINATION_RULE_EXPORT_TO: Setting[tuple[str, ...]] = Setting(
     "defaultDestinationRuleExportTo", ("*",)
 )
 
+INGRESS_CONTROLLER_MODE = Setting("ingressControllerMode", "STRICT")
+"""OFF: no Ingress is the mesh's. DEFAULT: also those without a class. STRICT: those of its class."""
+INGRESS_CLASS = Setting("ingressClass", "istio")
+INGRESS_SERVICE = Setting("ingressService", "istio-ingressgateway")
+INGRESS_SELECTOR = Setting("ingressSelector", "")
+
 SETTINGS: tuple[Setting[object], ...] = cast(
     "tuple[Setting[object], ...]",
     (
@@ -66,6 +72,10 @@ SETTINGS: tuple[Setting[object], ...] = cast(
         DEFAULT_SERVICE_EXPORT_TO,
         DEFAULT_VIRTUAL_SERVICE_EXPORT_TO,
         DEFAULT_DESTINATION_RULE_EXPORT_TO,
+        INGRESS_CONTROLLER_MODE,
+        INGRESS_CLASS,
+        INGRESS_SERVICE,
+        INGRESS_SELECTOR,
     ),
 )
 """All settings there are; whoever turns a MeshConfig into facts takes the names from here."""

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from meltemi.api.core.pod import POD
-from meltemi.api.core.service import SERVICE
+from meltemi.api.core.service import SERVICE, LoadBalancerIngress, PortStatus
 from meltemi.api.networking.virtual_service import VIRTUAL_SERVICE
 from meltemi.api.security.authorization_policy import AUTHORIZATION_POLICY
 from meltemi.api.security.peer_authentication import PEER_AUTHENTICATION, MutualTLSMode
 from meltemi.galley.core.facts import Intake
-from meltemi.model.facts import POD_STATUS, VIRTUAL_SERVICES, PodStatus
+from meltemi.model.facts import BALANCERS, POD_STATUS, VIRTUAL_SERVICES, PodStatus
 
 Document = dict[str, Any]
 
@@ -116,6 +116,30 @@ def test_what_is_reported_of_a_pod_is_a_fact_of_its_own() -> None:
     assert [change.value for change in intake.drop(POD, running)] == [None, None]
 
 
+def test_where_a_balanced_service_is_reached_is_a_fact_of_its_own() -> None:
+    intake = Intake()
+
+    def service(*addresses: Any) -> dict[str, object]:
+        document = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "a", "namespace": "b"},
+            "spec": {},
+        }
+        return {**document, "status": {"loadBalancer": {"ingress": list(addresses)}}}
+
+    at = {"ip": "127.0.0.1", "ports": [{"port": 8080, "protocol": "TCP"}]}
+    _, told = intake.put(SERVICE, service(at, {"hostname": "x.test"}))
+    assert (told.kind, told.namespace, told.name) == (BALANCERS, "b", "a")
+    assert told.value == (
+        LoadBalancerIngress("127.0.0.1", ports=(PortStatus(8080),)),
+        LoadBalancerIngress(hostname="x.test"),
+    )
+    _, gone = intake.put(SERVICE, service())
+    assert (gone.kind, gone.value) == (BALANCERS, None)
+    assert [change.value for change in intake.drop(SERVICE, service(at))] == [None, None]
+
+
 def test_fields_of_a_newer_kubernetes_are_passed_over() -> None:
     intake = Intake()
     change, _ = intake.put(POD, pod())
@@ -126,7 +150,7 @@ def test_fields_of_a_newer_kubernetes_are_passed_over() -> None:
         "metadata": {"name": "a"},
         "spec": {"tomorrow": {}, "ports": 5},
     }
-    (change,) = intake.put(SERVICE, service)
+    change, _ = intake.put(SERVICE, service)
     assert change.value is not None
     assert intake.verdicts == {}
 

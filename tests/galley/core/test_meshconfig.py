@@ -44,6 +44,10 @@ EVERYTHING = """\
     defaultServiceExportTo: [.]
     defaultVirtualServiceExportTo: [shop, .]
     defaultDestinationRuleExportTo: []
+    ingressControllerMode: DEFAULT
+    ingressClass: mesh
+    ingressService: way-in
+    ingressSelector: edge
     """
 
 
@@ -62,6 +66,10 @@ def test_settings_are_facts_in_the_units_that_settings_have() -> None:
         "defaultServiceExportTo": (".",),
         "defaultVirtualServiceExportTo": ("shop", "."),
         "defaultDestinationRuleExportTo": (),
+        "ingressControllerMode": "DEFAULT",
+        "ingressClass": "mesh",
+        "ingressService": "way-in",
+        "ingressSelector": "edge",
     }
 
 

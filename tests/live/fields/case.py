@@ -16,11 +16,15 @@ DESTINATION_RULE = "destinationrules.networking.istio.io"
 GATEWAYS = "gateways.networking.istio.io"
 SERVICE_ENTRY = "serviceentries.networking.istio.io"
 WORKLOAD_ENTRY = "workloadentries.networking.istio.io"
+INGRESS = "ingresses.networking.k8s.io"
+INGRESS_CLASS = "ingressclasses.networking.k8s.io"
 PEER_AUTHENTICATION = "peerauthentications.security.istio.io"
 KINDS = {
     VIRTUAL_SERVICE: "VirtualService",
     DESTINATION_RULE: "DestinationRule",
     GATEWAYS: "Gateway",
+    INGRESS: "Ingress",
+    INGRESS_CLASS: "IngressClass",
     SERVICE_ENTRY: "ServiceEntry",
     WORKLOAD_ENTRY: "WorkloadEntry",
     PEER_AUTHENTICATION: "PeerAuthentication",

@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 from tests.live import meshes
-from tests.live.fields import asking, gateway_tls
+from tests.live.fields import asking, gateway_tls, ingresses
 from tests.live.fields.asking import GATEWAY, Ask
 from tests.live.fields.case import KINDS, Answer, Case, Document, Own, Seen
 from tests.live.fields.certificates import pem
@@ -133,7 +133,7 @@ class World:
     def _progress(self, document: Document) -> Any:
         kind, meta = of_document(document), document["metadata"]
         assert kind is not None
-        where = f"/meltemi/v1/progress/{kind.resource}/{meta['namespace']}/{meta['name']}"
+        where = f"/meltemi/v1/progress/{kind.resource}/{meta.get('namespace', '')}/{meta['name']}"
         try:
             return self.mesh.client.json("GET", where)
         except ApiError as error:
@@ -224,7 +224,8 @@ def _where(document: Document) -> str:
     assert kind is not None
     group, _, version = document["apiVersion"].rpartition("/")
     root = f"/apis/{group}/{version}" if group else "/api/v1"
-    return f"{root}/namespaces/{meta['namespace']}/{kind.plural}/{meta['name']}"
+    space = f"/namespaces/{meta['namespace']}" if kind.namespaced else ""
+    return f"{root}{space}/{kind.plural}/{meta['name']}"
 
 
 def _pod(name: str, sockets: str) -> Document:
@@ -319,7 +320,7 @@ def world() -> Iterator[World]:
             found = mesh.client.json("GET", f"/api/v1/namespaces/{INGRESS[0]}/pods/{INGRESS[1]}")
             made.pods[GATEWAY] = found["status"]["podIP"]
             assert not made._apply(list(gateway_tls.secrets()))
-            fixed = list(_fixed())
+            fixed = [*_fixed(), ingresses.class_of("istio")]
             assert not made._apply(fixed)
             made._settle(fixed)
             yield made

@@ -134,18 +134,53 @@ def secret(draw: st.DrawFn) -> Document:
     return opaque(draw(NAMES), draw(NAMESPACES), **kept)
 
 
+@st.composite
+def ingress(draw: st.DrawFn) -> Document:
+    def backend() -> Document:
+        port = draw(st.sampled_from([{"number": 80}, {"name": "http-80"}, {"name": "no-port"}]))
+        return {"service": {"name": draw(NAMES), "port": port}}
+
+    paths = [
+        {"path": draw(st.sampled_from(["/", "/p", "/p/q"])), "pathType": kind, "backend": backend()}
+        for kind in draw(st.lists(st.sampled_from(["Exact", "Prefix"]), min_size=1, max_size=2))
+    ]
+    host = draw(st.sampled_from(["e.example.com", "*.example.com", ""]))
+    spec: Document = {
+        "ingressClassName": draw(st.sampled_from(["ours", "ours", "nobody"])),
+        "rules": [{**({"host": host} if host else {}), "http": {"paths": paths}}],
+    }
+    if draw(st.booleans()):
+        spec["defaultBackend"] = backend()
+    return document("Ingress", "networking.k8s.io/v1", draw(NAMES), draw(NAMESPACES), spec)
+
+
+def class_of(controller: str) -> Document:
+    """The class that Ingresses here have."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": {"name": "ours"},
+        "spec": {"controller": controller},
+    }
+
+
+CLASSES = st.sampled_from(["istio.io/ingress-controller", "k8s.io/ingress-nginx"]).map(class_of)
 DOCUMENTS = st.lists(
-    st.one_of(service(), entry(), virtual_service(), rule(), gateway(), secret()), min_size=1, max_size=9
+    st.one_of(service(), entry(), virtual_service(), rule(), gateway(), secret(), ingress(), CLASSES),
+    min_size=1,
+    max_size=9,
 )
 SECRET = re.compile(r"kubernetes://[a-z-]+")
-PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"))
+PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"), ("ingress", "istio-system"))
 
 
 def pods(mesh: Mesh) -> None:
-    """Add the proxies that are looked at."""
+    """Add the proxies that are looked at, and a class of Ingresses."""
+    mesh.put([class_of("istio.io/ingress-controller")])
     mesh.pod("x", "a", ip="198.18.0.2")
     mesh.pod("y", "b", ip="198.18.0.3")
     mesh.pod("edge", "a", ip="198.18.0.4", labels={"app": "x"}, gateway=True)
+    mesh.pod("ingress", "istio-system", ip="198.18.0.5", labels={"istio": "ingressgateway"}, gateway=True)
 
 
 def handlers(listener: Message) -> list[Message]:

@@ -32,7 +32,7 @@ from meltemi.pilot.shell.variants import DELTA
 from meltemi.pilot.wire.ads import Limits
 from meltemi.pilot.wire.messages import Request, encode_request
 from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
-from meltemi.query import Change
+from meltemi.query import Change, Db, query
 
 Stages = Callable[..., Awaitable[Stage]]
 
@@ -63,6 +63,21 @@ async def test_a_proxy_gets_what_there_is_and_what_changes(stage: Stage) -> None
         await until(lambda: set(proxy.has(RDS)) == {"r"})
         await stage.put(written("rds", "r", None))
         await until(lambda: not proxy.has(RDS))
+
+
+async def test_who_follows_a_query_is_told_its_value_now_and_whenever_it_changes(stage: Stage) -> None:
+    @query
+    def names(q: Db) -> tuple[str, ...]:
+        return q.names(THINGS, "cds")
+
+    told: list[tuple[str, ...]] = []
+    stage.pilot.follow(names, told.append)
+    await until(lambda: told == [()])
+    await stage.put(written("cds", "one", cluster("one")))
+    await stage.put(written("eds", "one", endpoints("one", 1)))
+    await stage.put(written("cds", "two", cluster("two")))
+    await until(lambda: len(told) > 2)
+    assert told == [(), ("one",), ("one", "two")]
 
 
 async def test_a_stream_waits_for_its_pod_a_little(stage: Stage) -> None:

@@ -72,11 +72,20 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class PortStatus:
+    """A port that the load balancer answers on."""
+
+    port: int = field("Number.", 0)
+    protocol: str = field("TCP or UDP.", "TCP")
+
+
+@dataclass(frozen=True, slots=True)
 class LoadBalancerIngress:
     """One address the load balancer answers on."""
 
     ip: str = field("Address.", "")
     hostname: str = field("Name.", "")
+    ports: tuple[PortStatus, ...] = field("Its ports, where they are not the Service's.", ())
 
 
 @dataclass(frozen=True, slots=True)

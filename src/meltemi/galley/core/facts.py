@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from meltemi.api import registry
 from meltemi.api.core.pod import PodStatus as Reported
+from meltemi.api.core.service import ServiceStatus
 from meltemi.api.decode import decode_lenient, decode_status
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.encode import encode
@@ -20,7 +21,7 @@ from meltemi.api.kind import Kind, Object
 from meltemi.api.kubernetes.check import knows
 from meltemi.galley.core.closed import closed
 from meltemi.galley.core.ingest import Check, checked
-from meltemi.model.facts import POD_STATUS, WORKLOAD_HEALTH, PodStatus
+from meltemi.model.facts import BALANCERS, POD_STATUS, WORKLOAD_HEALTH, PodStatus
 from meltemi.query import Change, FactKind
 
 INTERNAL = code(
@@ -195,6 +196,7 @@ def read(
 
 _REPORTED: Final[Mapping[str, FactKind[Any]]] = {
     "pods": POD_STATUS,
+    "services": BALANCERS,
     "workloadentries.networking.istio.io": WORKLOAD_HEALTH,
 }
 """What others report of objects of a kind: a fact of its own, so that it wakes only those who read it."""
@@ -206,8 +208,16 @@ def _reports(kind: Kind[Any], document: Document) -> tuple[Change[Any], ...]:
     if reported is None:
         return ()
     namespace, name = key_of(document)
-    value = pod_status(kind, document) if reported is POD_STATUS else health(document)
-    return (Change(reported, namespace, name, value),)
+    return (Change(reported, namespace, name, _value(kind, document)),)
+
+
+def _value(kind: Kind[Any], document: Document) -> object:
+    if kind.resource == "pods":
+        return pod_status(kind, document)
+    if kind.resource == "services":
+        found = decode_status(kind, document)
+        return (isinstance(found, ServiceStatus) and found.ingress) or None
+    return health(document)
 
 
 def health(document: Document) -> bool | None:

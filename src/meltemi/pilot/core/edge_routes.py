@@ -105,12 +105,13 @@ def gateway_host(
     q: Db, domain: str, number: int, uses: tuple[Use, ...], redirect: bool, namespace: str
 ) -> Resource | None:
     """Translate one host behind a gateway: the routes of all its VirtualServices, those that catch all last."""
-    found: list[Route] = []
-    origins: list[Origin] = []
+    # Behind two Gateways of one port the same routes are there once.
+    found: dict[Route, None] = {}
+    origins: dict[Origin, None] = {}
     for gateway, where, name in uses:
         place = Place(number, gateway=gateway, client=namespace)
-        found.extend(routes_of(q, (where, name), place))
-        origins.extend(routed_by(q, where, name))
+        found.update(dict.fromkeys(routes_of(q, (where, name), place)))
+        origins.update(dict.fromkeys(routed_by(q, where, name)))
     if not found and not redirect:
         return None
     ordered = (
@@ -119,4 +120,4 @@ def gateway_host(
     )
     label = f"{domain}:{number}"
     made = VirtualHost(label, (domain,), ordered, require_tls=redirect)
-    return virtual_host(label, encode_virtual_host(made), origins)
+    return virtual_host(label, encode_virtual_host(made), tuple(origins))

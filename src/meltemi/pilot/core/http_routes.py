@@ -34,9 +34,9 @@ from meltemi.envoy.routes import (
     Route,
     WeightedTarget,
 )
-from meltemi.model import derived
+from meltemi.model import derivation, derived
 from meltemi.model.delegation import Rule, rules_of
-from meltemi.model.derived import Key
+from meltemi.model.derivation import Key
 from meltemi.model.gateways import MESH, gateway_name
 from meltemi.pilot.core.http_matches import Place, catches_all, conditions, holds, text
 from meltemi.pilot.core.retries import retry_policy
@@ -77,7 +77,7 @@ def routes_of(q: Db, key: Key, place: Place) -> tuple[Route, ...]:
         return ()
     spec: VirtualService = made.spec
     gateways = tuple(gateway_name(name, key[0]) for name in spec.gateways) or (MESH,)
-    segments = made.annotations.get(derived.SEMANTICS, "") in derived.SEGMENTED
+    segments = made.annotations.get(derivation.SEMANTICS, "") in derivation.SEGMENTED
     found: list[Route] = []
     for rule in rules_of(q, made):
         for match, label in _matches(rule, place, gateways, segments=segments):

@@ -13,7 +13,7 @@ from meltemi.api.values import Map
 from meltemi.envoy import names
 from meltemi.envoy.listeners import TLS, Chain, ChainMatch, TcpChain
 from meltemi.model import derived, destinations
-from meltemi.model.derived import Key
+from meltemi.model.derivation import Key
 from meltemi.model.gateways import MESH, gateway_name
 from meltemi.model.services import home, homes
 from meltemi.pilot.core import traffic_policy

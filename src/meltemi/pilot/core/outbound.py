@@ -22,7 +22,7 @@ from meltemi.envoy.listeners import (
     encode_listener,
 )
 from meltemi.model import settings
-from meltemi.model.derived import Key
+from meltemi.model.derivation import Key
 from meltemi.model.endpoints import backends
 from meltemi.model.routing import ANY_SOURCE, Source
 from meltemi.model.scope import Lens, Lenses, lenses

@@ -16,7 +16,7 @@ from meltemi.envoy.routes import (
     join_virtual_host,
     straight_route,
 )
-from meltemi.model.derived import Key
+from meltemi.model.derivation import Key
 from meltemi.model.domains import Lost, names_of
 from meltemi.model.routing import Source
 from meltemi.model.services import Service, service

@@ -16,7 +16,7 @@ from meltemi.envoy.routes import (
     encode_virtual_host,
 )
 from meltemi.model import derived, routing, settings
-from meltemi.model.derived import Key
+from meltemi.model.derivation import Key
 from meltemi.model.hosts import covers, is_pattern
 from meltemi.model.routing import Source
 from meltemi.model.scope import Lens, Lenses, lenses

@@ -97,6 +97,7 @@ class PilotServer:
         self._bodies = Bodies()
         self._numbers = itertools.count(1)
         self._views: dict[View, HeldView] = {}
+        self._followed: dict[Callable[[Db], Any], Callable[[Any], None]] = {}
         self._pods: dict[tuple[str, str], _PodStreams] = {}
         self._connections: dict[int, Connection] = {}
         self._urgent = False
@@ -130,6 +131,15 @@ class PilotServer:
         async with self._applied:
             await self._applied.wait_for(lambda: self._done >= ticket)
         return self._transaction
+
+    def follow(self, function: Callable[[Db], T], tell: Callable[[T], None]) -> None:
+        """Have `tell` called with a query's value now and whenever it changes: for what is written back to objects.
+
+        A value that cannot be computed is not told.
+        """
+        self._followed[function] = tell
+        self._with_engine(lambda: self.engine.hold(function))
+        self._nudge()
 
     async def run(self) -> None:
         """Apply, refresh and push, for ever."""
@@ -283,6 +293,8 @@ class PilotServer:
                 self._push_view(self._views[change.args[0]], change.new, shared, transaction)
             elif change.function is self._view_query:
                 self._pod_has_view(change.args[0], change.args[1], change.new, transaction)
+            elif change.function in self._followed and not isinstance(change.new, Failure):
+                self._followed[change.function](change.new)
             if self._steady() - began > self.options.slice:
                 await asyncio.sleep(0)
                 began = self._steady()
