@@ -91,6 +91,15 @@ def test_system_namespaces_are_never_injected(name: str) -> None:
     assert not decide(made, namespace(name), Settings()).inject
 
 
+@pytest.mark.parametrize("template", ["grpc-agent", "grpc-simple", "sidecar, grpc-agent"])
+def test_who_speaks_xds_itself_gets_no_proxy(template: str) -> None:
+    made = pod(annotations={"inject.istio.io/templates": template})
+    decision = decide(made, namespace(), Settings())
+    assert (decision.inject, decision.template) == (False, Template.PROXYLESS)
+    assert "gRPC" in decision.reason
+    assert inject(made, namespace(), Settings()) == made
+
+
 def test_the_proxys_container_is_istios() -> None:
     made = inject(pod(), namespace(), Settings())
     app, proxy = made["spec"]["containers"]

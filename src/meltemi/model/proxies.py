@@ -5,7 +5,7 @@ from __future__ import annotations
 from meltemi.api.values import Map
 from meltemi.model import authn, facts, gateways, routing
 from meltemi.model.views import ProxyType, View
-from meltemi.model.workloads import place, workload
+from meltemi.model.workloads import Workload, place, workload
 from meltemi.query import Db, query
 
 
@@ -19,13 +19,19 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
     targets = set(target_names(q, namespace))
     return View(
         namespace=namespace,
-        type=ProxyType.ROUTER if found.gateway else ProxyType.SIDECAR,
+        type=_type(found),
         labels=Map({key: value for key, value in found.labels.items() if key in reads}),
         workload=found.workload,
         service_account=found.account,
         locality=place(q, found),
         named_ports=tuple(pair for pair in found.named_ports if pair[0] in targets),
     )
+
+
+def _type(found: Workload) -> ProxyType:
+    if found.gateway:
+        return ProxyType.ROUTER
+    return ProxyType.PROXYLESS if found.proxyless else ProxyType.SIDECAR
 
 
 @query

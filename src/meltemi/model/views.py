@@ -13,10 +13,11 @@ from meltemi.api.values import EMPTY, Map
 
 
 class ProxyType(Enum):
-    """What a proxy is for: beside an app, or a gateway."""
+    """What a proxy is for: beside an app, a gateway; or a gRPC client that needs none, since it speaks xDS itself."""
 
     SIDECAR = "sidecar"
     ROUTER = "router"
+    PROXYLESS = "proxyless"
 
 
 class Interception(Enum):

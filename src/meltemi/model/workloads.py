@@ -20,6 +20,8 @@ ZONE = "topology.kubernetes.io/zone"
 TEMPLATES = "inject.istio.io/templates"
 """Annotation by which a pod asks for a gateway's proxy, as Istio's injection has it."""
 GATEWAY_TEMPLATE = "gateway"
+PROXYLESS_TEMPLATES = frozenset({"grpc-agent", "grpc-simple"})
+"""Those that say that the pod's gRPC clients speak xDS themselves."""
 ROUTER = "router"
 SUBZONE = "topology.istio.io/subzone"
 
@@ -35,6 +37,7 @@ class Workload:
     mtls: bool = False
     """A sidecar stands before it. Not so a gateway's own pod: its servers take what its Gateways say."""
     gateway: bool = False
+    proxyless: bool = False
     node: str = ""
     named_ports: tuple[tuple[str, int], ...] = ()
 
@@ -70,6 +73,7 @@ def workload(q: Db, namespace: str, pod: str) -> Workload | None:
         account=account(made),
         mtls=takes_mtls(made),
         gateway=is_gateway(made),
+        proxyless=is_proxyless(made),
         node=made.spec.node_name,
         named_ports=tuple(
             [
@@ -97,6 +101,16 @@ def is_gateway(pod: Object[Pod]) -> bool:
     return _proxy(pod)[1]
 
 
+def is_proxyless(pod: Object[Pod]) -> bool:
+    """Tell a pod whose gRPC clients speak xDS themselves, by its template; one with a proxy has that."""
+    return not PROXYLESS_TEMPLATES.isdisjoint(_templates(pod)) and _proxy(pod) == (False, False)
+
+
+def _templates(pod: Object[Pod]) -> tuple[str, ...]:
+    wanted = pod.annotations.get(TEMPLATES, "")
+    return tuple([part.strip() for part in wanted.split(",")]) if wanted else ()
+
+
 def _proxy(pod: Object[Pod]) -> tuple[bool, bool]:
     """Say whether a proxy is in a pod (if and only if its spec has the container), and whether it is a gateway."""
     sidecar = router = False
@@ -113,8 +127,7 @@ def _proxy(pod: Object[Pod]) -> tuple[bool, bool]:
             router = router or ROUTER in container.args
     if sidecar and (alone or router):
         return sidecar, True
-    wanted = pod.annotations.get(TEMPLATES, "")
-    return sidecar, bool(wanted) and GATEWAY_TEMPLATE in [part.strip() for part in wanted.split(",")]
+    return sidecar, GATEWAY_TEMPLATE in _templates(pod)
 
 
 @query

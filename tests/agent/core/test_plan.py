@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from meltemi.agent.core.plan import Node, Place, plan, process, proxy_of
@@ -54,6 +55,18 @@ def test_a_pod_without_the_container_has_no_envoy() -> None:
     made = plan(pod(sidecar=False), PLACE, NODE, {})
     assert made.proxy is None
     assert made.apps[0].after == ()
+
+
+def test_a_pod_whose_grpc_clients_speak_xds_is_told_where() -> None:
+    made = document(sidecar=False)
+    made["metadata"]["annotations"]["inject.istio.io/templates"] = "grpc-agent"
+    (app,) = plan(read(made), PLACE, NODE, {}).specs
+    told = json.loads(app.env["GRPC_XDS_BOOTSTRAP_CONFIG"])
+    assert told["xds_servers"][0]["server_uri"] == "127.0.0.1:15010"
+    assert told["node"]["id"] == "sidecar~198.18.0.7~web-1.shop~shop.svc.cluster.local"
+    made["spec"]["containers"].append({"name": "istio-proxy", "image": "auto"})
+    for one in plan(read(made), PLACE, NODE, {}).specs:
+        assert "GRPC_XDS_BOOTSTRAP_CONFIG" not in one.env
 
 
 def test_the_app_sees_neither_the_meshs_folders_nor_the_hosts_resolver() -> None:

@@ -152,6 +152,7 @@ class Mesh:
         ports: Mapping[str, int] | None = None,
         ready: bool = True,
         node: str = "",
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Add a Pod; with `gateway` a proxy alone."""
         listed = [{"name": port, "containerPort": number} for port, number in (ports or {}).items()]
@@ -174,6 +175,7 @@ class Mesh:
                         "name": name,
                         "namespace": namespace,
                         "labels": dict(labels or {"app": name}),
+                        **({"annotations": dict(annotations)} if annotations else {}),
                     },
                     "spec": spec,
                     "status": {

@@ -171,7 +171,8 @@ DOCUMENTS = st.lists(
     max_size=9,
 )
 SECRET = re.compile(r"kubernetes://[a-z-]+")
-PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"), ("ingress", "istio-system"))
+PROXYLESS = {"inject.istio.io/templates": "grpc-agent"}
+PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"), ("ingress", "istio-system"), ("grpc", "b"))
 
 
 def pods(mesh: Mesh) -> None:
@@ -181,12 +182,17 @@ def pods(mesh: Mesh) -> None:
     mesh.pod("y", "b", ip="198.18.0.3")
     mesh.pod("edge", "a", ip="198.18.0.4", labels={"app": "x"}, gateway=True)
     mesh.pod("ingress", "istio-system", ip="198.18.0.5", labels={"istio": "ingressgateway"}, gateway=True)
+    mesh.pod("grpc", "b", ip="198.18.0.6", sidecar=False, annotations=PROXYLESS)
 
 
 def handlers(listener: Message) -> list[Message]:
     """Unpack what handles the connections of a listener."""
     assert isinstance(listener, Listener)
     found: list[Message] = []
+    if listener.HasField("api_listener"):
+        manager = HttpConnectionManager()
+        assert listener.api_listener.api_listener.Unpack(manager)
+        return [manager]
     chains = [*listener.filter_chains]
     if listener.HasField("default_filter_chain"):
         chains.append(listener.default_filter_chain)
@@ -204,6 +210,9 @@ def check(mesh: Mesh) -> None:
     """Check everything that Envoy would refuse, or that would lead nowhere."""
     for pod, namespace in PROXIES:
         roots = mesh.roots(pod, namespace)
+        for listed in (roots.clusters, roots.endpoints, roots.listeners):
+            given = [one.name for part in listed for one in part.resources]
+            assert len(given) == len(set(given)), sorted(given)
         clusters = messages(roots, CDS)
         by_eds = {
             name for name, one in clusters.items() if isinstance(one, Cluster) and one.type == Cluster.EDS

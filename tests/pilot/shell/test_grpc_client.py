@@ -1,7 +1,7 @@
 """A gRPC client that is its own data plane (`xds:///`): it follows what Pilot serves, with no Envoy.
 
 It asks for listeners and clusters by name, and cannot be told of its token: something beside it must add that, as the
-relay here does. What it is served is written down by hand: translation makes no API listeners.
+relay here does. What it is served is written down by hand: translation is tried in `tests/live`.
 """
 
 from __future__ import annotations

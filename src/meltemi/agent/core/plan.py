@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from meltemi.agent.core import environment
+from meltemi.agent.core import environment, proxyless
 from meltemi.agent.core.bootstrap import Proxy
 from meltemi.agent.core.pod import Container, Pod
 from meltemi.agent.core.settings import PROXY_CONTAINER, Settings
@@ -188,7 +188,7 @@ def _app(pod: Pod, place: Place, container: Container, node: Node, documents: Do
         message = "a local mesh runs commands, not images: give the container a `command`"
         return Refused(container.name, "ErrImageNeverPull", message)
     where = (place.address, node.settings.host_address)
-    env, missing = environment.environment(pod, container, where, _given(pod, node), documents)
+    env, missing = environment.environment(pod, container, where, _given(pod, place, node), documents)
     if missing:
         message = f"not found: {', '.join(lack.what for lack in missing)}"
         return Refused(container.name, "CreateContainerConfigError", message)
@@ -210,8 +210,11 @@ def _app(pod: Pod, place: Place, container: Container, node: Node, documents: Do
     )
 
 
-def _given(pod: Pod, node: Node) -> dict[str, str]:
+def _given(pod: Pod, place: Place, node: Node) -> dict[str, str]:
     settings = node.settings
+    told = {}
+    if pod.is_proxyless:
+        told[proxyless.ENVIRONMENT] = proxyless.bootstrap(pod, place.address, settings.cluster_domain)
     return {
         "PATH": environment.PATH,
         **node.environment,
@@ -220,6 +223,7 @@ def _given(pod: Pod, node: Node) -> dict[str, str]:
         "KUBERNETES_SERVICE_PORT": str(settings.api_port),
         "KUBERNETES_SERVICE_PORT_HTTPS": str(settings.api_port),
         "KUBERNETES_PORT": f"tcp://{settings.api_address}:{settings.api_port}",
+        **told,
     }
 
 

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meltemi.agent.core.probes import Probe, read_probe
-from meltemi.agent.core.settings import ATTACH, HOST_PORTS, PROXY_CONTAINER
+from meltemi.agent.core.settings import (
+    ATTACH,
+    HOST_PORTS,
+    PROXY_CONTAINER,
+    PROXYLESS_TEMPLATES,
+    TEMPLATES,
+)
 
 DEFAULT_GRACE = 30
 
@@ -77,6 +83,12 @@ class Pod:
         if self.proxy is None:
             return False
         return not self.apps or "router" in self.proxy.args
+
+    @property
+    def is_proxyless(self) -> bool:
+        """Its gRPC clients speak xDS themselves, and no proxy is in the way."""
+        wanted = {word.strip() for word in self.annotations.get(TEMPLATES, "").split(",")}
+        return self.proxy is None and not PROXYLESS_TEMPLATES.isdisjoint(wanted)
 
     @property
     def offered_ports(self) -> tuple[int, ...]:

@@ -12,7 +12,9 @@ import grpc.aio
 from meltemi.citadel.wire import messages as ca
 from meltemi.galley.shell.kube import ApiError, KubeClient, UnreachableError
 
-ADS_METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+DELTA = "DeltaAggregatedResources"
+STATE_OF_THE_WORLD = "StreamAggregatedResources"
 CSR_METHOD = f"/{ca.SERVICE}/{ca.METHOD}"
 AUDIENCE = "istio-ca"
 TOKEN_SECONDS = 3600
@@ -107,9 +109,9 @@ class ControlPlane:
             raise RuntimeError("the channel is used outside `async with`")
         return self._channel
 
-    def stream(self, token: str) -> grpc.aio.StreamStreamCall[bytes, bytes]:
-        """Open a delta ADS stream: bytes in, bytes out."""
-        call: Any = self._open().stream_stream(ADS_METHOD)
+    def stream(self, token: str, method: str = DELTA) -> grpc.aio.StreamStreamCall[bytes, bytes]:
+        """Open an ADS stream of one of the two variants: bytes in, bytes out."""
+        call: Any = self._open().stream_stream(f"/{SERVICE}/{method}")
         made: grpc.aio.StreamStreamCall[bytes, bytes] = call(metadata=_bearer(token))
         return made
 

@@ -89,22 +89,29 @@ class Gate:
 
     async def _carry(self, outer: socket.socket) -> None:
         self._open += 1
-        loop = asyncio.get_running_loop()
-        inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            await loop.sock_connect(inner, f"\0{self._inner}")
-            async with asyncio.TaskGroup() as group:
-                ways = [group.create_task(_copy(outer, inner)), group.create_task(_copy(inner, outer))]
-                # gRPC knows no half-open streams: when one way ends, both do.
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-                for way in ways:
-                    way.cancel()
+            await carry(outer, self._inner)
         except OSError as error:
             log.debug("pod %s: a connection broke: %s", self._pod, error)
         finally:
             self._open -= 1
-            inner.close()
-            outer.close()
+
+
+async def carry(outer: socket.socket, inner_address: str) -> None:
+    """Carry a connection of gRPC's to an abstract socket, until one of them ends, and close it. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        await loop.sock_connect(inner, f"\0{inner_address}")
+        async with asyncio.TaskGroup() as group:
+            ways = [group.create_task(_copy(outer, inner)), group.create_task(_copy(inner, outer))]
+            # gRPC knows no half-open streams: when one way ends, both do.
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in ways:
+                way.cancel()
+    finally:
+        inner.close()
+        outer.close()
 
 
 async def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -25,6 +25,7 @@ from meltemi.agent.shell.container import ContainerLife
 from meltemi.agent.shell.events import warn
 from meltemi.agent.shell.isolation import heed_cancellation, words
 from meltemi.agent.shell.planning import planned
+from meltemi.agent.shell.proxyless import Proxyless
 from meltemi.agent.shell.reporting import Reporter
 from meltemi.agent.shell.sidecar import Sidecar
 from meltemi.agent.shell.site import Site
@@ -143,6 +144,8 @@ class PodLife:
             if pod.proxy is not None:
                 self.sidecar = Sidecar(site, pod, place)
                 feeding = tasks.create_task(self.sidecar.run())
+            elif pod.is_proxyless:
+                feeding = tasks.create_task(Proxyless(site, pod, place).run())
             self._remember(self.document)
             try:
                 site.processes.listen(self.group, lambda _: self._stir())

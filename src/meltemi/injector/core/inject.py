@@ -53,6 +53,7 @@ class Template(Enum):
 
     SIDECAR = "sidecar"
     GATEWAY = "gateway"
+    PROXYLESS = "grpc-agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,11 @@ def decide(pod: Document, namespace: Document, settings: Settings) -> Decision:
     metadata = _table(pod, "metadata")
     labels, annotations = _table(metadata, "labels"), _table(metadata, "annotations")
     spec = _table(pod, "spec")
-    template = Template.GATEWAY if _wants_gateway(annotations) else Template.SIDECAR
+    template = _template(annotations)
     if STATUS in annotations:
         return Decision(False, "already injected", template)
+    if template is Template.PROXYLESS:
+        return Decision(False, "its gRPC clients speak xDS themselves, and need no proxy", template)
     if spec.get("hostNetwork"):
         return Decision(False, "it is on the host's network", template)
     where = str(metadata.get("namespace") or _table(namespace, "metadata").get("name", ""))
@@ -190,8 +193,12 @@ def _wish(labels: Document, annotations: Document) -> bool | None:
     return known.get(str(word).lower())
 
 
-def _wants_gateway(annotations: Document) -> bool:
-    return "gateway" in [word.strip() for word in str(annotations.get(TEMPLATES, "")).split(",")]
+def _template(annotations: Document) -> Template:
+    """Read `inject.istio.io/templates`. Istio's two templates for gRPC differ in what they mount."""
+    words = {word.strip() for word in str(annotations.get(TEMPLATES, "")).split(",")}
+    if "gateway" in words:
+        return Template.GATEWAY
+    return Template.PROXYLESS if words & {"grpc-agent", "grpc-simple"} else Template.SIDECAR
 
 
 def _selected(selectors: tuple[tuple[tuple[str, str], ...], ...], labels: Document) -> bool:

@@ -20,6 +20,7 @@ from meltemi.pilot.core import (
     inbound,
     origination,
     outbound,
+    proxyless,
     virtual_hosts,
 )
 from meltemi.pilot.core.origination import NOBODY
@@ -126,6 +127,8 @@ def secrets_root(q: Db, view: View) -> Segments:
 @query
 def roots(q: Db, view: View) -> Roots:
     """Return the five roots of a View."""
+    if view.type is ProxyType.PROXYLESS:
+        return proxyless.roots(q, view, source_of(q, view))
     return Roots(
         clusters_root(q, view),
         endpoints_root(q, view),
