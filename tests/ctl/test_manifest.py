@@ -19,3 +19,13 @@ def test_definitions_are_printed_as_yaml_and_as_json(cli: Cli) -> None:
 def test_it_says_what_can_be_printed(cli: Cli) -> None:
     assert "crds" in cli.good("manifest", "--help").out
     assert cli("manifest", "all").code == 2
+
+
+def test_the_egress_gateway_is_printed_to_be_applied(cli: Cli) -> None:
+    documents = list(yaml.safe_load_all(cli.good("manifest", "egress-gateway").out))
+    found = {one["kind"]: one for one in documents}
+    assert found["Pod"]["metadata"]["labels"]["istio"] == "egressgateway"
+    # Nothing of the machine leads to it.
+    assert found["Service"]["spec"]["type"] == "ClusterIP"
+    assert found["ServiceAccount"]["metadata"]["name"] == found["Pod"]["spec"]["serviceAccountName"]
+    assert json.loads(cli.good("manifest", "egress-gateway", "-o", "json").out)["items"] == documents

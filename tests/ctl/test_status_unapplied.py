@@ -16,12 +16,15 @@ def told(*objects: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(one.object, one.message, one.next) for one in found]
 
 
+BY_NAME = {"port": {"name": "http"}, "loadBalancer": {"simple": "RANDOM"}}
+
+
 def test_a_field_without_effect_is_told_with_what_happens_meanwhile() -> None:
-    spec = {"host": "a", "trafficPolicy": {"outlierDetection": {"consecutiveErrors": 3}}}
+    spec = {"host": "a", "trafficPolicy": {"portLevelSettings": [BY_NAME]}}
     assert told(row("DestinationRule", "a", spec)) == [
         (
             "destinationrule shop/a",
-            "MEL0501 consecutiveErrors is not applied yet: use consecutive5xxErrors",
+            "MEL0501 name is not applied yet: it is refused: a name never chose a port",
             "meltemi get destinationrule/a -o yaml -n shop",
         )
     ]
@@ -38,12 +41,12 @@ def test_what_is_not_enforced_comes_first_and_like_ones_share_a_line() -> None:
 
 
 def test_several_fields_of_an_object_are_counted() -> None:
-    spec = {
-        "host": "a",
-        "trafficPolicy": {"proxyProtocol": {}, "loadBalancer": {"warmup": {"duration": "1s"}}},
-    }
-    ((_, words, _),) = told(row("DestinationRule", "a", spec))
-    assert words == "MEL0501 proxyProtocol is not applied yet, and 1 more"
+    by_port = {"portLevelSettings": [BY_NAME]}
+    subset = {"name": "v1", "trafficPolicy": by_port}
+    ((_, words, _),) = told(
+        row("DestinationRule", "a", {"host": "a", "trafficPolicy": by_port, "subsets": [subset]})
+    )
+    assert words == "MEL0501 name is not applied yet, and 1 more"
 
 
 def test_what_is_applied_or_unknown_is_not_told() -> None:

@@ -1,6 +1,7 @@
-"""What stands in a fresh local mesh besides the user's own: the ingress gateway, and a row per component.
+"""What stands in a fresh local mesh besides the user's own: gateways, and a row per component.
 
-Pure data: Kubernetes documents that the daemon applies at start. Names, labels and ports are those of Istio's
+Pure data: Kubernetes documents. The daemon applies those of the ingress gateway at start, the command line those of
+the egress gateway where it is asked for. Names, labels and ports are those of Istio's
 demo manifest, so that selectors such as `istio: ingressgateway` find what they expect.
 """
 
@@ -12,6 +13,7 @@ Document = dict[str, Any]
 
 SYSTEM = "istio-system"
 INGRESS = "istio-ingressgateway"
+EGRESS = "istio-egressgateway"
 COMPONENTS = ("istiod", "edge-host", "edge-mesh", "names")
 """Processes that show as pods of `istio-system`; the agent is the Node itself."""
 
@@ -26,8 +28,8 @@ def service_account(name: str) -> Document:
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": SYSTEM}}
 
 
-def gateway_service(name: str, ports: dict[str, tuple[int, int]]) -> Document:
-    """Build a gateway's Service; `ports` maps a name to (service port, target port)."""
+def gateway_service(name: str, ports: dict[str, tuple[int, int]], form: str = "LoadBalancer") -> Document:
+    """Build a gateway's Service; `ports` maps a name to (service port, target port), `form` is its type."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -37,7 +39,7 @@ def gateway_service(name: str, ports: dict[str, tuple[int, int]]) -> Document:
             "labels": {"app": name, "istio": name.removeprefix("istio-")},
         },
         "spec": {
-            "type": "LoadBalancer",
+            "type": form,
             "selector": {"app": name, "istio": name.removeprefix("istio-")},
             "ports": [
                 {"name": port, "port": number, "targetPort": target, "protocol": "TCP"}
@@ -74,6 +76,19 @@ def ingress_gateway() -> tuple[Document, ...]:
         service_account(f"{INGRESS}-service-account"),
         gateway_service(INGRESS, ports),
         gateway_pod(INGRESS),
+    )
+
+
+def egress_gateway() -> tuple[Document, ...]:
+    """Everything of the egress gateway, which a mesh has on request: account, service, pod.
+
+    Nothing outside reaches it, so it needs no port of the host.
+    """
+    ports = {"http2": (80, 8080), "https": (443, 8443)}
+    return (
+        service_account(f"{EGRESS}-service-account"),
+        gateway_service(EGRESS, ports, "ClusterIP"),
+        gateway_pod(EGRESS),
     )
 
 

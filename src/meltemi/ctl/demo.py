@@ -118,9 +118,13 @@ def _show(result: Result) -> None:
 
 
 def _go_on(layout: Layout, mesh: str, tour: str) -> None:
-    from meltemi.ctl.local import ingress_url
+    from meltemi.ctl.local import add_egress, ingress_url
+    from meltemi.ctl.progress import spinner
     from meltemi.ctl.up import wait_for_end
 
+    # Istio's demo profile has one. No step of the tour needs it, so none waits for it.
+    with spinner() as say:
+        add_egress(layout, mesh, say)
     program = _program()
     page = "productpage" if tour == "bookinfo" else "hello"
     click.echo(f"\nThe mesh stays up until Ctrl-C.  Try:\n  open {ingress_url(layout)}/{page}")

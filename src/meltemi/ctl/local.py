@@ -46,6 +46,7 @@ class Wanted:
     """What the command line asks of a start. `ingress_port` 0 picks a free one; `user` is for root only.
 
     `config` are directories of YAML, by absolute paths, whose objects are in force besides the API server's.
+    `egress` adds an egress gateway.
     """
 
     mesh: str
@@ -53,6 +54,7 @@ class Wanted:
     api_port: int = 0
     user: str = ""
     config: tuple[str, ...] = ()
+    egress: bool = False
 
 
 def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
@@ -154,6 +156,8 @@ def started(wanted: Wanted) -> Iterator[Layout]:
     try:
         with spinner() as say:
             wait_ready(layout, wanted.mesh, say)
+            if wanted.egress:
+                add_egress(layout, wanted.mesh, say)
         yield layout
     except BaseException:
         with spinner() as say:
@@ -185,6 +189,15 @@ def wait_ready(layout: Layout, mesh: str, say: Say, patience: float = PATIENCE) 
                 )
             say("starting the ingress gateway")
             time.sleep(0.05)
+
+
+def add_egress(layout: Layout, mesh: str, say: Say) -> None:
+    """Add the egress gateway to a mesh that is up, and wait until it is ready."""
+    from meltemi.ctl import egress
+
+    with _patient(layout, mesh) as client:
+        egress.add(client)
+        egress.wait(client, say)
 
 
 @contextmanager

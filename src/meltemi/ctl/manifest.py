@@ -1,8 +1,9 @@
-"""`meltemi manifest`: what a cluster needs of Meltemi, as YAML or JSON to apply there."""
+"""`meltemi manifest`: what a cluster needs of Meltemi, or a mesh may have besides, as YAML or JSON to apply there."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -11,7 +12,7 @@ from meltemi.ctl.invocation import GOOD, common_but
 
 @click.group("manifest")
 def command() -> None:
-    """Print manifests for a cluster."""
+    """Print manifests to apply."""
 
 
 @command.command("crds")
@@ -25,11 +26,30 @@ def crds(*, output: str) -> int:
     For a cluster: meltemi manifest crds | kubectl apply --server-side -f -
     """
     from meltemi.api.crds import crd, kinds
+
+    return _show([crd(kind) for kind in kinds()], output)
+
+
+@command.command("egress-gateway")
+@click.option(
+    "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="The form."
+)
+@common_but("namespace", "istio_namespace", "mesh", "kubeconfig", "context")
+def egress_gateway(*, output: str) -> int:
+    """Print the egress gateway that `meltemi up --egress-gateway` makes.
+
+    For a mesh that is up: meltemi manifest egress-gateway | meltemi apply -f -
+    """
+    from meltemi.addons import local
+
+    return _show(list(local.egress_gateway()), output)
+
+
+def _show(documents: list[dict[str, Any]], output: str) -> int:
     from meltemi.ctl.output import show_json
 
-    documents = (crd(kind) for kind in kinds())
     if output == "json":
-        show_json({"apiVersion": "v1", "kind": "List", "items": list(documents)})
+        show_json({"apiVersion": "v1", "kind": "List", "items": documents})
         return GOOD
     import yaml
 

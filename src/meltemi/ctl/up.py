@@ -28,6 +28,7 @@ _LOOK_EVERY = 0.3
     metavar="DIR",
     help="A directory of YAML that is in force besides what is applied, and followed; may be given again.",
 )
+@click.option("--egress-gateway", is_flag=True, help="With istio-egressgateway, as Istio's demo profile.")
 @click.option(
     "--user",
     default="",
@@ -35,7 +36,14 @@ _LOOK_EVERY = 0.3
     help="As root: whom apps run as.  [$SUDO_UID, else root without its powers]",
 )
 @invocation
-def command(call: Invocation, detach: bool, ingress_port: int, config: tuple[str, ...], user: str) -> None:
+def command(
+    call: Invocation,
+    detach: bool,
+    ingress_port: int,
+    config: tuple[str, ...],
+    egress_gateway: bool,
+    user: str,
+) -> None:
     """Start a mesh on this machine: control plane, ingress gateway, private network.
 
     No root is needed. Without --detach the mesh ends with this command (Ctrl-C).
@@ -45,7 +53,8 @@ def command(call: Invocation, detach: bool, ingress_port: int, config: tuple[str
 
     # As it was written, links and all: where a link leads to may be what changes.
     folders = tuple(dict.fromkeys(str(Path(folder).absolute()) for folder in config))
-    with local.started(local.Wanted(call.mesh, ingress_port, user=user, config=folders)) as layout:
+    wanted = local.Wanted(call.mesh, ingress_port, user=user, config=folders, egress=egress_gateway)
+    with local.started(wanted) as layout:
         if detach:
             # Before anything is printed: a reader that goes away (`| head`) must not take the mesh along.
             local.detach(layout)

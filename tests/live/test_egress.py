@@ -1,0 +1,272 @@
+"""Istio's tasks of egress: who may call out, TLS that the mesh begins, the egress gateway, and wildcards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.harness.outside import Outside
+from tests.live.egress import EGRESS, EGRESS_HOST, SYSTEM, Document, World, authority, client, of, port, world
+from tests.live.meshes import until
+from tests.pilot.core.certificates import Authority, opaque
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
+
+HOST = "edition.example.test"
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[World]:
+    """A mesh with an egress gateway and a server outside."""
+    with world() as made:
+        yield made
+
+
+@pytest.fixture
+def keep(there: World) -> Iterator[list[Document]]:
+    """What is to be deleted after the test."""
+    made: list[Document] = []
+    yield made
+    there.delete(*reversed(made))
+
+
+def apply(there: World, keep: list[Document], *documents: Document) -> None:
+    there.apply(*documents)
+    keep.extend(documents)
+
+
+def origin(host: str, tls: Document, number: int = 80, namespace: str = "default") -> Document:
+    """A DestinationRule that begins TLS on a port; a connection that is open keeps what it was opened with."""
+    once = {"http": {"maxRequestsPerConnection": 1}}
+    settings = {"portLevelSettings": [{"port": {"number": number}, "tls": tls, "connectionPool": once}]}
+    name = f"originate-{host.replace('.', '-')}"
+    return of("DestinationRule", name, {"host": host, "trafficPolicy": settings}, namespace)
+
+
+# Egress control.
+
+
+def test_what_is_not_declared_is_let_through_unless_the_registry_is_all(there: World) -> None:
+    outside = there.pods["outside"]
+    plain: Document = {"address": outside, "port": 8080}
+    secure: Document = {"address": outside, "port": 8443, "form": "https"}
+    assert there.ask("no.example.test", **plain)["status"] == 200
+    assert there.ask("no.example.test", **secure)["status"] == 200
+    mesh = {"mesh": "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"}
+    settings = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": SYSTEM},
+        "data": mesh,
+    }
+    entry = there.entry("no.example.test", port(8080, "HTTP"), port(8443, "TLS"))
+    there.mesh.apply(settings)
+    try:
+        until(lambda: there.ask("no.example.test", **plain)["status"] in (0, 502), 10, "nothing leaves")
+        assert there.ask("no.example.test", **secure)["status"] == 0
+        there.apply(entry)
+        assert there.ask("no.example.test", **plain)["told"]["peer"] == there.pods["sleep"]
+        assert there.ask("no.example.test", **secure)["told"]["sni"] == "no.example.test"
+        assert there.ask("un.example.test", **plain)["status"] == 502
+        assert there.ask("un.example.test", **secure)["status"] == 0
+    finally:
+        there.delete(settings, entry)
+    until(lambda: there.ask("no.example.test", **plain)["status"] == 200, 10, "all may leave again")
+
+
+# TLS origination by sidecars.
+
+
+def test_a_sidecar_begins_tls_for_an_app_that_speaks_plain_http(there: World, keep: list[Document]) -> None:
+    apply(there, keep, there.entry(HOST, port(80, "HTTP", 8443), port(443, "HTTPS", 8443)))
+    # Plain text to a port of TLS.
+    assert there.ask(HOST)["status"] in (0, 503)
+    apply(there, keep, origin(HOST, {"mode": "SIMPLE", "caCertificates": there.roots}))
+    told = there.ask(HOST)["told"]
+    assert (told["sni"], told["client"], told["peer"]) == (HOST, [], there.pods["sleep"])
+    # An app's own TLS goes through as it is.
+    assert there.ask(HOST, form="https", port=443)["told"]["sni"] == HOST
+
+
+def test_a_sidecar_believes_nobody_else(there: World, keep: list[Document]) -> None:
+    apply(there, keep, there.entry(HOST, port(80, "HTTP", 8443)))
+    apply(there, keep, origin(HOST, {"mode": "SIMPLE"}))
+    # The system's authorities did not sign it.
+    assert there.ask(HOST)["status"] == 503
+    there.apply(
+        origin(HOST, {"mode": "SIMPLE", "caCertificates": there.roots, "subjectAltNames": ["x.test"]})
+    )
+    assert there.ask(HOST)["status"] == 503
+    there.apply(origin(HOST, {"mode": "SIMPLE", "insecureSkipVerify": True, "sni": "y.example.test"}))
+    assert there.ask(HOST)["told"]["sni"] == "y.example.test"
+
+
+# The egress gateway.
+
+
+def through(host: str, mesh_port: int, gateway_port: int, number: int, name: str = "through") -> Document:
+    """A VirtualService that leads HTTP to a host by way of the egress gateway."""
+    hop = {"host": EGRESS_HOST, "subset": "out", "port": {"number": gateway_port}}
+    rules = [
+        {"match": [{"gateways": ["mesh"], "port": mesh_port}], "route": [{"destination": hop}]},
+        {
+            "match": [{"gateways": [EGRESS], "port": gateway_port}],
+            "route": [{"destination": {"host": host, "port": {"number": number}}}],
+        },
+    ]
+    return of("VirtualService", name, {"hosts": [host], "gateways": [EGRESS, "mesh"], "http": rules})
+
+
+def gateway(host: str, number: int, protocol: str, tls: str = "") -> Document:
+    """The egress gateway's door for a host."""
+    server: Document = {"port": port(number, protocol), "hosts": [host]}
+    if tls:
+        server["tls"] = {"mode": tls}
+    return of("Gateway", EGRESS, {"selector": {"istio": "egressgateway"}, "servers": [server]})
+
+
+def hop(**policy: Any) -> Document:
+    """The DestinationRule of the way to the egress gateway."""
+    subset = {"name": "out", **({"trafficPolicy": policy} if policy else {})}
+    return of("DestinationRule", "to-egress", {"host": EGRESS_HOST, "subsets": [subset]})
+
+
+def mutual(host: str) -> Document:
+    """Mutual TLS to the egress gateway, with the name of the host that is asked for."""
+    settings = {"port": {"number": 443}, "tls": {"mode": "ISTIO_MUTUAL", "sni": host}}
+    return hop(portLevelSettings=[settings])
+
+
+def test_http_goes_out_by_the_egress_gateway(there: World, keep: list[Document]) -> None:
+    apply(there, keep, there.entry(HOST), gateway(HOST, 80, "HTTP"), hop(), through(HOST, 80, 80, 80))
+    told = there.ask(HOST)["told"]
+    assert (told["port"], told["peer"]) == (8080, there.pods[EGRESS])
+    # Who was not led there goes by itself.
+    assert there.ask(HOST, form="https", port=443)["told"]["peer"] == there.pods["sleep"]
+
+
+def test_tls_of_apps_is_passed_through_by_its_name(there: World, keep: list[Document]) -> None:
+    rules = [
+        {
+            "match": [{"gateways": ["mesh"], "port": 443, "sniHosts": [HOST]}],
+            "route": [{"destination": {"host": EGRESS_HOST, "subset": "out", "port": {"number": 443}}}],
+        },
+        {
+            "match": [{"gateways": [EGRESS], "port": 443, "sniHosts": [HOST]}],
+            "route": [{"destination": {"host": HOST, "port": {"number": 443}}}],
+        },
+    ]
+    way = of("VirtualService", "through", {"hosts": [HOST], "gateways": ["mesh", EGRESS], "tls": rules})
+    entry = there.entry(HOST, port(443, "TLS", 8443))
+    apply(there, keep, entry, gateway(HOST, 443, "TLS", "PASSTHROUGH"), hop(), way)
+    told = there.ask(HOST, form="https", port=443)["told"]
+    assert (told["sni"], told["peer"]) == (HOST, there.pods[EGRESS])
+
+
+@pytest.mark.parametrize("door", [("HTTP", 80, ""), ("HTTPS", 443, "ISTIO_MUTUAL")], ids=["plain", "mutual"])
+def test_the_egress_gateway_begins_tls(
+    there: World, keep: list[Document], door: tuple[str, int, str]
+) -> None:
+    protocol, number, tls = door
+    apply(
+        there,
+        keep,
+        there.entry(HOST, port(80, "HTTP", 8080), port(443, "HTTPS", 8443)),
+        gateway(HOST, number, protocol, tls),
+        mutual(HOST) if tls else hop(),
+        through(HOST, 80, number, 443),
+        origin(HOST, {"mode": "SIMPLE", "credentialName": "outside"}, 443, SYSTEM),
+    )
+    # Not there yet: no plain text, nor the system's authorities.
+    assert there.ask(HOST)["status"] == 503
+    [words] = there.told(f"originate-{HOST.replace('.', '-')}", SYSTEM)
+    assert "MEL0130" in words
+    assert "no secret outside" in words
+    secret = opaque("outside", SYSTEM, **{"ca.crt": authority().pem})
+    apply(there, keep, secret)
+    until(lambda: there.ask(HOST)["status"] == 200, 10, "the secret opens it")
+    told = there.ask(HOST)["told"]
+    assert (told["sni"], told["client"], told["peer"]) == (HOST, [], there.pods[EGRESS])
+    assert there.told(f"originate-{HOST.replace('.', '-')}", SYSTEM) == []
+
+
+def test_the_egress_gateway_shows_a_certificate_that_is_rotated(there: World, keep: list[Document]) -> None:
+    apply(
+        there,
+        keep,
+        there.entry(HOST, port(80, "HTTP", 8080), port(443, "HTTPS", 8444)),
+        gateway(HOST, 443, "HTTPS", "ISTIO_MUTUAL"),
+        mutual(HOST),
+        through(HOST, 80, 443, 443),
+        origin(HOST, {"mode": "MUTUAL", "credentialName": "outside", "sni": HOST}, 443, SYSTEM),
+    )
+    generic = opaque("outside", SYSTEM, cert=client().certificate, key=client().key, cacert=authority().pem)
+    apply(there, keep, generic)
+    until(lambda: there.ask(HOST)["status"] == 200, 10, "the secret opens it")
+    assert there.ask(HOST)["told"]["client"] == ["mesh.test"]
+    # By another Secret's certificate, without the authorities: those come apart.
+    renewed = authority().pair("renewed.test")
+    apart = opaque("outside-cacert", SYSTEM, **{"ca.crt": authority().pem})
+    apply(there, keep, apart)
+    there.mesh.apply(opaque("outside", SYSTEM, cert=renewed.certificate, key=renewed.key))
+
+    until(lambda: there.ask(HOST)["told"]["client"] == ["renewed.test"], 20, "the new certificate is shown")
+    # Whom those do not know is not spoken to.
+    there.mesh.apply(opaque("outside-cacert", SYSTEM, **{"ca.crt": Authority("other").pem}))
+    until(lambda: there.ask(HOST)["status"] == 503, 20, "the server is not believed")
+    there.mesh.apply(apart)
+    until(lambda: there.ask(HOST)["status"] == 200, 20, "and is again")
+    there.mesh.kubectl("delete", "secret", "outside", "-n", SYSTEM).good()
+    until(lambda: there.ask(HOST)["status"] == 503, 10, "without its secret it is closed")
+    there.mesh.apply(generic)
+    until(lambda: there.ask(HOST)["status"] == 200, 10, "and opens again")
+
+
+# Wildcards.
+
+
+def test_a_wildcard_is_let_out_by_its_name(there: World, keep: list[Document]) -> None:
+    outside = there.pods["outside"]
+    wild = there.entry("*.example.test", port(8443, "TLS"), resolution="NONE", endpoints=None)
+    apply(there, keep, wild)
+    for name in ("one.example.test", "deep.wild.example.test"):
+        told = there.ask(name, form="https", address=outside, port=8443)["told"]
+        assert (told["sni"], told["peer"]) == (name, there.pods["sleep"])
+
+
+def test_a_wildcard_goes_out_by_the_egress_gateway(there: World, keep: list[Document]) -> None:
+    wild, one = "*.wild.example.test", "www.wild.example.test"
+    rules = [
+        {
+            "match": [{"gateways": ["mesh"], "port": 443, "sniHosts": [wild]}],
+            "route": [{"destination": {"host": EGRESS_HOST, "subset": "out", "port": {"number": 443}}}],
+        },
+        {
+            "match": [{"gateways": [EGRESS], "port": 443, "sniHosts": [wild]}],
+            "route": [{"destination": {"host": one, "port": {"number": 443}}}],
+        },
+    ]
+    apply(
+        there,
+        keep,
+        there.entry(one, port(443, "TLS", 8443)),
+        gateway(wild, 443, "TLS", "PASSTHROUGH"),
+        hop(),
+        of("VirtualService", "through", {"hosts": [wild], "gateways": ["mesh", EGRESS], "tls": rules}),
+    )
+    for name in ("deep.wild.example.test", "other.wild.example.test"):
+        told = there.ask(name, form="https", port=443)["told"]
+        assert (told["sni"], told["peer"]) == (name, there.pods[EGRESS])
+
+
+def test_a_host_of_the_machine_is_outside_too(there: World, keep: list[Document]) -> None:
+    with Outside() as server:
+        entry = there.entry(
+            "machine.example.test",
+            port(80, "HTTP", server.port),
+            resolution="DNS",
+            endpoints=[{"address": "host.meltemi.internal"}],
+        )
+        apply(there, keep, entry)
+        until(lambda: there.ask("machine.example.test")["body"] == "outside", 10, "the machine answers")
