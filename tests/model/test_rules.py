@@ -141,7 +141,7 @@ spec: {hosts: [x.example.com, "*.example.org"], ports: [{number: 80, name: http,
             lens = mesh.engine.get(scope.lens, client, "default")
             seen = {**public, **dict(lens.routed)}
             assert {host: key for host, key in seen.items() if key} == routed(mesh, hosts, client)
-            named = dict(mesh.engine.get(routing.mesh_hosts, client))
+            named = dict(mesh.engine.get(routing.mesh_hosts, client, None))
             assert all(
                 mesh.engine.get(routing.mesh_routing, host, client) == key for host, key in named.items()
             )

@@ -74,18 +74,18 @@ def test_two_services_of_one_address_share_it_by_age_and_the_younger_is_told() -
     mesh = Mesh()
     mesh.apply(entry("old", "a", "x.example.com", address="198.51.100.1"))
     mesh.apply(entry("new", "b", "y.example.com", address="198.51.100.1"))
-    lost = mesh.engine.get(domains.lost, "d", "b")
+    lost = mesh.engine.get(domains.lost, "d", "b", None)
     assert [(one.host, one.name, one.port, one.winner) for one in lost] == [
         ("y.example.com", "198.51.100.1", 80, "x.example.com")
     ]
-    assert mesh.engine.get(domains.lost, "d", "a") == ()
+    assert mesh.engine.get(domains.lost, "d", "a", None) == ()
 
 
 def test_a_kubernetes_service_keeps_its_short_name_from_an_entry() -> None:
     mesh = Mesh()
     mesh.apply(entry("grab", "evil", "shop.default"))
     mesh.service("shop")
-    lost = mesh.engine.get(domains.lost, "client", "evil")
+    lost = mesh.engine.get(domains.lost, "client", "evil", None)
     assert [(one.host, one.name) for one in lost] == [("shop.default", "shop.default")]
 
 

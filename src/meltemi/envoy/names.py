@@ -24,6 +24,7 @@ MTLS_ALPN = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1",
 """ALPN by which an inbound listener knows Istio mutual TLS from an app's own TLS."""
 
 ANY_ADDRESS = "0.0.0.0"
+LOOPBACK = "127.0.0.1"
 INBOUND_BIND = "127.0.0.6"
 """Source address of what a sidecar sends to its own app, so that the redirect rules let it through."""
 
@@ -31,6 +32,11 @@ INBOUND_BIND = "127.0.0.6"
 def outbound_cluster(host: str, port: int, subset: str = "") -> str:
     """Name the cluster of a service's port, or of one of its subsets."""
     return f"outbound|{port}|{subset}|{host}"
+
+
+def port_of(cluster: str) -> int:
+    """Return the port in the name of an outbound cluster."""
+    return int(cluster.split("|", 2)[1])
 
 
 def inbound_cluster(port: int) -> str:
@@ -46,6 +52,11 @@ def sni(host: str, port: int, subset: str = "") -> str:
 def listener(address: str, port: int) -> str:
     """Name a listener by what it stands for: a service's address, or 0.0.0.0, and its port."""
     return f"{address}_{port}"
+
+
+def socket_route(path: str) -> str:
+    """Name the RouteConfiguration of a unix domain socket that a Sidecar's egress opens, `unix://` and its path."""
+    return path
 
 
 def sidecar_route(port: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from envoy.config.core.v3.address_pb2 import Address, Pipe, SocketAddress
 from envoy.config.core.v3.base_pb2 import DataSource, TransportSocket
 from envoy.config.core.v3.config_source_pb2 import (
     AggregatedConfigSource,
@@ -126,8 +126,14 @@ def sds() -> ConfigSource:
     )
 
 
+UNIX = "unix://"
+"""Begins the address of a unix domain socket; the path follows."""
+
+
 def address(host: str, port: int) -> Address:
-    """Make a TCP address."""
+    """Make a TCP address, or that of a unix domain socket."""
+    if host.startswith(UNIX):
+        return Address(pipe=Pipe(path=host.removeprefix(UNIX)))
     return Address(socket_address=SocketAddress(address=host, port_value=port))
 
 

@@ -14,10 +14,10 @@ from meltemi.model.services import (
     Service,
     entry_heads,
     entry_service,
-    home,
     kubernetes_service,
     services_in,
 )
+from meltemi.model.sidecars import Egress, home_within
 from meltemi.query import Db, query
 
 
@@ -181,14 +181,14 @@ def _by_short_name(q: Db, name: str) -> list[Service]:
 
 
 @query
-def lost(q: Db, client: str, namespace: str) -> tuple[Lost, ...]:
+def lost(q: Db, client: str, namespace: str, within: Egress | None) -> tuple[Lost, ...]:
     """List the names that services of `namespace` must do without, for clients in `client`."""
     found: list[Lost] = []
     for rivalry in rivalries(q):
         seen = [
             claim
             for claim in rivalry.claims
-            if home(q, claim.host, client) == claim.namespace
+            if home_within(q, claim.host, client, within) == claim.namespace
             # A bare name of a Kubernetes Service is only for its own namespace.
             and not (claim.kubernetes and "." not in rivalry.name and claim.namespace != client)
         ]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         DestinationRule,
         Gateway,
         ServiceEntry,
+        Sidecar,
         VirtualService,
         WorkloadEntry,
         WorkloadGroup,
@@ -96,6 +97,7 @@ GATEWAYS: FactKind[Object[Gateway]] = FactKind("gateways.networking.istio.io")
 SERVICE_ENTRIES: FactKind[Object[ServiceEntry]] = FactKind("serviceentries.networking.istio.io")
 WORKLOAD_ENTRIES: FactKind[Object[WorkloadEntry]] = FactKind("workloadentries.networking.istio.io")
 WORKLOAD_GROUPS: FactKind[Object[WorkloadGroup]] = FactKind("workloadgroups.networking.istio.io")
+SIDECARS: FactKind[Object[Sidecar]] = FactKind("sidecars.networking.istio.io")
 PEER_AUTHENTICATIONS: FactKind[Object[PeerAuthentication]] = FactKind("peerauthentications.security.istio.io")
 
 # What is no object.

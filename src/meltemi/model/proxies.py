@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meltemi.api.values import Map
-from meltemi.model import authn, facts, gateways, routing
+from meltemi.model import authn, facts, gateways, routing, sidecars
 from meltemi.model.views import ProxyType, View
 from meltemi.model.workloads import Workload, place, workload
 from meltemi.query import Db, query
@@ -39,6 +39,7 @@ def label_keys(q: Db, namespace: str) -> tuple[str, ...]:
     """List the labels of a namespace's pods that some selector in reach reads, sorted."""
     keys = set(_service_keys(q, namespace))
     keys.update(authn.selector_keys(q, namespace), gateways.selector_keys(q), routing.all_asks(q).labels)
+    keys.update(sidecars.selector_keys(q, namespace))
     return tuple(sorted(keys))
 
 

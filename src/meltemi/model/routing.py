@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meltemi.api.networking.virtual_service import Destination
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import derived, settings
 from meltemi.model.delegation import rules_of
@@ -14,6 +15,7 @@ from meltemi.model.derivation import Key
 from meltemi.model.gateways import MESH, gateway_name
 from meltemi.model.hosts import closeness, complete, covers, exported, is_pattern, public
 from meltemi.model.services import entry_heads, hosts_in, kubernetes_name, public_hosts
+from meltemi.model.sidecars import Egress
 from meltemi.query import Db, query
 
 
@@ -140,18 +142,27 @@ def public_routing(q: Db, namespace: str) -> Map[Key]:
     return Map({host: key for host, key in found.items() if key is not None})
 
 
-def private_routing(q: Db, namespace: str, client: str) -> tuple[tuple[str, Key | None], ...]:
+def private_routing(
+    q: Db, namespace: str, client: str, within: Egress | None
+) -> tuple[tuple[str, Key | None], ...]:
     """List (host, VirtualService) of a namespace's services for which `client` gets another one, or none."""
     public = public_routing(q, namespace)
-    found = [(host, _first(listed, client)) for host, listed in _candidates_in(q, namespace).items()]
+    found = [(host, _first(listed, client, within)) for host, listed in _candidates_in(q, namespace).items()]
     return tuple([(host, key) for host, key in found if key != public.get(host)])
 
 
-def _first(found: tuple[Head, ...], client: str | None) -> Key | None:
+def _first(found: tuple[Head, ...], client: str | None, within: Egress | None = None) -> Key | None:
     for one in found:
-        if public(one.export_to) if client is None else exported(one.export_to, one.namespace, client):
+        if public(one.export_to) if client is None else seen_within(one, client, within):
             return one.key
     return None
+
+
+def seen_within(one: Head, client: str, within: Egress | None) -> bool:
+    """Say whether clients in `client` see a VirtualService, and their Sidecar's listener admits it."""
+    if not exported(one.export_to, one.namespace, client):
+        return False
+    return within is None or within.admits_routing(one.namespace, one.hosts)
 
 
 @query
@@ -162,15 +173,57 @@ def any_private(q: Db, namespace: str) -> bool:
 
 
 @query
-def mesh_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
+def mesh_hosts(q: Db, client: str, within: Egress | None) -> tuple[tuple[str, Key], ...]:
     """List every host that a VirtualService seen from `client` is for, with the one that wins."""
     everyones, own = _exported(q, EVERYONE), _exported(q, client)
     found: list[tuple[str, Key]] = []
     for host in sorted({*everyones, *own}):
-        seen = [one for one in (*everyones.get(host, ()), *own.get(host, ())) if "~" not in one.export_to]
+        seen = [
+            one
+            for one in (*everyones.get(host, ()), *own.get(host, ()))
+            if "~" not in one.export_to
+            and (within is None or within.admits_routing(one.namespace, one.hosts))
+        ]
         if seen:
             found.append((host, min(seen, key=_age).key))
     return tuple(found)
+
+
+@query
+def admitted(q: Db, client: str, within: Egress) -> tuple[Key, ...]:
+    """List the VirtualServices of the mesh that a listener of a Sidecar admits, for clients in `client`."""
+    every = derived.virtual_service_namespaces(q)
+    places = within.namespaces
+    return tuple(
+        [
+            one.key
+            for namespace in (every if places is None else [place for place in places if place in every])
+            for one in heads_in(q, namespace)
+            if MESH in one.gateways and seen_within(one, client, within)
+        ]
+    )
+
+
+@query
+def leads_to(q: Db, namespace: str, name: str) -> tuple[str, ...]:
+    """List the hosts that a VirtualService's routes lead to, or copy requests to, sorted; its delegates' too."""
+    made = derived.virtual_service(q, namespace, name)
+    if made is None:
+        return ()
+    wanted: list[Destination | None] = []
+    found: set[str] = set()
+    for rule in made.spec.http:
+        wanted.extend(one.destination for one in rule.route)
+        wanted.append(rule.mirror)
+        wanted.extend(one.destination for one in rule.mirrors)
+        if rule.delegate is not None and made.spec.hosts:
+            # A delegate has no delegates.
+            found.update(leads_to(q, rule.delegate.namespace or namespace, rule.delegate.name))
+    for routes in (*(rule.route for rule in made.spec.tcp), *(rule.route for rule in made.spec.tls)):
+        wanted.extend(one.destination for one in routes)
+    domain = settings.CLUSTER_DOMAIN.read(q)
+    found.update(complete(one.host, namespace, domain) for one in wanted if one is not None)
+    return tuple(sorted(found))
 
 
 EVERYONE = "*"

@@ -165,8 +165,54 @@ def class_of(controller: str) -> Document:
 
 
 CLASSES = st.sampled_from(["istio.io/ingress-controller", "k8s.io/ingress-nginx"]).map(class_of)
+
+
+@st.composite
+def sidecar(draw: st.DrawFn) -> Document:
+    hosts = st.lists(
+        st.sampled_from(
+            ["*/*", "./*", "b/*", "~/*", "a/x.a.svc.cluster.local", "*/e.example.com", "a/*.example.com"]
+        ),
+        min_size=1,
+        max_size=2,
+        unique=True,
+    )
+    listeners = st.builds(
+        lambda number, spoken, bind, mode, admitted: {
+            "port": {"number": number, "protocol": spoken, "name": "p"},
+            **({"bind": bind} if bind else {}),
+            "captureMode": mode,
+            "hosts": admitted,
+        },
+        PORTS,
+        st.sampled_from(["HTTP", "TCP", "TLS", ""]),
+        st.sampled_from(["", "198.19.0.9"]),
+        st.sampled_from(["DEFAULT", "NONE"]),
+        hosts,
+    )
+    egress: list[Document] = draw(
+        st.lists(listeners, max_size=2, unique_by=lambda one: str(one["port"]["number"]))
+    )
+    if draw(st.booleans()):
+        path = {"number": 0, "protocol": draw(st.sampled_from(["HTTP", "TCP"])), "name": "u"}
+        egress.append({"port": path, "bind": "unix:///tmp/s", "hosts": draw(hosts)})
+    if draw(st.booleans()) or not egress:
+        egress.append({"hosts": draw(hosts), "captureMode": draw(st.sampled_from(["DEFAULT", "NONE"]))})
+    spec: Document = {"egress": egress}
+    if draw(st.booleans()):
+        spec["workloadSelector"] = {"labels": {"app": draw(NAMES)}}
+    if draw(st.booleans()):
+        policy: Document = {"mode": draw(st.sampled_from(["ALLOW_ANY", "REGISTRY_ONLY"]))}
+        if policy["mode"] == "ALLOW_ANY" and draw(st.booleans()):
+            policy["egressProxy"] = {"host": draw(HOSTS.filter(lambda host: "*" not in host))}
+        spec["outboundTrafficPolicy"] = policy
+    return document("Sidecar", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
+
+
 DOCUMENTS = st.lists(
-    st.one_of(service(), entry(), virtual_service(), rule(), gateway(), secret(), ingress(), CLASSES),
+    st.one_of(
+        service(), entry(), virtual_service(), rule(), gateway(), secret(), ingress(), CLASSES, sidecar()
+    ),
     min_size=1,
     max_size=9,
 )

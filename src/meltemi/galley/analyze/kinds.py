@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from meltemi.api.gatewayapi.gateway import Gateway as KubernetesGateway
     from meltemi.api.kind import Object
     from meltemi.api.networking.envoy_filter import EnvoyFilter
-    from meltemi.api.networking.sidecar import Sidecar
     from meltemi.api.security.authorization_policy import AuthorizationPolicy
     from meltemi.api.security.request_authentication import RequestAuthentication
     from meltemi.api.telemetry.telemetry import Telemetry
 
-SIDECARS: FactKind[Object[Sidecar]] = FactKind("sidecars.networking.istio.io")
 ENVOY_FILTERS: FactKind[Object[EnvoyFilter]] = FactKind("envoyfilters.networking.istio.io")
 
 REQUEST_AUTHENTICATIONS: FactKind[Object[RequestAuthentication]] = FactKind(

@@ -11,10 +11,10 @@ from meltemi.galley.analyze.codes import (
     INEFFECTIVE_POLICY,
     SEVERAL_DEFAULT_SIDECARS,
 )
-from meltemi.galley.analyze.kinds import SIDECARS
 from meltemi.galley.analyze.reading import tell, within
 from meltemi.galley.analyze.selection import conflicts, none_selected
 from meltemi.galley.analyze.workloads import AMBIENT_POD, mode, root_namespace, selected
+from meltemi.model.facts import SIDECARS
 from meltemi.query import Db, query
 
 if TYPE_CHECKING:

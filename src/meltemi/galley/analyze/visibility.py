@@ -7,10 +7,10 @@ from typing import Final
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.api.values import Map
 from meltemi.galley.analyze.codes import TOO_MANY_SERVICES
-from meltemi.galley.analyze.kinds import SIDECARS
 from meltemi.galley.analyze.reading import within
 from meltemi.galley.analyze.sidecars import labels
 from meltemi.galley.analyze.workloads import root_namespace, workload_namespaces, workloads
+from meltemi.model.facts import SIDECARS
 from meltemi.model.hosts import exported
 from meltemi.model.services import export_of, hosts_in, service_namespaces
 from meltemi.query import Db, query

@@ -8,8 +8,8 @@ from meltemi.envoy.endpoints import encode_endpoint, encode_place, join_assignme
 from meltemi.model import credentialed, destinations
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
-from meltemi.model.scope import Lens
-from meltemi.model.services import hosts_in, service
+from meltemi.model.scope import Lens, hosts_through
+from meltemi.model.services import service
 from meltemi.model.views import Locality
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.clusters import discovery_of, subsets
@@ -29,11 +29,13 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str) -> Se
     listed: list[Resource] = []
     choices = dict(lens.rules)
     kept = credentialed.hosts(q, namespace) if keeper else ()
-    for host in hosts_in(q, namespace):
-        if host not in lens.hidden:
-            choice = choices.get(host, destinations.DEFAULT)
-            by = keeper if host in kept else NOBODY
-            listed.extend(isolated(q, load_assignments, namespace, host, choice, envoy, by) or ())
+    ports = dict(lens.only or ())
+    for host in hosts_through(q, namespace, lens):
+        choice = choices.get(host, destinations.DEFAULT)
+        by = keeper if host in kept else NOBODY
+        made = isolated(q, load_assignments, namespace, host, choice, envoy, by) or ()
+        wanted = ports.get(host)
+        listed.extend([one for one in made if names.port_of(one.name) in wanted] if wanted else made)
     return segment(("ns", namespace), listed)
 
 

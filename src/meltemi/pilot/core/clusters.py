@@ -24,8 +24,8 @@ from meltemi.envoy.sockets import ClientSocket, MutualClient
 from meltemi.model import credentialed, destinations, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, accounts, backends, backends_of
-from meltemi.model.scope import Lens
-from meltemi.model.services import Port, Protocol, Resolution, Service, hosts_in, service
+from meltemi.model.scope import Lens, hosts_through
+from meltemi.model.services import Port, Protocol, Resolution, Service, service
 from meltemi.model.views import Locality
 from meltemi.pilot.core import origination, traffic_policy
 from meltemi.pilot.core.credentials import Lacking
@@ -45,11 +45,13 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str) -> Se
     listed: list[Resource] = []
     choices = dict(lens.rules)
     kept = credentialed.hosts(q, namespace) if keeper else ()
-    for host in hosts_in(q, namespace):
-        if host not in lens.hidden:
-            choice = choices.get(host, destinations.DEFAULT)
-            by = keeper if host in kept else NOBODY
-            listed.extend(isolated(q, clusters, namespace, host, choice, envoy, by) or ())
+    ports = dict(lens.only or ())
+    for host in hosts_through(q, namespace, lens):
+        choice = choices.get(host, destinations.DEFAULT)
+        by = keeper if host in kept else NOBODY
+        made = isolated(q, clusters, namespace, host, choice, envoy, by) or ()
+        wanted = ports.get(host)
+        listed.extend([one for one in made if names.port_of(one.name) in wanted] if wanted else made)
     return segment(("ns", namespace), listed)
 
 

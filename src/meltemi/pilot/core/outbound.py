@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from meltemi.api.diagnostics import Diagnostic
@@ -21,43 +21,118 @@ from meltemi.envoy.listeners import (
     TcpChain,
     encode_listener,
 )
-from meltemi.model import settings
+from meltemi.model import facts, settings, sidecars
 from meltemi.model.derivation import Key
 from meltemi.model.endpoints import backends
 from meltemi.model.routing import ANY_SOURCE, Source
-from meltemi.model.scope import Lens, Lenses, lenses
-from meltemi.model.services import Port, Protocol, Resolution, Service, service, services_in
+from meltemi.model.scope import Lens, Lenses, Sight, lenses_within, services_through
+from meltemi.model.services import Port, Protocol, Resolution, Service, entry_protocol, service
+from meltemi.model.sidecars import Key as SidecarKey
+from meltemi.model.sidecars import Opening
 from meltemi.pilot.core.clusters import lookup_of
-from meltemi.pilot.core.findings import PORT_CONFLICT, origin, routed_by
+from meltemi.pilot.core.findings import PORT_CONFLICT, UNKNOWN_DESTINATION, origin, routed_by
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, passthrough_or_nothing, tcp_chains, tls_chains
 from meltemi.pilot.core.quarantine import isolated, settle
 from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
-from meltemi.pilot.core.targets import hashes
+from meltemi.pilot.core.targets import hashes, target
 from meltemi.pilot.core.virtual_hosts import narrow, routed, routed_ports
 from meltemi.query import Db, query
 
 HTTP_FILTERS = frozenset({CORS, FAULT})
 
 
-def listeners(q: Db, client: str, source: Source, envoy: str) -> tuple[Segment, ...]:
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where the listeners of an opening are, and where what none of their chains takes goes."""
+
+    address: str = names.ANY_ADDRESS
+    bound: bool = False
+    """Listens itself, and does not only take what is handed over by its original destination."""
+    unknown: str = ""
+    """A cluster; "" is as the mesh has it."""
+
+
+def listeners(
+    q: Db, client: str, openings: tuple[Opening, ...], unknown: str, source: Source, envoy: str
+) -> tuple[Segment, ...]:
     """List the outbound listeners of a namespace's sidecars; every name once."""
-    seen = lenses(q, client)
     asker = client if hashes(q, client) else ""
-    return listed(q, seen, routed_ports(q, client), source, asker, envoy)
+    parts: list[Segment] = []
+    for index, opening in enumerate(openings):
+        seen = lenses_within(q, client, opening.within)
+        spot = Spot(*_place(opening), unknown)
+        if opening.rest:
+            http = routed_ports(q, client, opening.within, opening.apart)
+            found = listed(q, seen, http, spot, taken_before(openings, index), source, asker, envoy)
+            if len(openings) == 1:
+                return found
+            parts.extend(found)
+        else:
+            parts.append(opened(q, seen, opening.number, opening.protocol, spot, source, asker, envoy))
+    return named_once([own(q, unknown, envoy), *parts])
+
+
+def unknown_cluster(q: Db, key: SidecarKey, client: str) -> str:
+    """Name the cluster that a Sidecar has for what the mesh does not know; "" where it says nothing of it."""
+    unknown = sidecars.outgoing(q, key, client).unknown
+    if unknown is None:
+        return ""
+    if unknown.proxy is not None:
+        return egress_proxy(q, key, client, *unknown.proxy)
+    return names.PASSTHROUGH if unknown.allowed else names.BLACK_HOLE
+
+
+@query
+def egress_proxy(q: Db, key: SidecarKey, client: str, host: str, subset: str, port: int) -> str:
+    """Name the cluster of a Sidecar's egressProxy; one that the mesh does not know lets nothing through."""
+    found = target(q, host, subset, port, 0, client)
+    if found.known:
+        return found.cluster
+    made = q.fact(facts.SIDECARS, *key)
+    what = f"{host}:{found.port}" + (f" subset {subset}" if subset else "")
+    q.report(
+        Diagnostic(
+            UNKNOWN_DESTINATION,
+            f"{what} is not known in the mesh: what it does not know is refused",
+            None if made is None else made.ref,
+            "spec.outboundTrafficPolicy.egressProxy",
+        )
+    )
+    return names.BLACK_HOLE
+
+
+def _place(opening: Opening) -> tuple[str, bool]:
+    """Return the address of an opening's listeners, and whether they are bound."""
+    usual = names.ANY_ADDRESS if opening.captured else names.LOOPBACK
+    return opening.bind or usual, opening.socket or not opening.captured
+
+
+def taken_before(openings: tuple[Opening, ...], index: int) -> tuple[int, ...]:
+    """List the ports of an opening's address that openings before have."""
+    address, _bound = _place(openings[index])
+    return tuple([one.number for one in openings[:index] if _place(one)[0] == address])
 
 
 @query
 def listed(
-    q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: str, envoy: str
+    q: Db,
+    seen: Lenses,
+    http: tuple[int, ...],
+    spot: Spot,
+    taken: tuple[int, ...],
+    source: Source,
+    asker: str,
+    envoy: str,
 ) -> tuple[Segment, ...]:
     """List the outbound listeners of all clients with these lenses, of which `http` are the ports of HTTP."""
-    parts = [own(q, envoy)]
-    parts.extend(
-        addressed(q, namespace, seen.through(namespace), source, asker, envoy)
-        for namespace in seen.namespaces
-    )
-    parts.append(shared(q, seen, http, source, asker, envoy))
+    parts = [own(q, spot.unknown, envoy)]
+    if spot.address == names.ANY_ADDRESS:
+        parts.extend(
+            addressed(q, namespace, seen.through(namespace), source, asker, envoy)
+            for namespace in seen.namespaces
+        )
+    parts.append(shared(q, seen, http, spot, taken, source, asker, envoy))
     return named_once(parts)
 
 
@@ -74,9 +149,9 @@ def named_once(parts: list[Segment]) -> tuple[Segment, ...]:
 
 
 @query
-def own(q: Db, envoy: str) -> Segment:
+def own(q: Db, unknown: str, envoy: str) -> Segment:
     """Return the listener that takes everything captured and hands it over by its destination."""
-    unknown = passthrough_or_nothing(settings.OUTBOUND_TRAFFIC_POLICY.read(q))
+    unknown = unknown or passthrough_or_nothing(settings.OUTBOUND_TRAFFIC_POLICY.read(q))
     made = Listener(
         name=names.VIRTUAL_OUTBOUND,
         address=names.ANY_ADDRESS,
@@ -108,10 +183,10 @@ def _wait(q: Db) -> Duration:
 def addressed(q: Db, namespace: str, seen: Lens, source: Source, asker: str, envoy: str) -> Segment:
     """List the listeners of a namespace's services that have an address of their own and are no plain HTTP."""
     listed: list[Resource] = []
-    for found in services_in(q, namespace):
+    for found in services_through(q, namespace, seen.sight):
         host = found.host
         ports = [port for port in found.ports if not port.protocol.http]
-        if not ports or host in seen.hidden:
+        if not ports:
             continue
         key = routed(q, namespace, host, seen)
         asked = ANY_SOURCE if key is None else narrow(q, key, source)
@@ -204,11 +279,11 @@ class Anywhere(NamedTuple):
 
 
 @query
-def anywhere_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[Anywhere, ...]:
+def anywhere_in(q: Db, namespace: str, sight: Sight) -> tuple[Anywhere, ...]:
     """List the ports of a namespace's services that have no address to listen on, without those of plain HTTP."""
     found: list[Anywhere] = []
-    for made in services_in(q, namespace):
-        if made.headless or made.alias or made.host in hidden:
+    for made in services_through(q, namespace, sight):
+        if made.headless or made.alias:
             continue
         looked_up = made.resolution is Resolution.BY_REQUEST
         ranges = tuple(address for address in made.addresses if "/" in address)
@@ -224,14 +299,46 @@ def anywhere_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[Anywher
 
 
 @query
-def shared(q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: str, envoy: str) -> Segment:
-    """List the listeners `0.0.0.0_PORT`."""
+def everywhere_in(q: Db, namespace: str, sight: Sight) -> tuple[tuple[Anywhere, bool], ...]:
+    """List the ports of a namespace's services, and which look up names, for a listener at no service's address."""
+    return tuple(
+        [
+            (
+                Anywhere(namespace, made.host, port.number, (), port.protocol.tls, http=port.protocol.http),
+                made.resolution is Resolution.BY_REQUEST,
+            )
+            for made in services_through(q, namespace, sight)
+            for port in made.ports
+            if port.protocol is not Protocol.UDP
+        ]
+    )
+
+
+@query
+def shared(
+    q: Db,
+    seen: Lenses,
+    http: tuple[int, ...],
+    spot: Spot,
+    taken: tuple[int, ...],
+    source: Source,
+    asker: str,
+    envoy: str,
+) -> Segment:
+    """List the listeners `0.0.0.0_PORT`, or those of another address that a Sidecar has them all at."""
     others: dict[int, list[Anywhere]] = {}
     for namespace in seen.namespaces:
-        for one in anywhere_in(q, namespace, seen.through(namespace).hidden):
+        sight = seen.through(namespace).sight
+        if spot.address == names.ANY_ADDRESS:
+            found = anywhere_in(q, namespace, sight)
+        else:
+            found = tuple([one for one, asked in everywhere_in(q, namespace, sight) if asked or not one.http])
+        for one in found:
             others.setdefault(one.port, []).append(one)
     listed: list[Resource] = []
     for port in sorted({*http, *others}):
+        if port in taken:
+            continue
         if port in (names.PROXY_PORT, names.INBOUND_PORT):
             # The proxy listens there itself, and Envoy takes an address once.
             q.report(Diagnostic(PORT_CONFLICT, f"port {port} is the proxy's own: no route leads there"))
@@ -241,10 +348,38 @@ def shared(q: Db, seen: Lenses, http: tuple[int, ...], source: Source, asker: st
             for one in others.get(port, ())
         )
         asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
-        made = isolated(q, port_listener, port, port in http, tenants, asked, asker, envoy)
+        made = isolated(q, port_listener, port, port in http, spot, tenants, asked, asker, envoy)
         if made is not None:
             listed.append(made)
     return segment(("shared",), listed)
+
+
+@query
+def opened(
+    q: Db, seen: Lenses, port: int, protocol: str, spot: Spot, source: Source, asker: str, envoy: str
+) -> Segment:
+    """List the listener of a port, or of a unix domain socket (port 0), that a Sidecar opens.
+
+    What is spoken there is the Sidecar's word; where it has none it is found out per connection.
+    """
+    spoken = entry_protocol(port, protocol)
+    tenants: list[tuple[Anywhere, Key | None]] = []
+    for namespace in seen.namespaces:
+        one = seen.through(namespace)
+        for found, asked_for in everywhere_in(q, namespace, one.sight):
+            # HTTP is told by its routes, unless the Sidecar has it carried as bytes.
+            told = spoken.http or (spoken is Protocol.AUTO and found.http)
+            if not told or (found.http and asked_for):
+                tenant = found._replace(http=found.http and told)
+                tenants.append((tenant, routed(q, namespace, found.host, one)))
+    key = ("opened", names.listener(spot.address, port))
+    if port in (names.PROXY_PORT, names.INBOUND_PORT):
+        q.report(Diagnostic(PORT_CONFLICT, f"port {port} is the proxy's own: a Sidecar cannot open it"))
+        return segment(key, ())
+    http = spoken.http or spoken is Protocol.AUTO
+    asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
+    made = isolated(q, port_listener, port, http, spot, tuple(tenants), asked, asker, envoy)
+    return segment(key, () if made is None else (made,))
 
 
 @query
@@ -252,14 +387,17 @@ def port_listener(
     q: Db,
     port: int,
     http: bool,
+    spot: Spot,
     tenants: tuple[tuple[Anywhere, Key | None], ...],
     source: Source,
     asker: str,
     envoy: str,
 ) -> Resource | None:
     """Translate one port: HTTP by its RouteConfiguration, TLS by the name asked for, the rest to one TCP service."""
-    name = names.listener(names.ANY_ADDRESS, port)
-    unknown = passthrough_or_nothing(settings.OUTBOUND_TRAFFIC_POLICY.read(q))
+    name = names.listener(spot.address, port)
+    # What comes to a listener by itself was on no way to anywhere else.
+    unknown = names.BLACK_HOLE if spot.bound else spot.unknown
+    unknown = unknown or passthrough_or_nothing(settings.OUTBOUND_TRAFFIC_POLICY.read(q))
     default = Chain("PassthroughFilterChain", TcpChain(unknown, ((unknown, 1),)))
     chains: list[Chain] = []
     origins: list[Origin] = []
@@ -295,19 +433,19 @@ def port_listener(
     if http:
         handler = HttpChain(
             stat_prefix=f"outbound_{name}",
-            rds=names.sidecar_route(port),
+            rds=names.sidecar_route(port) if port else names.socket_route(spot.address),
             http_filters=HTTP_FILTERS,
             lookups=tuple(dict.fromkeys(lookups)),
         )
         chains.append(Chain(name, handler, ChainMatch(transport=RAW, alpn=HTTP_ALPN)))
     made = Listener(
         name=name,
-        address=names.ANY_ADDRESS,
+        address=spot.address,
         port=port,
         direction=Direction.OUTBOUND,
         chains=tuple(chains),
         default=default,
-        bind=False,
+        bind=spot.bound,
         inspect_tls=bool(chains),
         inspect_http=http,
         detection_timeout=_wait(q),

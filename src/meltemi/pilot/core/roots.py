@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meltemi.model import credentialed, routing
+from meltemi.model import credentialed, routing, sidecars
 from meltemi.model.routing import Source
-from meltemi.model.scope import Lenses, lenses
+from meltemi.model.scope import Lenses, known_to, lenses, lenses_within
+from meltemi.model.services import Protocol, entry_protocol
+from meltemi.model.sidecars import Key, Opening
 from meltemi.model.views import ProxyType, View
 from meltemi.pilot.core import (
     assignments,
@@ -34,6 +36,27 @@ def source_of(q: Db, view: View) -> Source:
     return routing.project(routing.all_asks(q), view.namespace, view.labels)
 
 
+def sidecar_of(q: Db, view: View) -> Key | None:
+    """Return the Sidecar of a proxy; gateways have none."""
+    return sidecars.chosen(q, view.namespace, view.labels) if view.type is ProxyType.SIDECAR else None
+
+
+def _known(q: Db, view: View) -> Lenses:
+    key = sidecar_of(q, view)
+    if key is None:
+        return lenses(q, view.namespace)
+    return known_to(q, view.namespace, sidecars.outgoing(q, key, view.namespace))
+
+
+def _outgoing(q: Db, view: View) -> tuple[tuple[Opening, ...], str]:
+    """Return a proxy's egress listeners, and the cluster for what the mesh does not know ("": as the mesh has it)."""
+    key = sidecar_of(q, view)
+    if key is None:
+        return sidecars.WHOLE.openings, ""
+    openings = sidecars.outgoing(q, key, view.namespace).openings
+    return openings, outbound.unknown_cluster(q, key, view.namespace)
+
+
 def clusters_root(q: Db, view: View) -> Segments:
     """Return the clusters of a proxy."""
     parts = list(_of_view(q, view)[0])
@@ -49,7 +72,7 @@ def endpoints_root(q: Db, view: View) -> Segments:
 
 
 def _of_view(q: Db, view: View) -> tuple[Segments, Segments]:
-    return _outbound(q, lenses(q, view.namespace), view.envoy_version, keeper_of(q, view))
+    return _outbound(q, _known(q, view), view.envoy_version, keeper_of(q, view))
 
 
 def keeper_of(q: Db, view: View) -> str:
@@ -79,7 +102,7 @@ def listeners_root(q: Db, view: View) -> Segments:
     if view.type is ProxyType.ROUTER:
         return (edge.listeners(q, view.namespace, view.labels, view.named_ports, view.envoy_version),)
     return (
-        *outbound.listeners(q, view.namespace, source_of(q, view), view.envoy_version),
+        *outbound.listeners(q, view.namespace, *_outgoing(q, view), source_of(q, view), view.envoy_version),
         inbound.listener(q, view),
     )
 
@@ -88,18 +111,43 @@ def routes_root(q: Db, view: View) -> Ropes:
     """Return the route configurations of a proxy: one per RDS name of `listeners_root`."""
     if view.type is ProxyType.ROUTER:
         return edge_routes.ropes(q, view.namespace, view.labels, view.named_ports, view.envoy_version)
-    return _sidecar_ropes(q, view.namespace, source_of(q, view), view.envoy_version)
+    return _sidecar_ropes(q, view.namespace, *_outgoing(q, view), source_of(q, view), view.envoy_version)
 
 
 @query
-def _sidecar_ropes(q: Db, client: str, source: Source, envoy: str) -> Ropes:
-    made: list[Rope | None] = [
-        virtual_hosts.sidecar_rope(q, client, port, source, envoy)
-        for port in virtual_hosts.routed_ports(q, client)
-    ]
-    asker = client if hashes(q, client) else ""
-    made.extend(_detected_ropes(q, lenses(q, client), source, asker, envoy))
+def _sidecar_ropes(
+    q: Db, client: str, openings: tuple[Opening, ...], unknown: str, source: Source, envoy: str
+) -> Ropes:
+    made: list[Rope | None] = []
+    named: set[int] = set()
+    for index, one in enumerate(openings):
+        ports = routed_ports(q, client, one)
+        if one.socket:
+            made.extend(
+                virtual_hosts.socket_rope(q, client, one.within, unknown, one.bind, source, envoy)
+                for _port in ports
+            )
+            continue
+        taken = outbound.taken_before(openings, index)
+        # Of two listeners of one port the first has the routes: they are named by the port alone.
+        fresh = [port for port in ports if port not in named and port not in taken]
+        named.update(fresh)
+        made.extend(
+            virtual_hosts.sidecar_rope(q, client, one.within, one.apart, unknown, port, source, envoy)
+            for port in fresh
+        )
+        if not one.apart:
+            asker = client if hashes(q, client) else ""
+            made.extend(_detected_ropes(q, lenses_within(q, client, one.within), source, asker, envoy))
     return tuple(one for one in made if one is not None)
+
+
+def routed_ports(q: Db, client: str, opening: Opening) -> tuple[int, ...]:
+    """List the ports of an opening that HTTP is spoken on."""
+    if opening.rest:
+        return virtual_hosts.routed_ports(q, client, opening.within, opening.apart)
+    spoken = entry_protocol(opening.number, opening.protocol)
+    return (opening.number,) if spoken.http or spoken is Protocol.AUTO else ()
 
 
 @query

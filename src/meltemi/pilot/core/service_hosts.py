@@ -89,12 +89,39 @@ def any_host(
     q: Db, namespace: str, host: str, port: int, key: Key | None, source: Source, asker: str
 ) -> Resource | None:
     """Translate one service's port to a virtual host that takes every name."""
+    return _named(q, namespace, host, port, key, source, asker, ANY)
+
+
+@query
+def named_host(
+    q: Db,
+    namespace: str,
+    host: str,
+    port: int,
+    key: Key | None,
+    source: Source,
+    asker: str,
+    domains: tuple[str, ...],
+) -> Resource | None:
+    """Translate one service's port to a virtual host that takes these domains."""
+    return _named(q, namespace, host, port, key, source, asker, domains)
+
+
+def _named(
+    q: Db,
+    namespace: str,
+    host: str,
+    port: int,
+    key: Key | None,
+    source: Source,
+    asker: str,
+    domains: tuple[str, ...],
+) -> Resource | None:
     found = service(q, namespace, host)
     if found is None:
         return None
     routes, origins = _routes(q, found, port, key, source, asker)
-    name = f"{host}:{port}"
-    return virtual_host(name, join_virtual_host(name, map(encode_domain, ANY), routes), origins)
+    return _host(host, port, [*map(encode_domain, domains)], routes, origins)
 
 
 def _routes(

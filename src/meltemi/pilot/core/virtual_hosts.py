@@ -17,51 +17,50 @@ from meltemi.envoy.routes import (
 )
 from meltemi.model import derived, routing, settings
 from meltemi.model.derivation import Key
+from meltemi.model.domains import names_of
 from meltemi.model.hosts import covers, is_pattern
 from meltemi.model.routing import Source
-from meltemi.model.scope import Lens, Lenses, lenses
-from meltemi.model.services import (
-    Protocol,
-    hosts_in,
-    kubernetes_name,
-    sees,
-    service_namespaces,
-    services_in,
-)
+from meltemi.model.scope import Lens, Lenses, Sight, hosts_through, lenses_within, services_through
+from meltemi.model.services import Port, Protocol, kubernetes_name, sees, service_namespaces, services_in
+from meltemi.model.sidecars import Egress, home_within
 from meltemi.pilot.core.findings import DUPLICATE_DOMAIN, routed_by
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.http_routes import routes_of
+from meltemi.pilot.core.l4 import passthrough_or_nothing
 from meltemi.pilot.core.quarantine import isolated, settle_rope
 from meltemi.pilot.core.resource import Resource, Rope, Segment, rope, segment, virtual_host
-from meltemi.pilot.core.service_hosts import ANY, any_host, service_host
+from meltemi.pilot.core.service_hosts import ANY, any_host, named_host, service_host
 from meltemi.pilot.core.targets import hashes
 from meltemi.query import Db, query
 
 
 @query
-def http_ports_in(q: Db, namespace: str, hidden: tuple[str, ...]) -> tuple[int, ...]:
-    """List the HTTP ports of a namespace's services, sorted."""
+def http_ports_in(q: Db, namespace: str, sight: Sight, auto: bool) -> tuple[int, ...]:
+    """List the HTTP ports of a namespace's services, sorted; with `auto` also those that may be."""
     ports: set[int] = set()
-    for found in services_in(q, namespace):
-        if found.host not in hidden:
-            ports.update([port.number for port in found.ports if port.protocol.http])
+    for found in services_through(q, namespace, sight):
+        ports.update([port.number for port in found.ports if _routable(port, auto)])
     return tuple(sorted(ports))
 
 
+def _routable(port: Port, auto: bool) -> bool:
+    return port.protocol.http or (auto and port.protocol is Protocol.AUTO)
+
+
 @query
-def http_ports(q: Db, seen: Lenses) -> tuple[int, ...]:
+def http_ports(q: Db, seen: Lenses, auto: bool) -> tuple[int, ...]:
     """List the ports of services that clients with these lenses speak HTTP on, sorted."""
     ports: set[int] = set()
     for namespace in seen.namespaces:
-        ports.update(http_ports_in(q, namespace, seen.through(namespace).hidden))
+        ports.update(http_ports_in(q, namespace, seen.through(namespace).sight, auto))
     return tuple(sorted(ports - {names.PROXY_PORT, names.INBOUND_PORT}))
 
 
 @query
-def routed_ports(q: Db, client: str) -> tuple[int, ...]:
+def routed_ports(q: Db, client: str, within: Egress | None, auto: bool) -> tuple[int, ...]:
     """List the ports that clients in a namespace speak HTTP on, sorted: 80 for hosts that are no services, too."""
-    ports = http_ports(q, lenses(q, client))
-    if 80 not in ports and any(_has_http(q, key) for _host, key in extra_hosts(q, client)):
+    ports = http_ports(q, lenses_within(q, client, within), auto)
+    if 80 not in ports and any(_has_http(q, key) for _host, key in extra_hosts(q, client, within)):
         return tuple(sorted((*ports, 80)))
     return ports
 
@@ -70,9 +69,9 @@ def routed_ports(q: Db, client: str) -> tuple[int, ...]:
 def detected(q: Db, namespace: str, seen: Lens) -> tuple[tuple[str, int], ...]:
     """List (host, port) of a namespace whose protocol is found out per connection, where they have an address."""
     found: list[tuple[str, int]] = []
-    for made in services_in(q, namespace):
+    for made in services_through(q, namespace, seen.sight):
         host = made.host
-        if made.headless or host in seen.hidden:
+        if made.headless:
             continue
         for port in made.ports:
             if port.protocol is not Protocol.AUTO:
@@ -84,25 +83,79 @@ def detected(q: Db, namespace: str, seen: Lens) -> tuple[tuple[str, int], ...]:
 
 
 @query
-def sidecar_rope(q: Db, client: str, port: int, source: Source, envoy: str) -> Rope | None:
-    """Join the routes of all HTTP services on a port, as clients in a namespace see them."""
-    seen = lenses(q, client)
+def sidecar_rope(
+    q: Db,
+    client: str,
+    within: Egress | None,
+    auto: bool,
+    unknown: str,
+    port: int,
+    source: Source,
+    envoy: str,
+) -> Rope | None:
+    """Join the routes of all HTTP services on a port, as clients in a namespace see them.
+
+    `auto`: those whose protocol is found out per connection are told apart by name, too, for no listener is theirs.
+    """
+    seen = lenses_within(q, client, within)
     asker = client if hashes(q, client) else ""
-    own = segment_of(q, client, port, seen.through(client), True, source, asker)
-    parts = [own if part.key == own.key else part for part in segments(q, port, seen, source, asker)]
+    own = segment_of(q, client, port, seen.through(client), True, auto, source, asker)
+    parts = [own if part.key == own.key else part for part in segments(q, port, seen, auto, source, asker)]
     if port == 80:
-        parts.append(extra_segment(q, client, source, asker))
-    parts.append(fallback(q))
+        parts.append(extra_segment(q, client, within, source, asker))
+    parts.append(fallback(q, unknown))
     name = names.sidecar_route(port)
     made = rope(name, encode_route_head(name, ignore_port=False), [part for part in parts if part.resources])
     return settle_rope(q, made, envoy)
 
 
 @query
-def segments(q: Db, port: int, seen: Lenses, source: Source, asker: str) -> tuple[Segment, ...]:
+def socket_rope(
+    q: Db, client: str, within: Egress | None, unknown: str, path: str, source: Source, envoy: str
+) -> Rope | None:
+    """Join the routes of all ports of the services that clients reach through a unix domain socket (`unix://...`)."""
+    seen = lenses_within(q, client, within)
+    asker = client if hashes(q, client) else ""
+    parts = list(socket_segments(q, client, seen, source, asker))
+    parts.extend((extra_segment(q, client, within, source, asker), fallback(q, unknown)))
+    name = names.socket_route(path)
+    made = rope(name, encode_route_head(name, ignore_port=False), [part for part in parts if part.resources])
+    return settle_rope(q, made, envoy)
+
+
+@query
+def socket_segments(q: Db, client: str, seen: Lenses, source: Source, asker: str) -> tuple[Segment, ...]:
+    """List the virtual hosts of all HTTP ports of all services: a name without a port means the first that has it."""
+    found: list[Segment] = []
+    claimed: set[str] = set()
+    for namespace in seen.namespaces:
+        one = seen.through(namespace)
+        listed: list[Resource] = []
+        for made in services_through(q, namespace, one.sight):
+            key = routed(q, namespace, made.host, one)
+            asked = routing.ANY_SOURCE if key is None else narrow(q, key, source)
+            for port in made.ports:
+                if not _routable(port, True):
+                    continue
+                lost = {each.name for each in one.lost if each.host == made.host and each.port == port.number}
+                answered = [name for name in names_of(made, own=namespace == client) if name not in lost]
+                domains = (
+                    *(name for name in answered if name not in claimed),
+                    *(f"{name}:{port.number}" for name in answered),
+                )
+                claimed.update(answered)
+                host = isolated(q, named_host, namespace, made.host, port.number, key, asked, asker, domains)
+                if host is not None:
+                    listed.append(host)
+        found.append(segment(("ns", namespace), listed))
+    return tuple(found)
+
+
+@query
+def segments(q: Db, port: int, seen: Lenses, auto: bool, source: Source, asker: str) -> tuple[Segment, ...]:
     """List the virtual hosts of all namespaces on a port, without the short names of anyone's own."""
     return tuple(
-        segment_of(q, namespace, port, seen.through(namespace), False, source, asker)
+        segment_of(q, namespace, port, seen.through(namespace), False, auto, source, asker)
         for namespace in seen.namespaces
     )
 
@@ -120,14 +173,14 @@ def detected_rope(
 
 @query
 def segment_of(
-    q: Db, namespace: str, port: int, seen: Lens, own: bool, source: Source, asker: str
+    q: Db, namespace: str, port: int, seen: Lens, own: bool, auto: bool, source: Source, asker: str
 ) -> Segment:
     """List the virtual hosts of a namespace's HTTP services on a port."""
     listed: list[Resource] = []
     public, private = routing.public_routing(q, namespace), dict(seen.routed)
-    for found in services_in(q, namespace):
+    for found in services_through(q, namespace, seen.sight):
         host, wanted = found.host, found.port(port)
-        if wanted is None or not wanted.protocol.http or host in seen.hidden:
+        if wanted is None or not _routable(wanted, auto):
             continue
         key = private[host] if host in private else public.get(host)
         asked = routing.ANY_SOURCE if key is None else narrow(q, key, source)
@@ -158,28 +211,29 @@ def with_port(listed: Iterable[str], port: int) -> tuple[str, ...]:
 
 
 @query
-def extra_hosts(q: Db, client: str) -> tuple[tuple[str, Key], ...]:
+def extra_hosts(q: Db, client: str, within: Egress | None) -> tuple[tuple[str, Key], ...]:
     """List the hosts of VirtualServices that are no service's: they route what is sent to port 80."""
     return tuple(
-        (host, key) for host, key in routing.mesh_hosts(q, client) if not _is_service(q, host, client)
+        (host, key)
+        for host, key in routing.mesh_hosts(q, client, within)
+        if not _is_service(q, host, client, within)
     )
 
 
-def _is_service(q: Db, host: str, client: str) -> bool:
+def _is_service(q: Db, host: str, client: str, within: Egress | None) -> bool:
     """Say whether a host that a VirtualService is for is a service that clients in a namespace see."""
-    named = kubernetes_name(host, settings.CLUSTER_DOMAIN.read(q))
+    named = kubernetes_name(host, settings.CLUSTER_DOMAIN.read(q)) if within is None else None
     if named is not None and host not in routing.not_for_all(q, named[1]):
         # To ask for each service by itself would take an edge for each, and for each client.
         return True
     if is_pattern(host):
-        seen = lenses(q, client)
+        seen = lenses_within(q, client, within)
         return any(
             covers(host, one)
             for namespace in seen.namespaces
-            for one in hosts_in(q, namespace)
-            if one not in seen.through(namespace).hidden
+            for one in hosts_through(q, namespace, seen.through(namespace))
         )
-    return sees(q, host, client)
+    return sees(q, host, client) if within is None else home_within(q, host, client, within) is not None
 
 
 @query
@@ -189,13 +243,13 @@ def _has_http(q: Db, key: Key) -> bool:
 
 
 @query
-def extra_segment(q: Db, client: str, source: Source, asker: str) -> Segment:
+def extra_segment(q: Db, client: str, within: Egress | None, source: Source, asker: str) -> Segment:
     """List the virtual hosts of VirtualServices whose hosts are no services."""
     listed: list[Resource] = []
-    for host, key in extra_hosts(q, client):
+    for host, key in extra_hosts(q, client, within):
         if host == "*" or not _has_http(q, key):
             continue
-        if taken(q, host, client):
+        if taken(q, host, client, within):
             made = derived.virtual_service(q, *key)
             q.report(
                 Diagnostic(
@@ -213,13 +267,13 @@ def extra_segment(q: Db, client: str, source: Source, asker: str) -> Segment:
     return segment(("virtualservices",), listed)
 
 
-def taken(q: Db, name: str, client: str) -> bool:
+def taken(q: Db, name: str, client: str, within: Egress | None) -> bool:
     """Say whether a name is another form of a visible service's name, or its address."""
     first, _dot, rest = name.removeprefix("*.").partition(".")
     namespace = rest.removesuffix(".svc") or client
     if "." not in namespace:
         full = f"{first}.{namespace}.svc.{settings.CLUSTER_DOMAIN.read(q)}"
-        if sees(q, full, client):
+        if sees(q, full, client) if within is None else home_within(q, full, client, within) is not None:
             return True
     return name in _addresses(q)
 
@@ -245,11 +299,12 @@ def extra_host(q: Db, host: str, key: Key, source: Source, asker: str) -> Resour
 
 
 @query
-def fallback(q: Db) -> Segment:
-    """Return what happens to names that the mesh does not know: through to the outside, or 502."""
-    if settings.OUTBOUND_TRAFFIC_POLICY.read(q) == "REGISTRY_ONLY":
+def fallback(q: Db, unknown: str) -> Segment:
+    """Return what happens to names that the mesh does not know: through to a cluster, or 502; "" as the mesh has it."""
+    unknown = unknown or passthrough_or_nothing(settings.OUTBOUND_TRAFFIC_POLICY.read(q))
+    if unknown == names.BLACK_HOLE:
         made = VirtualHost("block_all", ANY, (Route(Direct(502), name="block_all"),))
     else:
-        through = Forward((WeightedTarget(names.PASSTHROUGH, 1),))
+        through = Forward((WeightedTarget(unknown, 1),))
         made = VirtualHost("allow_any", ANY, (Route(through, name="allow_any"),))
     return segment(("fallback",), (virtual_host(made.name, encode_virtual_host(made)),))

@@ -1,0 +1,200 @@
+"""Sidecars: which one holds for a workload, and what it says, as values that workloads of equal words share.
+
+The order is Istio's: one whose workloadSelector fits, the namespace's own, the root namespace's; of several the
+oldest. Mesh-wide nearly always there is none, and then nothing of this is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.api.kind import Object
+from meltemi.api.networking.sidecar import CaptureMode, EgressListener, OutboundMode, Sidecar
+from meltemi.api.networking.virtual_service import Destination
+from meltemi.api.values import Map
+from meltemi.model import facts, settings
+from meltemi.model.hosts import complete, covers, exported, overlap
+from meltemi.model.services import export_of, home, homes, service
+from meltemi.query import Db, query
+
+Key = tuple[str, str]
+"""Namespace and name of a Sidecar."""
+
+ANY = "*"
+_OWN = "."
+EVERYTHING = ((ANY, ANY),)
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """What one listener admits: (namespace or `*`, pattern) of hosts, sorted; only their port `port`, or all if 0."""
+
+    hosts: tuple[tuple[str, str], ...] = EVERYTHING
+    port: int = 0
+
+    @property
+    def namespaces(self) -> tuple[str, ...] | None:
+        """The namespaces of which it may admit something, sorted; None is all."""
+        places = {place for place, _pattern in self.hosts}
+        return None if ANY in places else tuple(sorted(places))
+
+    def patterns(self, namespace: str) -> tuple[str, ...]:
+        """List the patterns of hosts that it admits of a namespace, sorted; `*` alone is all of them."""
+        found = {pattern for place, pattern in self.hosts if place in (ANY, namespace)}
+        return (ANY,) if ANY in found else tuple(sorted(found))
+
+    def admits(self, namespace: str, host: str) -> bool:
+        """Say whether it admits a host of a namespace."""
+        return any(place in (ANY, namespace) and covers(pattern, host) for place, pattern in self.hosts)
+
+    def admits_routing(self, namespace: str, hosts: tuple[str, ...]) -> bool:
+        """Say whether it admits a VirtualService of a namespace that is for some hosts: by any, either way round."""
+        return any(
+            place in (ANY, namespace) and overlap(pattern, host) is not None
+            for place, pattern in self.hosts
+            for host in hosts
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One egress listener; `rest` is the one for all ports that no other has.
+
+    `bind` is "" (0.0.0.0, or loopback where it is not `captured`), an address, or `unix://` and a path.
+    """
+
+    admitted: Egress = Egress()
+    number: int = 0
+    protocol: str = ""
+    bind: str = ""
+    captured: bool = True
+    rest: bool = True
+
+    @property
+    def within(self) -> Egress | None:
+        """What it admits; None where that is everything."""
+        return None if self.admitted == Egress() else self.admitted
+
+    @property
+    def apart(self) -> bool:
+        """Whether its listeners are at no service's own address: a connection does not tell whose it is."""
+        return not self.rest or bool(self.bind) or not self.captured
+
+    @property
+    def socket(self) -> bool:
+        """Whether it is a unix domain socket."""
+        return not self.rest and self.number == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What becomes of traffic to where no service is known: refused, let through, or sent to `proxy`."""
+
+    allowed: bool = False
+    proxy: tuple[str, str, int] | None = None
+    """Host, subset and port (0 if not given)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What a proxy knows of the mesh; `unknown` None is as the mesh has it."""
+
+    openings: tuple[Opening, ...] = (Opening(),)
+    unknown: Unknown | None = None
+
+
+WHOLE = Outgoing()
+"""Of a workload without a Sidecar, or with one that says nothing of egress."""
+
+
+@query
+def _in_order(q: Db, namespace: str) -> tuple[tuple[Map[str] | None, str], ...]:
+    """List (labels or None, name) of a namespace's Sidecars: those with a selector first, and the older before."""
+    made = [q.fact(facts.SIDECARS, namespace, name) for name in q.names(facts.SIDECARS, namespace)]
+    found = [(one, _labels(one)) for one in made if one is not None]
+    found.sort(key=lambda pair: (pair[1] is None, pair[0].created, pair[0].name))
+    return tuple((labels, one.name) for one, labels in found)
+
+
+def _labels(made: Object[Sidecar]) -> Map[str] | None:
+    selector = made.spec.workload_selector
+    return selector.labels if selector is not None and selector.labels else None
+
+
+def selector_keys(q: Db, namespace: str) -> tuple[str, ...]:
+    """List the labels that Sidecars of a namespace read, sorted."""
+    if namespace not in q.namespaces(facts.SIDECARS):
+        return ()
+    return tuple(sorted({key for labels, _name in _in_order(q, namespace) for key in labels or ()}))
+
+
+def chosen(q: Db, namespace: str, labels: Map[str]) -> Key | None:
+    """Return the Sidecar of a workload. `labels` must hold every label that a Sidecar of the namespace reads."""
+    places = q.namespaces(facts.SIDECARS)
+    if not places:
+        return None
+    for wanted, name in _in_order(q, namespace) if namespace in places else ():
+        if wanted is None or labels.contains_all(wanted):
+            return (namespace, name)
+    root = settings.ROOT_NAMESPACE.read(q)
+    wide = [name for wanted, name in _in_order(q, root) if wanted is None] if root in places else []
+    return (root, wide[0]) if wide else None
+
+
+@query
+def outgoing(q: Db, key: Key, client: str) -> Outgoing:
+    """Return what a Sidecar says of what proxies in namespace `client` know."""
+    made = q.fact(facts.SIDECARS, *key)
+    if made is None:
+        return WHOLE
+    openings = tuple([_opening(one, client) for one in made.spec.egress])
+    policy, unknown = made.spec.outbound_traffic_policy, None
+    if policy is not None:
+        allowed = policy.mode is OutboundMode.ALLOW_ANY
+        proxy = policy.egress_proxy if allowed else None
+        unknown = Unknown(allowed, None if proxy is None else _target(q, proxy, client))
+    return Outgoing(openings or WHOLE.openings, unknown)
+
+
+def _opening(made: EgressListener, client: str) -> Opening:
+    port = made.port
+    number = 0 if port is None else port.number
+    listed: set[tuple[str, str]] = set()
+    for text in made.hosts:
+        place, slash, pattern = text.partition("/")
+        if slash:
+            listed.add((client if place == _OWN else place, pattern.lower()))
+    hosts = EVERYTHING if EVERYTHING[0] in listed else tuple(sorted(listed))
+    return Opening(
+        admitted=Egress(hosts, number),
+        number=number,
+        protocol="" if port is None else port.protocol.upper(),
+        bind=made.bind,
+        captured=made.capture_mode is not CaptureMode.NONE,
+        rest=port is None,
+    )
+
+
+def _target(q: Db, wanted: Destination, client: str) -> tuple[str, str, int]:
+    host = complete(wanted.host, client, settings.CLUSTER_DOMAIN.read(q))
+    return host, wanted.subset, wanted.port.number if wanted.port is not None else 0
+
+
+def has_port(q: Db, namespace: str, host: str, port: int) -> bool:
+    """Say whether there is a service of that host with that port."""
+    found = service(q, namespace, host)
+    return found is not None and found.port(port) is not None
+
+
+def home_within(q: Db, host: str, client: str, within: Egress | None) -> str | None:
+    """Return the namespace whose service of that host clients call, of those that their listener admits."""
+    if within is None:
+        return home(q, host, client)
+    seen = [
+        one
+        for one in homes(q, host)
+        if within.admits(one, host)
+        and exported(export_of(q, one, host), one, client)
+        and (not within.port or has_port(q, one, host, within.port))
+    ]
+    return None if not seen else client if client in seen else seen[0]
