@@ -8,7 +8,7 @@ from tests.galley.rule_documents import errors, findings, told
 
 from meltemi.api.diagnostics import Level
 from meltemi.api.networking.envoy_filter import ApplyTo
-from meltemi.galley.validate import envoy_patch
+from meltemi.envoy import messages
 
 V1ALPHA3 = "networking.istio.io/v1alpha3"
 VALUE = "spec.configPatches[0].patch.value"
@@ -46,7 +46,7 @@ def hint(spec: dict[str, Any], below: str) -> str:
 
 @pytest.mark.parametrize("apply_to", [one for one in ApplyTo if one is not ApplyTo.INVALID])
 def test_all_that_can_be_patched_has_its_message(apply_to: ApplyTo) -> None:
-    assert envoy_patch.message(envoy_patch.MESSAGES[apply_to]) is not None
+    assert messages.message(messages.MESSAGES[apply_to]) is not None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tests.api.test_decode import values_of
 from meltemi.api.kind import Kind, Object
 from meltemi.api.networking import KINDS
 from meltemi.api.networking.envoy_filter import ApplyTo
+from meltemi.envoy import messages
 from meltemi.galley.validate import envoy_patch, validate
 from meltemi.galley.validate.findings import Findings
 
@@ -48,7 +49,7 @@ def test_every_value_is_judged(data: st.DataObject, kind: Kind[Any]) -> None:
 
 
 @SLOWLY
-@given(st.sampled_from(list(envoy_patch.MESSAGES)), st.dictionaries(NAMES, VALUES, max_size=4))
+@given(st.sampled_from(list(messages.MESSAGES)), st.dictionaries(NAMES, VALUES, max_size=4))
 def test_every_patch_is_judged(apply_to: ApplyTo, value: dict[str, Any]) -> None:
     found = Findings(Object("EnvoyFilter", "shop", "a", None))
     envoy_patch.check(found, ("value",), apply_to, value)

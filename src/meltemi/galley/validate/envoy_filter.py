@@ -18,8 +18,8 @@ from meltemi.api.networking.envoy_filter import (
     Operation,
     Patch,
 )
+from meltemi.envoy.deprecated_filters import today
 from meltemi.galley.validate import rules, targets
-from meltemi.galley.validate.deprecated_filters import today
 from meltemi.galley.validate.findings import At, Findings
 
 RELATIVE = code(

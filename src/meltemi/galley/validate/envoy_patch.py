@@ -6,37 +6,18 @@ has not is told: a newer Envoy may have it. Every fault is found, each where it 
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Final
 
-from google.protobuf import any_pb2, descriptor_pool, json_format, message_factory
+from google.protobuf import any_pb2, json_format, message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from meltemi.api.networking.envoy_filter import ApplyTo
 from meltemi.api.problems import nearest, shown
+from meltemi.envoy.messages import MESSAGES, OLD, ROOTS, load, message, split, within
 from meltemi.galley.validate.findings import At, Findings
 
-MESSAGES: Final = {
-    ApplyTo.LISTENER: "envoy.config.listener.v3.Listener",
-    ApplyTo.FILTER_CHAIN: "envoy.config.listener.v3.FilterChain",
-    ApplyTo.NETWORK_FILTER: "envoy.config.listener.v3.Filter",
-    ApplyTo.HTTP_FILTER: "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
-    ApplyTo.ROUTE_CONFIGURATION: "envoy.config.route.v3.RouteConfiguration",
-    ApplyTo.VIRTUAL_HOST: "envoy.config.route.v3.VirtualHost",
-    ApplyTo.HTTP_ROUTE: "envoy.config.route.v3.Route",
-    ApplyTo.CLUSTER: "envoy.config.cluster.v3.Cluster",
-    ApplyTo.EXTENSION_CONFIG: "envoy.config.core.v3.TypedExtensionConfig",
-    ApplyTo.BOOTSTRAP: "envoy.config.bootstrap.v3.Bootstrap",
-    ApplyTo.LISTENER_FILTER: "envoy.config.listener.v3.ListenerFilter",
-}
-"""What a patch changes, by its full name."""
-
-# A type's name comes from a user: no module but these is ever imported for it.
-_ROOTS: Final = frozenset({"envoy", "xds", "udpa"})
-_PART: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
-_OLD: Final = re.compile(r"^envoy\..*\bv[12](alpha\d*)?\b")
 _EXTENSIONS: Final = "envoy.extensions."
 _OTHER_BUILDS: Final = (
     "istio.envoy.config.filter.",
@@ -91,64 +72,22 @@ def check(found: Findings, at: At, apply_to: ApplyTo, value: dict[str, Any]) -> 
     _Reader(found).message(at, descriptor, value)
 
 
-def message(name: str) -> Descriptor | None:
-    """Give the message of that full name, such as `envoy.config.cluster.v3.Cluster`; None if Envoy has none."""
-    package, _, _ = _split(name)
-    if not name.isascii() or _OLD.match(package) or not _load(package):
-        return None
-    try:
-        return descriptor_pool.Default().FindMessageTypeByName(name)
-    except KeyError:
-        return None
-
-
-def _split(name: str) -> tuple[str, str, tuple[str, ...]]:
-    """Split a full name into package, message, and the package's parts."""
-    parts = name.split(".")
-    last = next((index for index, part in enumerate(parts) if part[:1].isupper()), len(parts))
-    return ".".join(parts[:last]), ".".join(parts[last:]), tuple(parts[:last])
-
-
-def _load(package: str) -> bool:
-    """Import every module of a package, so that its messages are known; say whether there is such a package."""
-    if package == "google.protobuf":
-        return True
-    parts = package.split(".")
-    if parts[0] not in _ROOTS or not all(_PART.fullmatch(part) for part in parts):
-        return False
-    try:
-        found = import_module(package)
-    except ModuleNotFoundError:
-        return False
-    for info in iter_modules(found.__path__):
-        if info.name.endswith("_pb2"):
-            import_module(f"{package}.{info.name}")
-    return True
-
-
 def _nearest_type(name: str) -> str:
     """Give a hint towards the type that was meant."""
-    package, simple, parts = _split(name)
-    if _OLD.match(package):
+    package, simple, parts = split(name)
+    if OLD.match(package):
         return "Envoy speaks v3 only: try using the v3 XDS API"
     if not package:
         return f'give the full name, such as "type.googleapis.com/{MESSAGES[ApplyTo.CLUSTER]}"'
     for depth in range(1, len(parts) + 1):
         here = ".".join(parts[:depth])
-        if not _load(here):
+        if not load(here):
             if depth == 1:
-                return nearest(parts[0], _ROOTS)
+                return nearest(parts[0], ROOTS)
             above = import_module(".".join(parts[: depth - 1]))
             hint = nearest(parts[depth - 1], (info.name for info in iter_modules(above.__path__)))
             return f"in {'.'.join(parts[: depth - 1])}: {hint}" if hint else ""
-    holder = import_module(package)
-    names = [
-        message
-        for info in iter_modules(holder.__path__)
-        if info.name.endswith("_pb2")
-        for message in import_module(f"{package}.{info.name}").DESCRIPTOR.message_types_by_name
-    ]
-    return nearest(simple, names)
+    return nearest(simple, within(package))
 
 
 class _Reader:
