@@ -106,6 +106,12 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
             ("configmap://",),
         ),
     ),
+    "envoyfilters.networking.istio.io": (
+        Gap("spec.targetRefs[].kind", "there is no waypoint: it is for nobody", ("Service", "GatewayClass")),
+        Gap("spec.configPatches[].applyTo", "proxies start as they do", ("BOOTSTRAP",)),
+        Gap("spec.configPatches[].match.context", "there is no waypoint", ("WAYPOINT",)),
+        Gap("spec.configPatches[].match.waypoint", "there is no waypoint"),
+    ),
     "serviceentries.networking.istio.io": (
         Gap("spec.endpoints[].network", "the endpoint is taken to be on the caller's network"),
     ),
@@ -171,7 +177,6 @@ _ISTIO: Final[Mapping[str, tuple[Gap, ...]]] = {
     **_kinds("every workload sees all that is exported to it", "networking.istio.io", "sidecars"),
     **_kinds("no WorkloadEntry is made of it", "networking.istio.io", "workloadgroups"),
     **_kinds("proxies run with the mesh's settings", "networking.istio.io", "proxyconfigs"),
-    **_kinds("proxies get what Meltemi makes, unchanged", "networking.istio.io", "envoyfilters"),
     **_kinds("proxies tell what they tell by default", "telemetry.istio.io", "telemetries"),
     **_kinds("no proxy loads it", "extensions.istio.io", "wasmplugins", "trafficextensions"),
     **_kinds("all requests are allowed", "security.istio.io", "authorizationpolicies", code=NOT_ENFORCED),
@@ -225,6 +230,10 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
     "gateways.networking.istio.io": (
         Stored("spec.servers[].name", "for people: listeners are named by their port"),
         Stored("spec.servers[].port.name", "for people: listeners are named by their number"),
+    ),
+    "envoyfilters.networking.istio.io": (
+        Stored("spec.targetRefs[].namespace", "refused unless it is empty: it is the object's own"),
+        Stored("spec.configPatches[].match.listener.portName", "Istio has the field, and reads it nowhere"),
     ),
     "events": (Stored("", "written for people, and read by them"),),
     "leases.coordination.k8s.io": (Stored("", "for programs that elect a leader among themselves"),),

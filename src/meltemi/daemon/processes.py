@@ -82,6 +82,7 @@ FED = (
     "gateways.networking.istio.io",
     "serviceentries.networking.istio.io",
     "workloadentries.networking.istio.io",
+    "envoyfilters.networking.istio.io",
     "peerauthentications.security.istio.io",
 )
 """The kinds whose objects are facts."""

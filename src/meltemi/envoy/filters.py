@@ -5,11 +5,14 @@ A filter's place is decided here and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 
+from meltemi.api.networking.envoy_filter import FilterClass
 from meltemi.envoy import forward_proxy
 from meltemi.envoy.encoding import pack
 from meltemi.envoy.forward_proxy import DnsCache
@@ -38,3 +41,21 @@ def http_filters(names: frozenset[str], caches: tuple[DnsCache, ...] = ()) -> li
         elif name in names or name == ROUTER:
             made.append(HttpFilter(name=name, typed_config=pack(_EMPTY[name]())))
     return made
+
+
+RBAC = "envoy.filters.http.rbac"
+STATS = "istio.stats"
+
+_BEHIND = {
+    FilterClass.AUTHN: (RBAC, CORS, FAULT, STATS, forward_proxy.HTTP, ROUTER),
+    FilterClass.AUTHZ: (CORS, FAULT, STATS, forward_proxy.HTTP, ROUTER),
+    FilterClass.STATS: (STATS, forward_proxy.HTTP, ROUTER),
+    FilterClass.UNSPECIFIED: (forward_proxy.HTTP, ROUTER),
+}
+"""What stands behind a filter that a user adds: by `filterClass`, which names what it stands right behind."""
+
+
+def place(listed: Sequence[str], wanted: FilterClass) -> int:
+    """Say before which of the filters, by name, one of a class is added; never behind the terminal one."""
+    behind = _BEHIND[wanted]
+    return next((index for index, name in enumerate(listed) if name in behind), len(listed))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+ISTIO_VERSION = "1.30.3"
+"""The release of Istio that proxies say they are of: what they are given is as that release has it."""
+
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
 INBOUND_PASSTHROUGH = "InboundPassthroughCluster"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from meltemi.api.mesh import MeshConfig, MeshNetworks
     from meltemi.api.networking import (
         DestinationRule,
+        EnvoyFilter,
         Gateway,
         ServiceEntry,
         Sidecar,
@@ -98,6 +99,7 @@ SERVICE_ENTRIES: FactKind[Object[ServiceEntry]] = FactKind("serviceentries.netwo
 WORKLOAD_ENTRIES: FactKind[Object[WorkloadEntry]] = FactKind("workloadentries.networking.istio.io")
 WORKLOAD_GROUPS: FactKind[Object[WorkloadGroup]] = FactKind("workloadgroups.networking.istio.io")
 SIDECARS: FactKind[Object[Sidecar]] = FactKind("sidecars.networking.istio.io")
+ENVOY_FILTERS: FactKind[Object[EnvoyFilter]] = FactKind("envoyfilters.networking.istio.io")
 PEER_AUTHENTICATIONS: FactKind[Object[PeerAuthentication]] = FactKind("peerauthentications.security.istio.io")
 
 # What is no object.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meltemi.api.values import Map
-from meltemi.model import authn, facts, gateways, routing, sidecars
+from meltemi.model import authn, envoy_filters, facts, gateways, routing, sidecars
 from meltemi.model.views import ProxyType, View
 from meltemi.model.workloads import Workload, place, workload
 from meltemi.query import Db, query
@@ -25,6 +25,7 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
         service_account=found.account,
         locality=place(q, found),
         named_ports=tuple(pair for pair in found.named_ports if pair[0] in targets),
+        metadata=envoy_filters.proxy_metadata(q, namespace, pod_name),
     )
 
 
@@ -40,6 +41,7 @@ def label_keys(q: Db, namespace: str) -> tuple[str, ...]:
     keys = set(_service_keys(q, namespace))
     keys.update(authn.selector_keys(q, namespace), gateways.selector_keys(q), routing.all_asks(q).labels)
     keys.update(sidecars.selector_keys(q, namespace))
+    keys.update(envoy_filters.selector_keys(q, namespace))
     return tuple(sorted(keys))
 
 

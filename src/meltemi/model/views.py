@@ -60,3 +60,5 @@ class View:
     ip_families: tuple[str, ...] = ("IPv4",)
     proxy_config: str = ""
     named_ports: tuple[tuple[str, int], ...] = ()
+    metadata: Map[str] = EMPTY
+    """Only those keys that an EnvoyFilter in reach asks for."""

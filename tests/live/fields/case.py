@@ -18,6 +18,7 @@ SERVICE_ENTRY = "serviceentries.networking.istio.io"
 WORKLOAD_ENTRY = "workloadentries.networking.istio.io"
 INGRESS = "ingresses.networking.k8s.io"
 INGRESS_CLASS = "ingressclasses.networking.k8s.io"
+ENVOY_FILTER = "envoyfilters.networking.istio.io"
 PEER_AUTHENTICATION = "peerauthentications.security.istio.io"
 KINDS = {
     VIRTUAL_SERVICE: "VirtualService",
@@ -28,6 +29,7 @@ KINDS = {
     SERVICE_ENTRY: "ServiceEntry",
     WORKLOAD_ENTRY: "WorkloadEntry",
     PEER_AUTHENTICATION: "PeerAuthentication",
+    ENVOY_FILTER: "EnvoyFilter",
 }
 ECHO = "echo.default.svc.cluster.local"
 

@@ -6,6 +6,8 @@ from tests.live.fields import (
     connections,
     delegates,
     destination_rules,
+    envoy_filters,
+    envoy_filters_old,
     gateway_tls,
     gateways,
     http_matches,
@@ -33,5 +35,7 @@ CASES: tuple[Case, ...] = (
     *service_entries.CASES,
     *workload_entries.CASES,
     *peer_authentications.CASES,
+    *envoy_filters.CASES,
+    *envoy_filters_old.CASES,
     *values.CASES,
 )

@@ -236,6 +236,8 @@ def _pod(name: str, sockets: str) -> Document:
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
     labels = {"app": app, "version": version, **({} if sidecar else {"sidecar.istio.io/inject": "false"})}
+    if name == "stranger":
+        labels["gateway.networking.k8s.io/gateway-name"] = "edge"
     container = {
         "name": app,
         "image": "local",

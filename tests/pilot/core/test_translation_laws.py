@@ -209,9 +209,54 @@ def sidecar(draw: st.DrawFn) -> Document:
     return document("Sidecar", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
 
 
+@st.composite
+def envoy_filter(draw: st.DrawFn) -> Document:
+    context: Document = {
+        "context": draw(st.sampled_from(["ANY", "SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY"]))
+    }
+    header = {"response_headers_to_add": [{"header": {"key": draw(NAMES), "value": "1"}}]}
+    fault = {
+        "name": draw(NAMES),
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"},
+    }
+    patches: st.SearchStrategy[tuple[str, str, Document, Document]] = st.sampled_from(
+        [
+            ("CLUSTER", "MERGE", {"alt_stat_name": draw(NAMES)}, {"cluster": {"portNumber": draw(PORTS)}}),
+            ("CLUSTER", "ADD", {"name": draw(NAMES)}, {}),
+            ("HTTP_FILTER", "INSERT_FIRST", fault, {"listener": {"portNumber": draw(PORTS)}}),
+            ("ROUTE_CONFIGURATION", "MERGE", header, {"routeConfiguration": {"portNumber": draw(PORTS)}}),
+            ("VIRTUAL_HOST", "MERGE", header, {}),
+            (
+                "HTTP_ROUTE",
+                "MERGE",
+                header,
+                {"routeConfiguration": {"vhost": {"route": {"action": "ROUTE"}}}},
+            ),
+        ]
+    )
+    spec = {
+        "priority": draw(st.integers(-1, 1)),
+        "configPatches": [
+            {"applyTo": what, "match": {**context, **match}, "patch": {"operation": how, "value": value}}
+            for what, how, value, match in draw(st.lists(patches, min_size=1, max_size=3))
+        ],
+        **draw(st.sampled_from([{}, {"workloadSelector": {"labels": {"app": "x"}}}])),
+    }
+    return document("EnvoyFilter", "networking.istio.io/v1alpha3", draw(NAMES), draw(NAMESPACES), spec)
+
+
 DOCUMENTS = st.lists(
     st.one_of(
-        service(), entry(), virtual_service(), rule(), gateway(), secret(), ingress(), CLASSES, sidecar()
+        service(),
+        entry(),
+        virtual_service(),
+        rule(),
+        gateway(),
+        secret(),
+        ingress(),
+        CLASSES,
+        sidecar(),
+        envoy_filter(),
     ),
     min_size=1,
     max_size=9,

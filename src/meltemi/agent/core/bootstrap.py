@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meltemi.agent.core.stats import stats_config
+from meltemi.envoy import names
 
 ADMIN_PORT = 15000
 AGENT_PORT = 15020
@@ -121,6 +122,7 @@ def _node(proxy: Proxy) -> JsonObject:
         "MESH_ID": proxy.mesh_id,
         "NODE_NAME": proxy.node_name,
         "INTERCEPTION_MODE": "REDIRECT",
+        "ISTIO_VERSION": names.ISTIO_VERSION,
         "WORKLOAD_NAME": proxy.workload or proxy.pod,
         "LABELS": labels,
     }

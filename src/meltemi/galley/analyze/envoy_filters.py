@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from meltemi.galley.analyze.kinds import ENVOY_FILTERS
 from meltemi.galley.analyze.reading import every, full, tell
+from meltemi.model.facts import ENVOY_FILTERS
 from meltemi.query import Db, query
 
 if TYPE_CHECKING:

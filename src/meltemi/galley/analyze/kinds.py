@@ -14,12 +14,10 @@ if TYPE_CHECKING:
     from meltemi.api.extensions.wasm_plugin import WasmPlugin
     from meltemi.api.gatewayapi.gateway import Gateway as KubernetesGateway
     from meltemi.api.kind import Object
-    from meltemi.api.networking.envoy_filter import EnvoyFilter
     from meltemi.api.security.authorization_policy import AuthorizationPolicy
     from meltemi.api.security.request_authentication import RequestAuthentication
     from meltemi.api.telemetry.telemetry import Telemetry
 
-ENVOY_FILTERS: FactKind[Object[EnvoyFilter]] = FactKind("envoyfilters.networking.istio.io")
 
 REQUEST_AUTHENTICATIONS: FactKind[Object[RequestAuthentication]] = FactKind(
     "requestauthentications.security.istio.io"

@@ -1,4 +1,7 @@
-"""What translation has to tell: codes MEL0502 to MEL0507. What is not applied is told by `api.warnings`."""
+"""What translation has to tell: codes MEL0502 to MEL0507, and of patches MEL0150 and MEL0151.
+
+What is not applied is told by `api.warnings`.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,20 @@ TRANSLATION_FAILED = code(
     "translation-failed",
     Level.WARNING,
     "Meltemi could not translate an object: a fault of ours. What is made of other objects is not touched by it.",
+)
+PATCH_LEFT_OUT = code(
+    "MEL0150",
+    "patch-left-out",
+    Level.WARNING,
+    "A patch of an EnvoyFilter cannot be read as what it changes, or does not fit what it matches. It is left out, "
+    "and the others are applied.",
+)
+PATCHED_NAME_TAKEN = code(
+    "MEL0151",
+    "patched-name-taken",
+    Level.WARNING,
+    "An EnvoyFilter adds a cluster or a listener that has no name, or one that is there already. It is left out: "
+    "MERGE changes what is there.",
 )
 
 

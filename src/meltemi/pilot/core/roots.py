@@ -26,6 +26,7 @@ from meltemi.pilot.core import (
     virtual_hosts,
 )
 from meltemi.pilot.core.origination import NOBODY
+from meltemi.pilot.core.patches.view import patched
 from meltemi.pilot.core.resource import Roots, Rope, Ropes, Segment, Segments
 from meltemi.pilot.core.targets import hashes
 from meltemi.query import Db, query
@@ -174,16 +175,17 @@ def secrets_root(q: Db, view: View) -> Segments:
 
 @query
 def roots(q: Db, view: View) -> Roots:
-    """Return the five roots of a View."""
+    """Return the five roots of a View, as EnvoyFilters leave them."""
     if view.type is ProxyType.PROXYLESS:
         return proxyless.roots(q, view, source_of(q, view))
-    return Roots(
+    made = Roots(
         clusters_root(q, view),
         endpoints_root(q, view),
         listeners_root(q, view),
         routes_root(q, view),
         secrets_root(q, view),
     )
+    return patched(q, view, made)
 
 
 def _filled(parts: Iterable[Segment]) -> Segments:

@@ -1,0 +1,61 @@
+"""Which patches are for a View, by what they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import re2
+
+from meltemi.api.networking.envoy_filter import ApplyTo, PatchContext, ProxyMatch
+from meltemi.api.values import Map
+from meltemi.envoy import names
+from meltemi.model.envoy_filters import Key
+from meltemi.pilot.core.patches.compiled import compiled
+from meltemi.pilot.core.patches.patch import Patch, Which
+from meltemi.query import Db, query
+
+_ROUTES = (ApplyTo.ROUTE_CONFIGURATION, ApplyTo.VIRTUAL_HOST, ApplyTo.HTTP_ROUTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Patches in the order in which they are applied."""
+
+    clusters: Which = ()
+    listeners: Which = ()
+    routes: Which = ()
+
+
+@query
+def plan(q: Db, keys: tuple[Key, ...], metadata: Map[str]) -> Plan:
+    """Take from EnvoyFilters, in their order, the patches that are for proxies of this metadata."""
+    clusters: list[tuple[str, str, int]] = []
+    listeners: list[tuple[str, str, int]] = []
+    routes: list[tuple[str, str, int]] = []
+    for namespace, name in keys:
+        for index, patch in enumerate(compiled(q, namespace, name)):
+            if not _for_proxy(patch.match.proxy, metadata):
+                continue
+            kind = clusters if patch.apply_to is ApplyTo.CLUSTER else listeners
+            (routes if patch.apply_to in _ROUTES else kind).append((namespace, name, index))
+    return Plan(tuple(clusters), tuple(listeners), tuple(routes))
+
+
+def _for_proxy(match: ProxyMatch | None, metadata: Map[str]) -> bool:
+    if match is None:
+        return True
+    if match.proxy_version and re2.search(match.proxy_version, names.ISTIO_VERSION) is None:
+        return False
+    return metadata.contains_all(match.metadata)
+
+
+def read(q: Db, which: Which) -> Iterator[Patch]:
+    """Give the patches that are meant, in their order."""
+    for namespace, name, index in which:
+        yield compiled(q, namespace, name)[index]
+
+
+def within(q: Db, which: Which, context: PatchContext) -> Which:
+    """Keep the patches that are for a context."""
+    return tuple(one for one, patch in zip(which, read(q, which), strict=True) if patch.meant_for(context))

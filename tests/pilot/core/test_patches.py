@@ -1,0 +1,381 @@
+"""EnvoyFilters: whom they are for, in which order, what they change, and what they leave shared."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.pilot.core.meshes import Mesh, helloworld
+
+from meltemi.api.networking.envoy_filter import PatchContext
+from meltemi.pilot.core.patches.compiled import compiled
+from meltemi.pilot.core.resource import Resource, Roots, Rope
+from meltemi.pilot.core.roots import roots
+
+HOST = "helloworld.default.svc.cluster.local"
+CLUSTER = f"outbound|5000||{HOST}"
+MANAGER = "envoy.filters.network.http_connection_manager"
+HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+LUA = {
+    "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+    "default_source_code": {"inline_string": "function envoy_on_request(handle) end"},
+}
+
+Document = dict[str, Any]
+
+
+def put(mesh: Mesh, name: str, *patches: Document, namespace: str = "default", **spec: Any) -> None:
+    mesh.put(
+        [
+            {
+                "apiVersion": "networking.istio.io/v1alpha3",
+                "kind": "EnvoyFilter",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {"configPatches": list(patches), **spec},
+            }
+        ]
+    )
+
+
+def patch(apply_to: str, operation: str, value: Any = None, match: Document | None = None) -> Document:
+    change = {"operation": operation} | ({} if value is None else {"value": value})
+    return {"applyTo": apply_to, "patch": change} | ({} if match is None else {"match": match})
+
+
+def stat_name(name: str, **match: Any) -> Document:
+    return patch(
+        "CLUSTER",
+        "MERGE",
+        {"alt_stat_name": name},
+        {"cluster": {"service": HOST, "portNumber": 5000}, **match},
+    )
+
+
+def told(mesh: Mesh, pod: str = "sleep", namespace: str = "default") -> Any:
+    return mesh.clusters(pod, namespace)[CLUSTER].get("altStatName")
+
+
+def filters(listener: Document, chain: int = 0) -> list[str]:
+    manager = next(one for one in listener["filterChains"][chain]["filters"] if one["name"] == MANAGER)
+    return [one["name"] for one in manager["typedConfig"]["httpFilters"]]
+
+
+def outbound(mesh: Mesh, pod: str = "sleep") -> Document:
+    found: Document = mesh.listeners(pod)["0.0.0.0_5000"]
+    return found
+
+
+# Whom, and in which order.
+
+
+def test_those_of_the_root_namespace_are_for_all_and_others_for_their_own() -> None:
+    mesh = helloworld()
+    put(mesh, "root", stat_name("root"), namespace="istio-system")
+    assert told(mesh) == "root"
+    assert told(mesh, "ingressgateway", "istio-system") == "root"
+    put(mesh, "own", stat_name("own"))
+    assert told(mesh) == "own"
+    assert told(mesh, "ingressgateway", "istio-system") == "root"
+    put(mesh, "other", stat_name("other"), namespace="other")
+    assert told(mesh) == "own"
+
+
+def test_labels_choose_workloads() -> None:
+    mesh = helloworld()
+    put(mesh, "a", stat_name("a"), workloadSelector={"labels": {"app": "helloworld", "version": "v1"}})
+    assert [told(mesh, pod) for pod in ("sleep", "helloworld-v1", "helloworld-v2")] == [None, "a", None]
+
+
+def test_a_younger_one_comes_later_and_priority_before_age() -> None:
+    mesh = helloworld()
+    put(mesh, "b", stat_name("first"))
+    put(mesh, "a", stat_name("second"))
+    assert told(mesh) == "second"
+    put(mesh, "0", stat_name("early"), priority=-1)
+    assert told(mesh) == "second"
+    put(mesh, "root", stat_name("late"), namespace="istio-system", priority=1)
+    assert told(mesh) == "late"
+
+
+def test_at_one_time_the_name_decides() -> None:
+    mesh = helloworld()
+    for name in ("b", "a"):
+        mesh.clock = 50.0
+        put(mesh, name, stat_name(name))
+    assert told(mesh) == "b"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "applied"),
+    [
+        ({"proxyVersion": r"^1\.30.*"}, True),
+        ({"proxyVersion": r"^1\.4.*"}, False),
+        ({"metadata": {"NAMESPACE": "default"}}, True),
+        ({"metadata": {"NAME": "sleep", "SERVICE_ACCOUNT": "sleep"}}, True),
+        ({"metadata": {"NAMESPACE": "default", "NOTHING": "of that"}}, False),
+    ],
+)
+def test_proxies_are_matched_by_what_they_are(proxy: Document, applied: bool) -> None:
+    mesh = helloworld()
+    put(mesh, "a", stat_name("a", proxy=proxy))
+    assert told(mesh) == ("a" if applied else None)
+
+
+def test_a_gateway_that_is_referred_to() -> None:
+    mesh = helloworld()
+    mesh.pod("edge", ip="198.18.0.9", labels={"gateway.networking.k8s.io/gateway-name": "edge"}, gateway=True)
+    ref = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge"}
+    put(mesh, "a", stat_name("a"), targetRefs=[ref])
+    assert [told(mesh, pod) for pod in ("edge", "sleep")] == ["a", None]
+    put(mesh, "b", stat_name("b"), targetRefs=[{**ref, "kind": "Service", "group": "", "name": "helloworld"}])
+    assert told(mesh, "edge") == "a"
+
+
+# What is changed.
+
+
+def test_what_is_added_everywhere_is_added_once() -> None:
+    mesh = helloworld()
+    put(mesh, "a", patch("CLUSTER", "ADD", {"name": "more"}), patch("LISTENER", "ADD", {"name": "more"}))
+    assert "more" in mesh.clusters("sleep")
+    assert "more" in mesh.listeners("sleep")
+    put(mesh, "a", patch("CLUSTER", "ADD", {"name": "more"}, {"context": "GATEWAY"}))
+    assert "more" not in mesh.clusters("sleep")
+
+
+def test_a_name_that_is_taken_is_told_and_left_as_it_is() -> None:
+    mesh = helloworld()
+    put(mesh, "a", patch("CLUSTER", "ADD", {"name": CLUSTER}), patch("CLUSTER", "ADD", {"type": "STATIC"}))
+    assert mesh.clusters("sleep")[CLUSTER]["type"] == "EDS"
+    assert [(one.code.id, one.path) for one in mesh.reports("sleep")] == [
+        ("MEL0151", "spec.configPatches[0]"),
+        ("MEL0151", "spec.configPatches[1]"),
+    ]
+
+
+def test_clusters_are_removed_by_name_subset_and_service() -> None:
+    mesh = helloworld()
+    put(mesh, "a", patch("CLUSTER", "REMOVE", None, {"cluster": {"service": HOST, "subset": "v1"}}))
+    assert [one for one in mesh.clusters("sleep") if HOST in one] == [CLUSTER, f"outbound|5000|v2|{HOST}"]
+    put(mesh, "a", patch("CLUSTER", "REMOVE", None, {"cluster": {"name": "PassthroughCluster"}}))
+    assert "PassthroughCluster" not in mesh.clusters("sleep")
+
+
+def test_an_inbound_cluster_is_matched_by_the_service_before_it() -> None:
+    mesh = helloworld()
+    match = {"context": "SIDECAR_INBOUND", "cluster": {"service": HOST}}
+    put(mesh, "a", patch("CLUSTER", "MERGE", {"alt_stat_name": "in"}, match))
+    found = mesh.clusters("helloworld-v1")
+    assert {name for name, one in found.items() if one.get("altStatName")} == {"inbound|5000||"}
+
+
+def test_tls_settings_are_merged_with_those_that_are_there() -> None:
+    mesh = helloworld()
+    mesh.apply(
+        """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: helloworld}
+spec: {host: helloworld, trafficPolicy: {tls: {mode: SIMPLE, sni: a.test}}}
+"""
+    )
+    tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    value = {
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {"@type": tls, "allow_renegotiation": True},
+        },
+        "connect_timeout": "0.5s",
+    }
+    put(mesh, "a", patch("CLUSTER", "MERGE", value, {"cluster": {"service": HOST}}))
+    found = mesh.clusters("sleep")[CLUSTER]
+    assert found["transportSocket"]["typedConfig"]["sni"] == "a.test"
+    assert found["transportSocket"]["typedConfig"]["allowRenegotiation"] is True
+    # A duration is replaced whole: 10 s and half a second do not make 10.5 s.
+    assert found["connectTimeout"] == "0.500s"
+
+
+def test_settings_of_a_filter_are_merged_and_those_of_another_type_are_not() -> None:
+    mesh = helloworld()
+    match = {"listener": {"filterChain": {"filter": {"name": MANAGER}}}}
+    value = {"typed_config": {"@type": HCM, "via": "me", "upgrade_configs": [{"upgrade_type": "CONNECT"}]}}
+    put(mesh, "a", patch("NETWORK_FILTER", "MERGE", value, match))
+    manager = outbound(mesh)["filterChains"][0]["filters"][0]["typedConfig"]
+    assert manager["via"] == "me"
+    assert [one["upgradeType"] for one in manager["upgradeConfigs"]] == ["websocket", "CONNECT"]
+    before = outbound(helloworld())
+    put(mesh, "a", patch("NETWORK_FILTER", "MERGE", {"typed_config": LUA}, match))
+    assert outbound(mesh) == before
+
+
+def test_an_added_http_filter_never_stands_behind_the_router() -> None:
+    mesh = helloworld()
+    lua = {"name": "lua", "typed_config": LUA}
+    match = {"context": "SIDECAR_OUTBOUND"}
+    put(mesh, "a", patch("HTTP_FILTER", "ADD", lua, match))
+    assert filters(outbound(mesh))[-2:] == ["lua", "envoy.filters.http.router"]
+    put(
+        mesh,
+        "a",
+        {
+            **patch("HTTP_FILTER", "ADD", lua, match),
+            "patch": {**patch("HTTP_FILTER", "ADD", lua)["patch"], "filterClass": "AUTHN"},
+        },
+    )
+    assert filters(outbound(mesh))[0] == "lua"
+
+
+def test_old_names_of_filters_match() -> None:
+    mesh = helloworld()
+    chain = {"filter": {"name": "envoy.http_connection_manager", "subFilter": {"name": "envoy.router"}}}
+    match = {"context": "SIDECAR_OUTBOUND", "listener": {"filterChain": chain}}
+    put(mesh, "a", patch("HTTP_FILTER", "INSERT_BEFORE", {"name": "lua", "typed_config": LUA}, match))
+    assert filters(outbound(mesh))[-2:] == ["lua", "envoy.filters.http.router"]
+
+
+def test_a_port_of_the_inbound_listener_is_that_of_a_chain() -> None:
+    mesh = helloworld()
+    match = {"context": "SIDECAR_INBOUND", "listener": {"portNumber": 5000}}
+    put(mesh, "a", patch("HTTP_FILTER", "INSERT_FIRST", {"name": "lua", "typed_config": LUA}, match))
+    found = mesh.listeners("helloworld-v1")["virtualInbound"]["filterChains"]
+    managed = [one for one in found if one["filters"][0]["name"] == MANAGER]
+    assert [filters({"filterChains": [one]})[0] for one in managed] == ["lua"] * len(managed)
+    match["listener"] = {"portNumber": 5001}
+    put(mesh, "a", patch("HTTP_FILTER", "INSERT_FIRST", {"name": "lua", "typed_config": LUA}, match))
+    assert mesh.listeners("helloworld-v1") == helloworld().listeners("helloworld-v1")
+
+
+def test_routes_of_the_inbound_side_are_in_its_listener() -> None:
+    mesh = helloworld()
+    match = {
+        "context": "SIDECAR_INBOUND",
+        "routeConfiguration": {"portNumber": 5000, "vhost": {"name": "inbound|http|5000"}},
+    }
+    put(mesh, "a", patch("HTTP_ROUTE", "MERGE", {"route": {"timeout": "3s"}}, match))
+    text = json.dumps(mesh.listeners("helloworld-v1")["virtualInbound"])
+    assert '"timeout": "3s"' in text
+    assert mesh.routes("helloworld-v1") == helloworld().routes("helloworld-v1")
+
+
+def test_gateways_routes_are_matched_by_the_port_of_the_server() -> None:
+    mesh = helloworld()
+    header = {"response_headers_to_add": [{"header": {"key": "x", "value": "1"}}]}
+    for port, there in ((80, True), (8080, False)):
+        match = {"context": "GATEWAY", "routeConfiguration": {"portNumber": port}}
+        put(mesh, "a", patch("VIRTUAL_HOST", "MERGE", header, match), namespace="istio-system")
+        assert ("responseHeadersToAdd" in json.dumps(mesh.routes("ingressgateway", "istio-system"))) is there
+
+
+def test_extensions_by_name_are_written_into_the_filters_that_ask_for_them() -> None:
+    mesh = helloworld()
+    asks = {"name": "named", "config_discovery": {"config_source": {"ads": {}}, "type_urls": [LUA["@type"]]}}
+    put(
+        mesh,
+        "a",
+        patch("EXTENSION_CONFIG", "ADD", {"name": "named", "typed_config": LUA}),
+        patch("HTTP_FILTER", "INSERT_FIRST", asks, {"context": "SIDECAR_OUTBOUND"}),
+    )
+    text = json.dumps(outbound(mesh))
+    assert "configDiscovery" not in text
+    assert "inlineString" in text
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_applied() -> None:
+    mesh = helloworld()
+    bad = {
+        "typed_config": {
+            "@type": "type.googleapis.com/istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig"
+        }
+    }
+    put(mesh, "a", patch("HTTP_FILTER", "ADD", bad), stat_name("there"))
+    assert told(mesh) == "there"
+    (found,) = mesh.reports("sleep")
+    assert (found.code.id, found.path, str(found.ref)) == (
+        "MEL0150",
+        "spec.configPatches[0]",
+        "envoyfilter default/a",
+    )
+
+
+# The form of Istio 1.0.
+
+
+@pytest.mark.parametrize(
+    ("position", "place"),
+    [
+        (None, 0),
+        ({"index": "LAST"}, 2),
+        ({"index": "BEFORE", "relativeTo": "envoy.fault"}, 1),
+        ({"index": "AFTER", "relativeTo": "envoy.filters.http.fault"}, 2),
+        ({"index": "BEFORE", "relativeTo": "mixer"}, 2),
+    ],
+)
+def test_where_the_old_form_puts_a_filter(position: Document | None, place: int) -> None:
+    mesh = helloworld()
+    one = {"filterType": "HTTP", "filterName": "envoy.lua", "filterConfig": {"inlineCode": "x = 1"}}
+    old = one | ({} if position is None else {"insertPosition": position})
+    put(mesh, "a", workloadLabels={"app": "sleep"}, filters=[old])
+    assert filters(outbound(mesh)).index("envoy.filters.http.lua") == place
+    assert outbound(mesh, "helloworld-v1") == outbound(helloworld(), "helloworld-v1")
+
+
+# What stays.
+
+
+def resources(found: Roots) -> dict[tuple[str, str], Resource | Rope]:
+    parts = {"c": found.clusters, "e": found.endpoints, "l": found.listeners, "r": ()}
+    listed = {
+        (kind, one.name): one for kind, part in parts.items() for each in part for one in each.resources
+    }
+    return {**listed, **{("r", one.name): one for one in found.routes}}
+
+
+def test_what_no_patch_matches_is_the_very_same_object() -> None:
+    mesh = helloworld()
+    mesh.service("other", ports={"http": 5000, "tcp": 3306})
+    view = mesh.view("sleep")
+    mesh.engine.hold(roots, view)
+    mesh.engine.refresh()
+    before = resources(mesh.roots("sleep"))
+    put(mesh, "a", stat_name("a", context="SIDECAR_OUTBOUND"))
+    assert mesh.view("sleep") == view
+    after = resources(mesh.roots("sleep"))
+    changed = {key for key, one in after.items() if one is not before[key]}
+    assert changed == {("c", CLUSTER), ("c", f"outbound|5000|v1|{HOST}"), ("c", f"outbound|5000|v2|{HOST}")}
+
+
+def test_without_one_in_reach_no_query_of_patches_runs() -> None:
+    mesh = helloworld()
+    put(mesh, "a", stat_name("a"), namespace="other")
+    mesh.roots("sleep")
+    assert not [name for name, count in mesh.engine.memos().items() if ".patches." in name and count]
+
+
+def test_a_patched_resource_says_which_filter_it_is_from() -> None:
+    mesh = helloworld()
+    header = {"response_headers_to_add": [{"header": {"key": "x", "value": "1"}}]}
+    put(
+        mesh,
+        "a",
+        stat_name("a"),
+        patch("HTTP_FILTER", "INSERT_FIRST", {"name": "lua", "typed_config": LUA}),
+        patch("VIRTUAL_HOST", "MERGE", header),
+    )
+    found = mesh.roots("sleep")
+    origins = {key: {str(one) for one in made.origins} for key, made in resources(found).items()}
+    assert "EnvoyFilter default/a spec.configPatches[0]" in origins["c", CLUSTER]
+    assert "EnvoyFilter default/a spec.configPatches[1]" in origins["l", "0.0.0.0_5000"]
+    hosts = [one for each in found.routes for part in each.segments for one in part.resources]
+    assert all(
+        any(str(o) == "EnvoyFilter default/a spec.configPatches[2]" for o in one.origins) for one in hosts
+    )
+
+
+def test_a_context_is_of_one_side() -> None:
+    mesh = helloworld()
+    put(mesh, "a", patch("CLUSTER", "ADD", {"name": "x"}), patch("CLUSTER", "MERGE", {"alt_stat_name": "x"}))
+    add, merge = mesh.engine.get(compiled, "default", "a")
+    assert not add.meant_for(PatchContext.SIDECAR_INBOUND)
+    assert all(add.meant_for(one) for one in (PatchContext.SIDECAR_OUTBOUND, PatchContext.GATEWAY))
+    assert merge.meant_for(PatchContext.SIDECAR_INBOUND)
