@@ -92,6 +92,23 @@ def egress_gateway() -> tuple[Document, ...]:
     )
 
 
+def gateway_classes() -> tuple[Document, ...]:
+    """Build the classes of the Gateway API that Istio has: one it serves, and one for gateways that stand elsewhere."""
+    classes = (
+        ("istio", "istio.io/gateway-controller", "The default Istio GatewayClass"),
+        ("istio-remote", "istio.io/unmanaged-gateway", "Remote to this cluster. Does not deploy anything."),
+    )
+    return tuple(
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "GatewayClass",
+            "metadata": {"name": name},
+            "spec": {"controllerName": controller, "description": description},
+        }
+        for name, controller, description in classes
+    )
+
+
 def istiod_service() -> Document:
     """Build the control plane's Service; it has no selector: `edge-mesh` answers its address."""
     ports = (("grpc-xds", 15010), ("https-dns", 15012), ("http-monitoring", 15014))

@@ -49,6 +49,7 @@ from meltemi.daemon import admission, routes
 from meltemi.daemon.components import Components
 from meltemi.daemon.ingresses import IngressStatus
 from meltemi.daemon.specs import NODE
+from meltemi.daemon.standings import Standings
 from meltemi.daemon.status import StatusWriter
 from meltemi.galley.shell.cluster import ClusterSource
 from meltemi.galley.shell.directory import DirectorySource
@@ -60,6 +61,8 @@ from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.init.core import Layout
 from meltemi.injector.core.inject import Settings as InjectorSettings
 from meltemi.model import ingress
+from meltemi.model.gateway_api.status import standings as every_standing
+from meltemi.model.gateway_api.words import GROUP
 from meltemi.pilot.shell.aside import SetAside
 from meltemi.pilot.shell.grpc_server import GrpcServer
 from meltemi.pilot.shell.judge import EnvoyJudge
@@ -68,6 +71,17 @@ from meltemi.query import Change, Engine
 
 _log = logging.getLogger(__name__)
 
+GATEWAY_API = (
+    "gatewayclasses",
+    "gateways",
+    "listenersets",
+    "referencegrants",
+    "httproutes",
+    "grpcroutes",
+    "tlsroutes",
+    "tcproutes",
+    "udproutes",
+)
 FED = (
     "namespaces",
     "services",
@@ -84,6 +98,7 @@ FED = (
     "workloadentries.networking.istio.io",
     "envoyfilters.networking.istio.io",
     "peerauthentications.security.istio.io",
+    *(f"{plural}.gateway.networking.k8s.io" for plural in GATEWAY_API),
 )
 """The kinds whose objects are facts."""
 
@@ -93,8 +108,8 @@ INGRESSES = (INGRESS_CLASS, INGRESS)
 UNHURRIED = 3.0
 """Seconds after which the daemon loads the kinds that no start waits for: declaring them costs 0.2 s."""
 
-REPORTED = tuple(resource for resource in FED if resource.endswith(".istio.io"))
-"""The kinds whose objects bear the condition `Reconciled`."""
+REPORTED = tuple(resource for resource in FED if resource.endswith((".istio.io", GROUP)))
+"""The kinds whose statuses are written."""
 
 
 def now() -> datetime:
@@ -125,7 +140,17 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     aside = SetAside(verdicts, translated)
     pilot = PilotServer(Engine(), review, steady=time.monotonic, clock=now, judge=judge, aside=aside)
     signer = CertificateService(authority, review, clock=now, steady=time.monotonic)
-    status = StatusWriter(own, _kinds(REPORTED), pilot.progress, verdicts, now=stamp, steady=time.monotonic)
+    standings = Standings()
+    pilot.follow(every_standing, standings.take)
+    status = StatusWriter(
+        own,
+        _kinds(REPORTED),
+        pilot.progress,
+        verdicts,
+        now=stamp,
+        steady=time.monotonic,
+        standings=standings,
+    )
     ingresses = IngressStatus(own)
     pilot.follow(ingress.reached, ingresses.tell)
 
@@ -251,7 +276,7 @@ def identity_of(status: dict[str, Any]) -> Identity:
 async def _stand_up(client: KubeClient) -> None:
     """Make what a local mesh has of its own, where it is not there yet."""
     await _create(client, local.namespace(local.SYSTEM))
-    for document in (local.istiod_service(), *local.ingress_gateway()):
+    for document in (local.istiod_service(), *local.ingress_gateway(), *local.gateway_classes()):
         await _create(client, document)
 
 

@@ -45,12 +45,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything the one writer has to say of an object."""
+    """Everything the one writer has to say of an object; `fields` are what its status has besides (None: no more)."""
 
     generation: int
     conditions: tuple[Condition, ...] = ()
     findings: tuple[Diagnostic, ...] = ()
     parts: tuple[Part, ...] = ()
+    fields: Map[Any] = EMPTY
 
 
 Shape = Callable[[Status, Report, str], dict[str, Any]]
@@ -76,8 +77,11 @@ def istio(status: Status, report: Report, now: str) -> dict[str, Any]:
 
 
 def plain(status: Status, report: Report, now: str) -> dict[str, Any]:
-    """Write Kubernetes' own conditions: GatewayClass, and policies of the Gateway API."""
-    return {"conditions": _conditions(status.get("conditions") or (), report.conditions, now)}
+    """Write Kubernetes' own conditions: GatewayClass."""
+    return {
+        **_open(report.fields),
+        "conditions": _conditions(status.get("conditions") or (), report.conditions, now),
+    }
 
 
 def gateway(status: Status, report: Report, now: str) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def gateway(status: Status, report: Report, now: str) -> dict[str, Any]:
     listeners = [
         {
             **part.identity,
-            **part.fields,
+            **_open(part.fields),
             "conditions": _conditions(
                 (old.get(part.identity["name"]) or {}).get("conditions") or (), part.conditions, now
             ),
@@ -98,26 +102,50 @@ def gateway(status: Status, report: Report, now: str) -> dict[str, Any]:
 
 def route(status: Status, report: Report, now: str) -> dict[str, Any]:
     """Write a route of the Gateway API: an entry for each parent; other controllers' entries stay."""
-    rows = list(status.get("parents") or ())
-    ours = {Map(row.get("parentRef") or {}): row for row in rows if row.get("controllerName") == CONTROLLER}
+    return _entries("parents", "parentRef", status, report, now)
+
+
+def policy(status: Status, report: Report, now: str) -> dict[str, Any]:
+    """Write a policy of the Gateway API: an entry for each object that it has an effect on, as for routes."""
+    return _entries("ancestors", "ancestorRef", status, report, now)
+
+
+def _entries(field: str, ref: str, status: Status, report: Report, now: str) -> dict[str, Any]:
+    rows = list(status.get(field) or ())
+    ours = {Map(row.get(ref) or {}): row for row in rows if row.get("controllerName") == CONTROLLER}
     entries = [
         {
-            "parentRef": dict(part.identity),
+            ref: dict(part.identity),
             "controllerName": CONTROLLER,
-            **part.fields,
+            **_open(part.fields),
             "conditions": _conditions(
                 (ours.get(part.identity) or {}).get("conditions") or (), part.conditions, now
             ),
         }
         for part in report.parts
     ]
-    return {"parents": [*(row for row in rows if row.get("controllerName") != CONTROLLER), *entries]}
+    if not ours and not entries:
+        return {}
+    return {field: [*(row for row in rows if row.get("controllerName") != CONTROLLER), *entries]}
+
+
+def _open(fields: Map[Any]) -> dict[str, Any]:
+    """Give fields as JSON."""
+    return {key: _json(value) for key, value in fields.items()}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_json(one) for one in value]
+    return _open(value) if isinstance(value, Map) else value
 
 
 _GATEWAY_API: Final = "gateway.networking.k8s.io"
 _ROUTES: Final = ("httproutes", "grpcroutes", "tlsroutes", "tcproutes", "udproutes")
 SHAPES: Final[Mapping[str, Shape]] = {
     f"gateways.{_GATEWAY_API}": gateway,
+    f"listenersets.{_GATEWAY_API}": gateway,
+    f"backendtlspolicies.{_GATEWAY_API}": policy,
     **{f"{plural}.{_GATEWAY_API}": route for plural in _ROUTES},
 }
 """The shapes of kinds that are not as their group is."""

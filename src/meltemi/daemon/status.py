@@ -18,6 +18,7 @@ from meltemi.api.core.event import EVENT
 from meltemi.api.diagnostics import Diagnostic, Level
 from meltemi.api.kind import Kind
 from meltemi.daemon.shapes import Condition, Report, Shape, Status, shape_of
+from meltemi.daemon.standings import Standings
 from meltemi.galley.core.facts import Key, Stand, Verdict
 from meltemi.galley.shell.kube import ApiError, Document, KubeClient, Patch, UnreachableError
 from meltemi.galley.shell.verdicts import VerdictBook
@@ -111,6 +112,7 @@ class StatusWriter:
         *,
         now: Callable[[], str],
         steady: Callable[[], float],
+        standings: Standings | None = None,
     ) -> None:
         self._client = client
         self._shapes: dict[str, tuple[Kind[Any], Shape]] = {
@@ -118,6 +120,7 @@ class StatusWriter:
         }
         self._book = book
         self._verdicts = verdicts
+        self._standings = standings if standings is not None else Standings()
         self._now = now
         self._steady = steady
         self._open: dict[Key, tuple[float, Progress | None]] = {}
@@ -128,7 +131,7 @@ class StatusWriter:
     async def run(self) -> None:
         """Write for ever."""
         while True:
-            moved = (self._book.changed(), self._verdicts.changed())
+            moved = (self._book.changed(), self._verdicts.changed(), self._standings.changed())
             changed = [asyncio.ensure_future(one) for one in moved]
             # They must be waiting before the books are read, or what moves in between would be lost.
             await asyncio.sleep(0)
@@ -143,10 +146,10 @@ class StatusWriter:
     def _take(self) -> None:
         now = self._steady()
         for key, progress in self._book.report():
-            if key[0] in self._shapes:
+            if key[0] in self._shapes and not self._standings.speaks_of(key[0]):
                 since, _ = self._open.get(key, (now, None))
                 self._open[key] = (since, progress)
-        for key in self._verdicts.report():
+        for key in (*self._verdicts.report(), *self._standings.report()):
             since, known = self._open.get(key, (now, self._book.progress(*key)))
             self._open[key] = (since, known)
         self._written = {key: at for key, at in self._written.items() if now - at < PERIOD}
@@ -156,9 +159,8 @@ class StatusWriter:
         waits = []
         for key, (since, progress) in list(self._open.items()):
             now = self._steady()
-            settled = self._is_aside(key) or (
-                progress is not None and (progress.done or bool(progress.rejected))
-            )
+            settled = self._is_aside(key) or self._standings.speaks_of(key[0])
+            settled = settled or (progress is not None and (progress.done or bool(progress.rejected)))
             due = max(self._written.get(key, 0.0) + PERIOD, since if settled else since + PERIOD)
             if due > now:
                 waits.append(due - now)
@@ -205,10 +207,15 @@ class StatusWriter:
             verdict = None
         if errors_of(verdict):
             self._judged.add(key)
-        report = report_of(progress, verdict, status, judged=key in self._judged)
-        if report is None:
+        report = (
+            self._standings.report_of(key, verdict)
+            if self._standings.speaks_of(resource)
+            else report_of(progress, verdict, status, judged=key in self._judged)
+        )
+        told = {} if report is None else shape(status, report, self._now())
+        if not told or all(told[field] == status.get(field) for field in told):
             return
-        patch: Document = {"status": shape(status, report, self._now())}
+        patch: Document = {"status": told}
         if metadata.get("resourceVersion"):
             # Others have conditions there, too: what they write meanwhile must not be lost.
             patch["metadata"] = {"resourceVersion": metadata["resourceVersion"]}

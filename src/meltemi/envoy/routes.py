@@ -159,7 +159,7 @@ class RegexRewrite:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Send the request on. `timeout` 0 means none."""
+    """Send the request on. `timeout` 0 means none; `missing` is what is answered where there is no such cluster."""
 
     targets: tuple[WeightedTarget, ...]
     timeout: Duration = NO_TIMEOUT
@@ -169,6 +169,7 @@ class Forward:
     authority: str = ""
     mirrors: tuple[Mirror, ...] = ()
     hash_keys: tuple[HashKey, ...] = ()
+    missing: int = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ class Redirect:
 
     path: str = ""
     prefix: str = ""
+    regex: RegexRewrite | None = None
     authority: str = ""
     scheme: str = ""
     port: int = 0
@@ -341,6 +343,7 @@ def _usual(route: Route, action: Forward) -> bool:
         action.authority,
         action.mirrors,
         action.hash_keys,
+        action.missing,
         route.request,
         route.response,
         route.fault,
@@ -350,7 +353,7 @@ def _usual(route: Route, action: Forward) -> bool:
     return parts == _USUAL_PARTS and all(map(_plain, action.targets))
 
 
-_USUAL_PARTS = (USUAL_RETRY, "", None, "", (), (), NO_CHANGES, NO_CHANGES, None, None, "")
+_USUAL_PARTS = (USUAL_RETRY, "", None, "", (), (), 503, NO_CHANGES, NO_CHANGES, None, None, "")
 
 
 def _plain(target: WeightedTarget) -> bool:
@@ -494,14 +497,11 @@ def _forward(action: Forward) -> RouteAction:
         hash_policy=[_hash(key) for key in action.hash_keys],
     )
     if action.regex_rewrite is not None:
-        message.regex_rewrite.CopyFrom(
-            RegexMatchAndSubstitute(
-                pattern=RegexMatcher(regex=action.regex_rewrite.pattern),
-                substitution=action.regex_rewrite.substitution,
-            )
-        )
+        message.regex_rewrite.CopyFrom(_substitute(action.regex_rewrite))
     if action.authority:
         message.host_rewrite_literal = action.authority
+    if action.missing == 500:
+        message.cluster_not_found_response_code = RouteAction.INTERNAL_SERVER_ERROR
     first = action.targets[0]
     plain = first.request == first.response == NO_CHANGES and not first.authority
     if len(action.targets) == 1 and plain:
@@ -511,6 +511,11 @@ def _forward(action: Forward) -> RouteAction:
             WeightedCluster(clusters=[_target(target) for target in action.targets])
         )
     return message
+
+
+def _substitute(wanted: RegexRewrite) -> RegexMatchAndSubstitute:
+    pattern = RegexMatcher(regex=wanted.pattern)
+    return RegexMatchAndSubstitute(pattern=pattern, substitution=wanted.substitution)
 
 
 def _target(target: WeightedTarget) -> WeightedCluster.ClusterWeight:
@@ -595,7 +600,9 @@ def _redirect(action: Redirect) -> RedirectAction:
     message = RedirectAction(
         host_redirect=action.authority, port_redirect=action.port, response_code=_REDIRECT_CODES[action.code]
     )
-    if action.prefix:
+    if action.regex is not None:
+        message.regex_rewrite.CopyFrom(_substitute(action.regex))
+    elif action.prefix:
         message.prefix_rewrite = action.prefix
     elif action.path:
         message.path_redirect = action.path

@@ -15,8 +15,18 @@ Key = tuple[str, str]
 
 SEMANTICS = "internal.istio.io/route-semantics"
 """Annotation of a derived VirtualService that says whose rules its routes go by, as in Istio."""
-SEGMENTED = ("ingress", "gateway")
+GATEWAY_API = "gateway"
+"""The value of it for routes of the Gateway API."""
+SEGMENTED = ("ingress", GATEWAY_API)
 """Values of it with which prefixes of paths end where a segment of the path does."""
+
+PLACE = "internal.istio.io/gateway-namespace"
+"""Annotation of a derived Gateway: the one namespace whose gateways serve it. Else the selector alone decides."""
+
+UNRESOLVED = "~"
+"""Host of a derived destination that is not there, or may not be referred to: no cluster is ever named so."""
+CREDENTIAL = "kubernetes-gateway://"
+"""Before namespace and name of a Secret, where a derived Gateway shows one wherever it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from meltemi.api.networking import Gateway, VirtualService
 from meltemi.api.values import Map
 from meltemi.model import facts, ingress
 from meltemi.model.derivation import Derivation, Key
+from meltemi.model.gateway_api import derivation as gateway_api
+from meltemi.model.gateway_api import words
 from meltemi.query import Db, query
 
 T = TypeVar("T")
@@ -28,6 +30,14 @@ DERIVATIONS: tuple[Derivation, ...] = (
         ingress.virtual_services,
         ingress.virtual_service,
         ingress.refs,
+    ),
+    Derivation(
+        words.MARK,
+        gateway_api.gateways,
+        gateway_api.gateway,
+        gateway_api.virtual_services,
+        gateway_api.virtual_service,
+        gateway_api.refs,
     ),
 )
 

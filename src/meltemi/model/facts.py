@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     )
     from meltemi.api.core.ingress import Ingress, IngressClass
     from meltemi.api.core.service import LoadBalancerIngress
+    from meltemi.api.gatewayapi import (
+        BackendTLSPolicy,
+        GatewayClass,
+        GRPCRoute,
+        HTTPRoute,
+        ListenerSet,
+        ReferenceGrant,
+        StreamRoute,
+        TLSRoute,
+    )
+    from meltemi.api.gatewayapi import Gateway as ApiGateway
     from meltemi.api.kind import Object
     from meltemi.api.mesh import MeshConfig, MeshNetworks
     from meltemi.api.networking import (
@@ -101,6 +112,20 @@ WORKLOAD_GROUPS: FactKind[Object[WorkloadGroup]] = FactKind("workloadgroups.netw
 SIDECARS: FactKind[Object[Sidecar]] = FactKind("sidecars.networking.istio.io")
 ENVOY_FILTERS: FactKind[Object[EnvoyFilter]] = FactKind("envoyfilters.networking.istio.io")
 PEER_AUTHENTICATIONS: FactKind[Object[PeerAuthentication]] = FactKind("peerauthentications.security.istio.io")
+
+# The Gateway API's kinds.
+GATEWAY_CLASSES: FactKind[Object[GatewayClass]] = FactKind("gatewayclasses.gateway.networking.k8s.io")
+API_GATEWAYS: FactKind[Object[ApiGateway]] = FactKind("gateways.gateway.networking.k8s.io")
+LISTENER_SETS: FactKind[Object[ListenerSet]] = FactKind("listenersets.gateway.networking.k8s.io")
+HTTP_ROUTES: FactKind[Object[HTTPRoute]] = FactKind("httproutes.gateway.networking.k8s.io")
+GRPC_ROUTES: FactKind[Object[GRPCRoute]] = FactKind("grpcroutes.gateway.networking.k8s.io")
+TLS_ROUTES: FactKind[Object[TLSRoute]] = FactKind("tlsroutes.gateway.networking.k8s.io")
+TCP_ROUTES: FactKind[Object[StreamRoute]] = FactKind("tcproutes.gateway.networking.k8s.io")
+UDP_ROUTES: FactKind[Object[StreamRoute]] = FactKind("udproutes.gateway.networking.k8s.io")
+REFERENCE_GRANTS: FactKind[Object[ReferenceGrant]] = FactKind("referencegrants.gateway.networking.k8s.io")
+BACKEND_TLS_POLICIES: FactKind[Object[BackendTLSPolicy]] = FactKind(
+    "backendtlspolicies.gateway.networking.k8s.io"
+)
 
 # What is no object.
 POD_STATUS: FactKind[PodStatus] = FactKind("podstatus")

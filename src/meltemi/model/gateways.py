@@ -8,7 +8,7 @@ from meltemi.api.core.service import Protocol as Transport
 from meltemi.api.diagnostics import Ref
 from meltemi.api.networking.gateway import Server
 from meltemi.api.values import Map
-from meltemi.model import derived, facts
+from meltemi.model import derivation, derived, facts
 from meltemi.query import Db, query
 
 MESH = "mesh"
@@ -53,13 +53,18 @@ class Head:
     namespace: str
     name: str
     selector: Map[str]
+    place: str = ""
+    """The one namespace whose gateways serve it; "" leaves that to the selector."""
 
 
 @query
 def head(q: Db, namespace: str, name: str) -> Head | None:
     """Return the head of a Gateway."""
     made = derived.gateway(q, namespace, name)
-    return None if made is None else Head(made.created, namespace, name, made.spec.selector)
+    if made is None:
+        return None
+    place = "" if derived.is_written(name) else made.annotations.get(derivation.PLACE, "")
+    return Head(made.created, namespace, name, made.spec.selector, place)
 
 
 @query
@@ -85,7 +90,7 @@ def servers(q: Db, namespace: str, labels: Map[str], named: tuple[tuple[str, int
     ports = dict(target_ports(q, namespace, labels, named))
     found: list[Bound] = []
     for one in heads(q):
-        if not labels.contains_all(one.selector):
+        if one.place not in ("", namespace) or not labels.contains_all(one.selector):
             continue
         made = derived.gateway(q, one.namespace, one.name)
         if made is None:

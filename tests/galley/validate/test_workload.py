@@ -7,7 +7,7 @@ from tests.galley.rule_documents import errors
 
 from meltemi.api.core.template import Requirement, Selector
 from meltemi.api.values import Map
-from meltemi.galley.validate.label_selectors import matches
+from meltemi.model.label_selectors import matches
 
 
 def template(labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:

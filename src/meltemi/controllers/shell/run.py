@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from meltemi.controllers.core.settings import Settings
 from meltemi.controllers.shell.endpoints import Endpoints
 from meltemi.controllers.shell.garbage import Collector
+from meltemi.controllers.shell.gateways import Gateways
 from meltemi.controllers.shell.namespaces import Deletion
 from meltemi.controllers.shell.scheduling import LostPods, Scheduler
 from meltemi.controllers.shell.system import Namespaces, bootstrap
@@ -39,6 +40,7 @@ async def run(client: KubeClient, settings: Settings, ready: asyncio.Event | Non
             "lost pods": lambda: LostPods(world, settings).run(),
             "namespace deletion": lambda: Deletion(world).run(),
             "garbage": lambda: Collector(world).run(),
+            "gateways": lambda: Gateways(world).run(),
         }
         for name, make in makers.items():
             group.create_task(isolated(name, make), name=f"controller {name}")

@@ -18,8 +18,8 @@ from meltemi.galley.analyze.kinds import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 from meltemi.galley.analyze.reading import every, tell
 from meltemi.galley.analyze.workloads import INJECT, INJECTION, REVISION, Workload, mode
 from meltemi.galley.validate import rules
-from meltemi.galley.validate.label_selectors import matches
 from meltemi.model import facts
+from meltemi.model.label_selectors import matches
 from meltemi.query import Db, query
 
 Found = Object[WebhookConfiguration]

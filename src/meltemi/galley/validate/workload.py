@@ -13,7 +13,7 @@ from meltemi.api.kind import Object
 from meltemi.api.values import Map
 from meltemi.galley.validate import pod
 from meltemi.galley.validate.findings import At, Findings
-from meltemi.galley.validate.label_selectors import matches
+from meltemi.model.label_selectors import matches
 
 
 def validate(obj: Object[Any]) -> tuple[Diagnostic, ...]:

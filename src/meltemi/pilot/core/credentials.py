@@ -21,6 +21,7 @@ from meltemi.api.core.config import Secret
 from meltemi.envoy import names
 from meltemi.envoy.encoding import encode
 from meltemi.model import facts
+from meltemi.model.derivation import CREDENTIAL
 from meltemi.pilot.core.resource import SDS, Origin, Resource, resource
 from meltemi.query import Db, query
 
@@ -66,9 +67,17 @@ def of_authorities(text: str) -> str | Lacking:
     return name
 
 
+def anywhere(text: str) -> tuple[str, str] | None:
+    """Read the `credentialName` of a derived Gateway: namespace and name of a Secret, wherever it is."""
+    if not text.startswith(CREDENTIAL):
+        return None
+    where, _, name = text.removeprefix(CREDENTIAL).partition("/")
+    return where, name
+
+
 @query
-def certificate(q: Db, namespace: str, name: str) -> Resource | Lacking:
-    """Make the secret of a certificate and its key."""
+def certificate(q: Db, namespace: str, name: str, label: str = "") -> Resource | Lacking:
+    """Make the secret of a certificate and its key; `label` names it where not the Secret alone does."""
     made = q.fact(facts.SECRETS, namespace, name)
     if made is None:
         return _absent(namespace, name)
@@ -78,7 +87,7 @@ def certificate(q: Db, namespace: str, name: str) -> Resource | Lacking:
     )
     if not chain:
         return Lacking(f"secret {namespace}/{name} has no tls.crt with its tls.key, nor cert with key")
-    return _shown(names.credential(name), Origin("Secret", namespace, name), chain, key)
+    return _shown(label or names.credential(name), Origin("Secret", namespace, name), chain, key)
 
 
 @query
@@ -94,8 +103,8 @@ def certificate_of_files(q: Db, namespace: str, chain: str, key: str) -> Resourc
 
 
 @query
-def authorities(q: Db, namespace: str, name: str) -> Resource | Lacking:
-    """Make the secret of who signs the other side: of the Secret `NAME-cacert`, or of `NAME` where there is none."""
+def authorities(q: Db, namespace: str, name: str, label: str = "") -> Resource | Lacking:
+    """Make the secret of who signs clients: of the Secret `NAME-cacert`, or of `NAME` where there is none."""
     apart = f"{name}{names.AUTHORITIES_SUFFIX}"
     source = apart if q.fact(facts.SECRETS, namespace, apart) is not None else name
     made = q.fact(facts.SECRETS, namespace, source)
@@ -106,7 +115,8 @@ def authorities(q: Db, namespace: str, name: str) -> Resource | Lacking:
     if not roots:
         return Lacking(f"secret {namespace}/{source} has no ca.crt, nor cacert, to know the other side by")
     revoked = next((data[one] for one in REVOKED if one in data), None)
-    return _believed(names.credential(apart), Origin("Secret", namespace, source), roots, revoked)
+    named = f"{label}{names.AUTHORITIES_SUFFIX}" if label else names.credential(apart)
+    return _believed(named, Origin("Secret", namespace, source), roots, revoked)
 
 
 @query

@@ -14,6 +14,7 @@ from meltemi.api.networking.gateway import Server, ServerTLSMode, ServerTLSSetti
 from meltemi.envoy import names
 from meltemi.envoy.edge_sockets import Clients, EdgeServer
 from meltemi.galley.validate.gateway import CIPHERS
+from meltemi.model import derived
 from meltemi.model.gateways import Bound
 from meltemi.pilot.core import credentials
 from meltemi.pilot.core.credentials import Lacking
@@ -78,7 +79,7 @@ def open_end(q: Db, one: Bound, namespace: str) -> Ended | None:
     tls = one.server.tls
     if tls is None or not ends(one.server):
         return None
-    found = _ended(q, one.server, tls, namespace)
+    found = _ended(q, one.server, tls, namespace, anywhere=not derived.is_written(one.gateway))
     if isinstance(found, Lacking):
         q.report(
             Diagnostic(SERVER_CLOSED, f"the server is closed: {found.reason}", one.origin, one.path("tls"))
@@ -87,18 +88,21 @@ def open_end(q: Db, one: Bound, namespace: str) -> Ended | None:
     return found
 
 
-def _ended(q: Db, server: Server, tls: ServerTLSSettings, namespace: str) -> Ended | Lacking:
+def _ended(
+    q: Db, server: Server, tls: ServerTLSSettings, namespace: str, *, anywhere: bool
+) -> Ended | Lacking:
+    """`anywhere` says that its credentials may be in other namespaces: that was found out before."""
     lowest, highest = _versions(tls)
     if fault := _fault(tls, lowest, highest):
         return Lacking(fault)
     clients = MODES[tls.mode]
     mesh = tls.mode is ServerTLSMode.ISTIO_MUTUAL
-    shown = _shown(q, tls, namespace)
+    shown = _shown(q, tls, namespace, anywhere=anywhere)
     if isinstance(shown, Lacking):
         return shown
     signers: tuple[Resource, ...] = ()
     if clients is not Clients.UNASKED and not mesh:
-        found = _signers(q, tls, namespace)
+        found = _signers(q, tls, namespace, anywhere=anywhere)
         if isinstance(found, Lacking):
             return found
         signers = (found,)
@@ -119,13 +123,18 @@ def _ended(q: Db, server: Server, tls: ServerTLSSettings, namespace: str) -> End
     return Ended(socket, (*shown, *signers))
 
 
-def _shown(q: Db, tls: ServerTLSSettings, namespace: str) -> tuple[Resource, ...] | Lacking:
+def _shown(
+    q: Db, tls: ServerTLSSettings, namespace: str, *, anywhere: bool
+) -> tuple[Resource, ...] | Lacking:
     """Find the certificates that a server shows."""
     if tls.mode is ServerTLSMode.ISTIO_MUTUAL:
         return ()
     made: list[Resource | Lacking] = []
     if named := tls.credential_names or ((tls.credential_name,) if tls.credential_name else ()):
         for text in named:
+            if anywhere and (found_at := credentials.anywhere(text)) is not None:
+                made.append(credentials.certificate(q, *found_at, text))
+                continue
             name = credentials.of_name(text)
             made.append(name if isinstance(name, Lacking) else credentials.certificate(q, namespace, name))
     else:
@@ -140,8 +149,11 @@ def _shown(q: Db, tls: ServerTLSSettings, namespace: str) -> tuple[Resource, ...
     return tuple(found.values())
 
 
-def _signers(q: Db, tls: ServerTLSSettings, namespace: str) -> Resource | Lacking:
+def _signers(q: Db, tls: ServerTLSSettings, namespace: str, *, anywhere: bool) -> Resource | Lacking:
     """Find who signs the certificates of a server's clients: what is named for that alone goes first."""
+    text = "".join(tls.credential_names[:1])
+    if anywhere and (key := credentials.anywhere(text)) is not None:
+        return credentials.authorities(q, *key, text)
     if tls.ca_cert_credential_name:
         # A Secret `x-cacert` that is named here is meant itself: never the authorities that `x` may have besides.
         name = credentials.of_authorities(tls.ca_cert_credential_name)

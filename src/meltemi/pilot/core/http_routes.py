@@ -38,6 +38,7 @@ from meltemi.model import derivation, derived
 from meltemi.model.delegation import Rule, rules_of
 from meltemi.model.derivation import Key
 from meltemi.model.gateways import MESH, gateway_name
+from meltemi.pilot.core.gateway_api import by_specification
 from meltemi.pilot.core.http_matches import Place, catches_all, conditions, holds, text
 from meltemi.pilot.core.retries import retry_policy
 from meltemi.pilot.core.targets import Target, resolve
@@ -77,14 +78,15 @@ def routes_of(q: Db, key: Key, place: Place) -> tuple[Route, ...]:
         return ()
     spec: VirtualService = made.spec
     gateways = tuple(gateway_name(name, key[0]) for name in spec.gateways) or (MESH,)
-    segments = made.annotations.get(derivation.SEMANTICS, "") in derivation.SEGMENTED
+    semantics = made.annotations.get(derivation.SEMANTICS, "")
+    segments, specified = semantics in derivation.SEGMENTED, semantics == derivation.GATEWAY_API
     found: list[Route] = []
     for rule in rules_of(q, made):
         for match, label in _matches(rule, place, gateways, segments=segments):
             route = _route(q, rule, match, label, place, config_path(key))
             if route is None:
                 continue
-            found.append(route)
+            found.append(by_specification(route, place) if specified else route)
             if catches_all(match):
                 return tuple(found)
     return tuple(found)

@@ -9,6 +9,7 @@ from meltemi.api.networking.virtual_service import Destination
 from meltemi.envoy import names
 from meltemi.envoy.routes import HashKey
 from meltemi.model import destinations, settings
+from meltemi.model.derivation import UNRESOLVED
 from meltemi.model.hosts import complete
 from meltemi.model.services import home, homes, service
 from meltemi.pilot.core import traffic_policy
@@ -52,6 +53,9 @@ def resolve(
     q: Db, wanted: Destination, *, namespace: str, listened: int, client: str, ref: Ref, path: str
 ) -> Target:
     """Resolve a `destination` of an object in `namespace`; an unknown one is reported."""
+    if wanted.host == UNRESOLVED:
+        # The status of what it was derived from tells why.
+        return Target(names.outbound_cluster(UNRESOLVED, 0), UNRESOLVED, 0, known=False)
     host = complete(wanted.host, namespace, settings.CLUSTER_DOMAIN.read(q))
     number = wanted.port.number if wanted.port is not None else 0
     found = target(q, host, wanted.subset, number, listened, client)

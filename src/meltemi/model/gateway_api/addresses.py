@@ -1,0 +1,100 @@
+"""Where a Gateway is reached: the Services before it, and the addresses that those have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meltemi.api.core.service import ServiceType
+from meltemi.model import facts, settings
+from meltemi.model.endpoints import backends
+from meltemi.model.gateway_api.listeners import Front, front
+from meltemi.model.gateway_api.words import CONTROLLER, NAME_OVERRIDE, Key, Problem
+from meltemi.model.services import kubernetes_host
+from meltemi.query import Db, query
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Addresses as (type, value), and the sentence that says where; or what is missing."""
+
+    addresses: tuple[tuple[str, str], ...] = ()
+    message: str = ""
+    problem: Problem | None = None
+
+
+def service_name(gateway: str, class_name: str, override: str) -> str:
+    """Name the Service, and everything else, that is made for a Gateway: `GATEWAY-CLASS`, as Istio does."""
+    return override or f"{gateway}-{class_name}"
+
+
+@query
+def services(q: Db, namespace: str, name: str) -> tuple[Key, ...]:
+    """Name the Services before a Gateway."""
+    made, found = q.fact(facts.API_GATEWAYS, namespace, name), front(q, namespace, name)
+    if made is None or found is None:
+        return ()
+    if not found.automatic:
+        return found.services
+    override = made.annotations.get(NAME_OVERRIDE, "")
+    return ((namespace, service_name(name, made.spec.gateway_class_name, override)),)
+
+
+@query
+def assigned(q: Db, namespace: str, name: str) -> Assigned:
+    """Find out where a Gateway is reached."""
+    made, found = q.fact(facts.API_GATEWAYS, namespace, name), front(q, namespace, name)
+    if made is None or found is None:
+        return Assigned(problem=Problem("Invalid", "there is no such Gateway"))
+    if found.controller != CONTROLLER:
+        given = tuple((one.type, one.value) for one in made.spec.addresses if one.value)
+        return Assigned(given, "Resource programmed")
+    told: list[str] = []
+    outside: list[tuple[str, str]] = []
+    inside: list[tuple[str, str]] = []
+    for key in services(q, namespace, name):
+        host = kubernetes_host(key[1], key[0], settings.CLUSTER_DOMAIN.read(q))
+        problem = _missing(q, found, key, host)
+        if problem is not None:
+            return Assigned(problem=problem)
+        inside.append(("Hostname", host))
+        rows, words = _outside(q, found, key)
+        outside.extend(rows)
+        told.append(f"{host}{words}")
+    listed = tuple(dict.fromkeys(outside or inside))
+    return Assigned(listed, f"Resource programmed, assigned to service(s) {', '.join(told)}")
+
+
+def _missing(q: Db, found: Front, key: Key, host: str) -> Problem | None:
+    service = q.fact(facts.SERVICES, *key)
+    if service is None:
+        return Problem("AddressNotAssigned", f'hostname "{host}" not found')
+    if service.spec.type is ServiceType.LoadBalancer and not q.fact(facts.BALANCERS, *key):
+        return Problem("AddressNotAssigned", f'address pending for hostname "{host}"')
+    ports = {one.port for one in service.spec.ports}
+    for one in found.listeners:
+        if one.open and one.spec.port not in ports:
+            return Problem("AddressNotUsable", f'port {one.spec.port} not found for hostname "{host}"')
+    first = next((one.spec.port for one in found.listeners if one.open), 0)
+    if first and not backends(q, key[0], host, first):
+        return Problem("NoResources", f'no gateway is ready yet for hostname "{host}"')
+    return None
+
+
+def _outside(q: Db, found: Front, key: Key) -> tuple[list[tuple[str, str]], str]:
+    """List the addresses of a load balancer, and say which ports of it are a listener's where they are others."""
+    service, balancers = q.fact(facts.SERVICES, *key), q.fact(facts.BALANCERS, *key)
+    if service is None or not balancers:
+        return [], ""
+    listed = [("IPAddress", one.ip) if one.ip else ("Hostname", one.hostname) for one in balancers]
+    wanted = {one.spec.port for one in found.listeners if one.open}
+    said: list[str] = []
+    for one in balancers:
+        ports = [port.port for port in service.spec.ports]
+        if len(one.ports) == len(ports):
+            pairs = zip(ports, one.ports, strict=True)
+            said.extend(
+                f"port {port} at {one.ip or one.hostname}:{held.port}"
+                for port, held in pairs
+                if port in wanted
+            )
+    return listed, f" ({', '.join(said)})" if said else ""

@@ -1,0 +1,181 @@
+"""Filters of HTTPRoutes and GRPCRoutes, in the words of a VirtualService."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from meltemi.api.diagnostics import Ref
+from meltemi.api.duration import SECOND, Duration
+from meltemi.api.gatewayapi.grpc_route import GRPCRouteFilter
+from meltemi.api.gatewayapi.http_filter import (
+    HTTPCORSFilter,
+    HTTPHeaderFilter,
+    HTTPPathModifier,
+    HTTPRequestMirrorFilter,
+    HTTPRequestRedirectFilter,
+    HTTPRouteFilter,
+    HTTPURLRewriteFilter,
+    PathModifierType,
+)
+from meltemi.api.networking.virtual_service import (
+    CorsPolicy,
+    HeaderOperations,
+    Headers,
+    HTTPMirrorPolicy,
+    HTTPRedirect,
+    HTTPRewrite,
+    Percent,
+    RedirectPortSelection,
+    RegexRewrite,
+    StringMatch,
+)
+from meltemi.api.values import Map
+from meltemi.model.gateway_api.backends import backend
+from meltemi.model.gateway_api.words import Problem
+from meltemi.query import Db
+
+PREFIX_TOKEN: Final = "%PREFIX()%"  # noqa: S105 - a token of a template, no secret
+"""Before the path of a redirect that takes the place of the prefix that matched."""
+Filter = HTTPRouteFilter | GRPCRouteFilter
+
+
+@dataclass(slots=True)
+class Filtered:
+    """What the filters of a rule, or of a backend, ask for.
+
+    `refusal` is why the rule cannot be as it is written, `unresolved` what a filter refers to in vain.
+    """
+
+    headers: Headers | None = None
+    redirect: HTTPRedirect | None = None
+    rewrite: HTTPRewrite | None = None
+    mirrors: list[HTTPMirrorPolicy] = field(default_factory=list)
+    cors: CorsPolicy | None = None
+    refusal: Problem | None = None
+    unresolved: Problem | None = None
+
+
+def read(q: Db, source: Ref, filters: Iterable[Filter], prefix: str) -> Filtered:
+    """Read filters; `prefix` is the path prefix that the rule matches, where it matches just one."""
+    made = Filtered()
+    request: HeaderOperations | None = None
+    response: HeaderOperations | None = None
+    for one in filters:
+        if one.request_header_modifier is not None:
+            request = _headers(one.request_header_modifier)
+        elif one.response_header_modifier is not None:
+            response = _headers(one.response_header_modifier)
+        elif one.request_mirror is not None:
+            _mirror(q, source, one.request_mirror, made)
+        elif isinstance(one, HTTPRouteFilter) and one.request_redirect is not None:
+            made.redirect = _redirect(one.request_redirect)
+        elif isinstance(one, HTTPRouteFilter) and one.url_rewrite is not None:
+            made.rewrite = _rewrite(one.url_rewrite, prefix)
+        elif isinstance(one, HTTPRouteFilter) and one.cors is not None:
+            made.cors = _cors(one.cors)
+        else:
+            made.refusal = Problem("UnsupportedValue", f"a filter of type {one.type.name} is not supported")
+    if request is not None or response is not None:
+        made.headers = Headers(request, response)
+    return made
+
+
+def of_backend(q: Db, source: Ref, filters: Iterable[Filter]) -> tuple[Headers | None, Problem | None]:
+    """Read the filters of one backend: as in Istio, only headers can be changed for a single one."""
+    listed = tuple(filters)
+    able = ("RequestHeaderModifier", "ResponseHeaderModifier")
+    for one in listed:
+        if one.type.name not in able:
+            words = f"a filter of type {one.type.name} is not supported for a single backend"
+            return None, Problem("UnsupportedValue", words)
+    return read(q, source, listed, "").headers, None
+
+
+def _headers(wanted: HTTPHeaderFilter) -> HeaderOperations:
+    return HeaderOperations(
+        Map({one.name: one.value for one in wanted.set}),
+        Map({one.name: one.value for one in wanted.add}),
+        wanted.remove,
+    )
+
+
+def _mirror(q: Db, source: Ref, wanted: HTTPRequestMirrorFilter, made: Filtered) -> None:
+    found = backend(q, source, wanted.backend_ref)
+    made.unresolved = made.unresolved or found.problem
+    if found.problem is not None:
+        return
+    share = 100.0
+    if wanted.percent is not None:
+        share = float(wanted.percent)
+    elif wanted.fraction is not None:
+        share = 100.0 * wanted.fraction.numerator / wanted.fraction.denominator
+    made.mirrors.append(HTTPMirrorPolicy(found.destination, Percent(share)))
+
+
+def _redirect(wanted: HTTPRequestRedirectFilter) -> HTTPRedirect:
+    scheme = "" if wanted.scheme is None else wanted.scheme.name
+    derived = (
+        RedirectPortSelection.FROM_PROTOCOL_DEFAULT if scheme else RedirectPortSelection.FROM_REQUEST_PORT
+    )
+    return HTTPRedirect(
+        uri=_redirect_path(wanted.path),
+        authority=wanted.hostname,
+        port=wanted.port,
+        derive_port=derived if wanted.port is None else None,
+        scheme=scheme,
+        redirect_code=wanted.status_code,
+    )
+
+
+def _redirect_path(wanted: HTTPPathModifier | None) -> str:
+    if wanted is None:
+        return ""
+    if wanted.type is PathModifierType.ReplaceFullPath:
+        return wanted.replace_full_path or "/"
+    return PREFIX_TOKEN + _trimmed(wanted.replace_prefix_match)
+
+
+def _trimmed(text: str | None) -> str:
+    return (text or "").rstrip("/") or "/"
+
+
+def _rewrite(wanted: HTTPURLRewriteFilter, prefix: str) -> HTTPRewrite:
+    path = wanted.path
+    if path is None:
+        return HTTPRewrite(authority=wanted.hostname)
+    if path.type is PathModifierType.ReplaceFullPath:
+        whole = RegexRewrite("/.*", _escaped(path.replace_full_path or "/"))
+        return HTTPRewrite(authority=wanted.hostname, uri_regex_rewrite=whole)
+    to, below = _trimmed(path.replace_prefix_match), prefix.rstrip("/")
+    if to == "/" and below:
+        # Put in the prefix's place, it would leave two slashes before the rest.
+        rest = RegexRewrite(f"^{re.escape(below)}/*(.*)", r"/\1")
+        return HTTPRewrite(authority=wanted.hostname, uri_regex_rewrite=rest)
+    uri = to if below or to == "/" else f"{to}/"
+    return HTTPRewrite(uri=uri, authority=wanted.hostname)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\")
+
+
+def _cors(wanted: HTTPCORSFilter) -> CorsPolicy:
+    return CorsPolicy(
+        allow_origins=tuple(_origin(one) for one in wanted.allow_origins),
+        allow_methods=tuple(one.name for one in wanted.allow_methods),
+        allow_headers=wanted.allow_headers,
+        expose_headers=wanted.expose_headers,
+        max_age=Duration(wanted.max_age * SECOND),
+        allow_credentials=wanted.allow_credentials or None,
+    )
+
+
+def _origin(text: str) -> StringMatch:
+    if text == "*":
+        return StringMatch(regex=".*")
+    if "*" in text:
+        return StringMatch(regex=re.escape(text).replace(r"\*", ".*"))
+    return StringMatch(exact=text)
