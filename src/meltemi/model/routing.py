@@ -210,20 +210,29 @@ def leads_to(q: Db, namespace: str, name: str) -> tuple[str, ...]:
     made = derived.virtual_service(q, namespace, name)
     if made is None:
         return ()
+    found = {*_leads_to(q, namespace, name)}
+    for rule in made.spec.http:
+        if rule.delegate is not None:
+            # A delegate has no delegates: whoever names itself, or goes in a circle, leads nowhere.
+            found.update(_leads_to(q, rule.delegate.namespace or namespace, rule.delegate.name))
+    return tuple(sorted(found))
+
+
+@query
+def _leads_to(q: Db, namespace: str, name: str) -> tuple[str, ...]:
+    """List the hosts that a VirtualService's own routes lead to."""
+    made = derived.virtual_service(q, namespace, name)
+    if made is None:
+        return ()
     wanted: list[Destination | None] = []
-    found: set[str] = set()
     for rule in made.spec.http:
         wanted.extend(one.destination for one in rule.route)
         wanted.append(rule.mirror)
         wanted.extend(one.destination for one in rule.mirrors)
-        if rule.delegate is not None and made.spec.hosts:
-            # A delegate has no delegates.
-            found.update(leads_to(q, rule.delegate.namespace or namespace, rule.delegate.name))
     for routes in (*(rule.route for rule in made.spec.tcp), *(rule.route for rule in made.spec.tls)):
         wanted.extend(one.destination for one in routes)
     domain = settings.CLUSTER_DOMAIN.read(q)
-    found.update(complete(one.host, namespace, domain) for one in wanted if one is not None)
-    return tuple(sorted(found))
+    return tuple(sorted({complete(one.host, namespace, domain) for one in wanted if one is not None}))
 
 
 EVERYONE = "*"
