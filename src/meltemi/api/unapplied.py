@@ -86,7 +86,6 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
     "destinationrules.networking.istio.io": (
         Gap("spec.workloadSelector", "the whole object is left out"),
         Gap("*port.name", "it is refused: a name never chose a port"),
-        Gap("*loadBalancer.localityLbSetting"),
         Gap("*trafficPolicy.tunnel"),
         Gap("*trafficPolicy.proxyProtocol"),
     ),
@@ -240,13 +239,14 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
 }
 
 READ: Final[Mapping[str, str]] = {
-    "namespaces": "its name, and whether its Pods get a sidecar",
-    "nodes": "region and zone of its Pods",
+    "namespaces": "its name, whether its Pods get a sidecar, `networking.istio.io/traffic-distribution`",
+    "nodes": "region, zone and sub-zone of its Pods",
     "configmaps": "environment of containers; the mesh's settings in `istio` of its root namespace",
     "secrets": "environment of containers",
     "serviceaccounts": "the identity of Pods that run as it",
-    "services": "ports, selector, addresses, external name, `networking.istio.io/exportTo`",
-    "endpointslices.discovery.k8s.io": "addresses, ports, readiness and zone of endpoints",
-    "pods": "containers, their commands, environment and probes; labels, account, readiness",
+    "services": "ports, selector, addresses, external name, traffic distribution and internal traffic policy, "
+    "`networking.istio.io/exportTo` and `traffic-distribution`",
+    "endpointslices.discovery.k8s.io": "addresses, ports, readiness, node and zone of endpoints",
+    "pods": "containers, their commands, environment and probes; labels, among them the locality, account, readiness",
 }
 """Kubernetes' own kinds that the mesh lives on: typed for what it reads of them, which every live test stands on."""

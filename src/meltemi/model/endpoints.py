@@ -18,11 +18,12 @@ from meltemi.api.values import EMPTY, Map
 from meltemi.envoy import names
 from meltemi.model import authn, facts, settings, workload_entries
 from meltemi.model.authn import Mtls
-from meltemi.model.services import Port, Resolution, Service, entries_of, service
+from meltemi.model.services import Distribution, Port, Resolution, Service, entries_of, service
 from meltemi.model.views import NOWHERE, Locality
 from meltemi.model.workload_entries import Member
 from meltemi.model.workloads import (
     LOCALITY,
+    REGION,
     account,
     metadata,
     place_of_label,
@@ -42,7 +43,11 @@ NOT_REACHED = code(
 
 
 class Backend(NamedTuple):
-    """One endpoint of a service's port. Those that are not ready are left out."""
+    """One endpoint of a service's port.
+
+    Those that are not ready are left out, unless the service prefers close ones: then they are not `healthy`, so that
+    proxies know when too few close ones are left.
+    """
 
     address: str
     """An IP address; a name, where clients ask DNS; or the path of a Unix socket, whose port is 0."""
@@ -54,6 +59,8 @@ class Backend(NamedTuple):
     metadata: str = ""
     place: Locality = NOWHERE
     weight: int = 1
+    node: str = ""
+    healthy: bool = True
 
 
 BUCKETS = 16
@@ -130,6 +137,7 @@ def _from_slices(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
     """List the backends of each port: from the slices, and the pods that these name."""
     listed: list[list[Backend]] = [[] for _ in found.ports]
     behind = _Pods(q)
+    told = found.distribution is not Distribution.ANY
     for slice_name in slices_of(q, namespace, found.name):
         made = q.fact(facts.ENDPOINT_SLICES, namespace, slice_name)
         if made is None or made.spec.address_type == "IPv6":
@@ -140,18 +148,19 @@ def _from_slices(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
         if not any(number for number, _into in numbers):
             continue
         for endpoint in made.spec.endpoints:
-            if not endpoint.addresses or not _serves(endpoint):
+            healthy = endpoint.conditions.ready is not False
+            if not endpoint.addresses or _stops(endpoint) or not (healthy or told):
                 continue
             target = endpoint.target_ref
             shared = None
             if target is not None and target.kind == "Pod":
                 shared = behind.named(target.namespace or namespace, target.name)
             if shared is None:
-                shared = (EMPTY, "", False, "", Locality("", endpoint.zone, ""))
+                shared = (EMPTY, "", False, "", Locality("", endpoint.zone, ""), 1, endpoint.node_name)
             address = endpoint.addresses[0]
             for number, into in numbers:
                 if number:
-                    into.append(Backend(address, number, *shared))
+                    into.append(Backend(address, number, *shared, healthy))
     return listed
 
 
@@ -163,13 +172,13 @@ def _slice_port(spec: EndpointSlice, port: Port) -> int:
     return 0
 
 
-def _serves(endpoint: Endpoint) -> bool:
-    # Unknown counts as ready (Kubernetes says so); one that is being stopped takes no new connections.
-    return endpoint.conditions.ready is not False and endpoint.conditions.terminating is not True
+def _stops(endpoint: Endpoint) -> bool:
+    """Say whether an endpoint is being stopped: it takes no new connections. Unknown is no, as Kubernetes says."""
+    return endpoint.conditions.terminating is True
 
 
-Traits = tuple[Map[str], str, bool, str, Locality]
-"""What a backend has of its pod: labels, account, mtls, metadata, place."""
+Traits = tuple[Map[str], str, bool, str, Locality, int, str]
+"""What a backend has of its pod: labels, account, mtls, metadata, place, weight, node."""
 
 
 class _Pods:
@@ -188,10 +197,10 @@ class _Pods:
 
     def traits(self, pod: Object[Pod]) -> Traits:
         """Return what backends have of a pod."""
-        mtls, labels = takes_mtls(pod), pod.labels
-        place = self._place(pod) if LOCALITY in labels else self._node(pod.spec.node_name)
+        mtls, labels, node = takes_mtls(pod), pod.labels, pod.spec.node_name
+        place = self._place(pod) if LOCALITY in labels or REGION in labels else self._node(node)
         identity = self._account(pod) if mtls else ""
-        return labels, identity, mtls, metadata(pod.name, pod.namespace, labels), place
+        return labels, identity, mtls, metadata(pod.name, pod.namespace, labels), place, 1, node
 
     def _account(self, pod: Object[Pod]) -> str:
         key = (pod.namespace, account(pod))
@@ -223,7 +232,7 @@ def _from_entries(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
         into = [part for port, part in zip(found.ports, listed, strict=True) if port.number in numbers]
         if made.spec.workload_selector is not None:
             labels = made.spec.workload_selector.labels
-            _add_pods(q, namespace, labels, ports, into)
+            _add_pods(q, namespace, found, labels, ports, into)
             if workload_entries.any_in(q, namespace):
                 _add_selected(q, namespace, found, labels, ports, into)
             continue
@@ -235,19 +244,25 @@ def _from_entries(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
 
 
 def _add_pods(
-    q: Db, namespace: str, labels: Map[str], ports: tuple[Port, ...], into: list[list[Backend]]
+    q: Db,
+    namespace: str,
+    found: Service,
+    labels: Map[str],
+    ports: tuple[Port, ...],
+    into: list[list[Backend]],
 ) -> None:
     behind = _Pods(q)
+    told = found.distribution is not Distribution.ANY
     for name in q.names(facts.PODS, namespace):
         pod = q.fact(facts.PODS, namespace, name)
         if pod is None or not pod.labels.contains_all(labels):
             continue
         status = q.fact(facts.POD_STATUS, namespace, name)
-        if status is not None and status.ip and status.ready and not status.terminating:
+        if status is not None and status.ip and (status.ready or told) and not status.terminating:
             shared = behind.traits(pod)
             for port, part in zip(ports, into, strict=True):
                 number = port.target if isinstance(port.target, int) else port.number
-                part.append(Backend(status.ip, number, *shared))
+                part.append(Backend(status.ip, number, *shared, status.ready))
 
 
 def _add_selected(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from meltemi.api.values import Map
-from meltemi.model import authn, envoy_filters, facts, gateways, routing, sidecars
+from meltemi.model import authn, envoy_filters, facts, gateways, localities, routing, sidecars
 from meltemi.model.views import ProxyType, View
-from meltemi.model.workloads import Workload, place, workload
+from meltemi.model.workloads import Workload, place, trait, workload
 from meltemi.query import Db, query
 
 
@@ -17,15 +17,23 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
         return None
     reads = set(label_keys(q, namespace))
     targets = set(target_names(q, namespace))
+    where = place(q, found)
     return View(
         namespace=namespace,
         type=_type(found),
         labels=Map({key: value for key, value in found.labels.items() if key in reads}),
         workload=found.workload,
         service_account=found.account,
-        locality=place(q, found),
+        locality=where,
         named_ports=tuple(pair for pair in found.named_ports if pair[0] in targets),
         metadata=envoy_filters.proxy_metadata(q, namespace, pod_name),
+        affinity=Map(
+            {
+                key: value
+                for key in localities.label_keys(q)
+                if (value := trait(key, found.labels, where, found.node))
+            }
+        ),
     )
 
 

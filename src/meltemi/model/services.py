@@ -24,6 +24,7 @@ from meltemi.model.hosts import exported, public
 from meltemi.query import Db, query
 
 EXPORT_TO = "networking.istio.io/exportTo"
+TRAFFIC_DISTRIBUTION = "networking.istio.io/traffic-distribution"
 
 
 class Protocol(Enum):
@@ -70,6 +71,16 @@ class Resolution(Enum):
     """Wherever the client's connection was going."""
 
 
+class Distribution(Enum):
+    """Which endpoints a service prefers for a caller."""
+
+    __hash__ = object.__hash__
+
+    ANY = "any"
+    SAME_ZONE = "same-zone"
+    SAME_NODE = "same-node"
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A port of a service. `target` is a number, the name of a container's port, or None (the same)."""
@@ -99,6 +110,9 @@ class Service:
     alias: str = ""
     """The name that an ExternalName service stands for."""
     sans: tuple[str, ...] = ()
+    distribution: Distribution = Distribution.ANY
+    node_local: bool = False
+    """Only endpoints on the caller's node are for it."""
     origins: tuple[Ref, ...] = ()
 
     def port(self, number: int) -> Port | None:
@@ -193,8 +207,35 @@ def _resolved(q: Db, namespace: str, name: str, host: str) -> Service | None:
         export_to=_annotated_export(made) or settings.DEFAULT_SERVICE_EXPORT_TO.read(q),
         created=made.created,
         alias=alias,
+        distribution=_distribution(q, made, spec.traffic_distribution),
+        node_local=spec.internal_traffic_policy == "Local",
         origins=(made.ref,),
     )
+
+
+_DISTRIBUTIONS = {
+    "preferclose": Distribution.SAME_ZONE,
+    "prefersamezone": Distribution.SAME_ZONE,
+    "prefersamenode": Distribution.SAME_NODE,
+}
+
+
+def _distribution(q: Db, made: Object[ServiceSpec] | Object[ServiceEntry], field: str = "") -> Distribution:
+    """Say which endpoints are preferred: by the field, else by the annotation, else by the namespace's annotation.
+
+    Source: Istio's GetTrafficDistribution (pilot/pkg/model/service.go). What is not known prefers none.
+    """
+    found = _DISTRIBUTIONS.get(field.lower())
+    if found is None and TRAFFIC_DISTRIBUTION in made.annotations:
+        found = _DISTRIBUTIONS.get(made.annotations[TRAFFIC_DISTRIBUTION].lower(), Distribution.ANY)
+    return _preferred_in(q, made.namespace) if found is None else found
+
+
+@query
+def _preferred_in(q: Db, namespace: str) -> Distribution:
+    made = q.fact(facts.NAMESPACES, "", namespace)
+    text = "" if made is None else made.annotations.get(TRAFFIC_DISTRIBUTION, "")
+    return _DISTRIBUTIONS.get(text.lower(), Distribution.ANY)
 
 
 def _kubernetes_port(port: PortSpec) -> Port:
@@ -271,6 +312,7 @@ def entry_service(q: Db, namespace: str, host: str) -> Service | None:
         export_to=first.spec.export_to or settings.DEFAULT_SERVICE_EXPORT_TO.read(q),
         created=first.created,
         sans=tuple(sorted({san for made in entries for san in made.spec.subject_alt_names})),
+        distribution=_distribution(q, first),
         origins=tuple(made.ref for made in entries),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
+from meltemi.api.networking.destination_rule import LocalityLoadBalancerSetting
 from meltemi.api.networking.virtual_service import HTTPRetry
 from meltemi.model.facts import SETTING
 from meltemi.query import Db
@@ -43,6 +44,7 @@ SYSTEM_ROOTS = Setting("systemRoots", "/etc/ssl/certs/ca-certificates.crt")
 PROTOCOL_DETECTION_TIMEOUT = Setting("protocolDetectionTimeout", 0.0)
 DEFAULT_RETRY = Setting("defaultHttpRetryPolicy", HTTPRetry(attempts=2))
 """Conditions that are not given are Istio's default ones."""
+LOCALITY = Setting("localityLbSetting", LocalityLoadBalancerSetting(enabled=True))
 DNS_REFRESH_RATE = Setting("dnsRefreshRate", 60.0)
 DEFAULT_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultServiceExportTo", ("*",))
 DEFAULT_VIRTUAL_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultVirtualServiceExportTo", ("*",))
@@ -68,6 +70,7 @@ SETTINGS: tuple[Setting[object], ...] = cast(
         SYSTEM_ROOTS,
         PROTOCOL_DETECTION_TIMEOUT,
         DEFAULT_RETRY,
+        LOCALITY,
         DNS_REFRESH_RATE,
         DEFAULT_SERVICE_EXPORT_TO,
         DEFAULT_VIRTUAL_SERVICE_EXPORT_TO,

@@ -44,7 +44,8 @@ class View:
     """What translation may read of a proxy: never its pod's name or address (those are bootstrap).
 
     `labels` are only those keys that some selector in reach reads; `named_ports` only those container ports
-    that some Service of the namespace names as its target.
+    that some Service of the namespace names as its target. `affinity` are labels by which some service orders its
+    endpoints, as `workloads.trait` has them.
     """
 
     namespace: str
@@ -62,3 +63,4 @@ class View:
     named_ports: tuple[tuple[str, int], ...] = ()
     metadata: Map[str] = EMPTY
     """Only those keys that an EnvoyFilter in reach asks for."""
+    affinity: Map[str] = EMPTY

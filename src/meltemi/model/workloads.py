@@ -24,6 +24,9 @@ PROXYLESS_TEMPLATES = frozenset({"grpc-agent", "grpc-simple"})
 """Those that say that the pod's gRPC clients speak xDS themselves."""
 ROUTER = "router"
 SUBZONE = "topology.istio.io/subzone"
+CLUSTER = "topology.istio.io/cluster"
+NETWORK = "topology.istio.io/network"
+HOSTNAME = "kubernetes.io/hostname"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,27 @@ def _proxy(pod: Object[Pod]) -> tuple[bool, bool]:
     return sidecar, GATEWAY_TEMPLATE in _templates(pod)
 
 
+def trait(key: str, labels: Map[str], place: Locality, node: str, network: str = "") -> str:
+    """Return the label of a workload by which failover compares it: where it is goes before what it says of itself.
+
+    Source: Istio's AugmentLabels (pilot/pkg/serviceregistry/util/label).
+    """
+    if key == NETWORK:
+        return labels.get(key, "") or network
+    known = ""
+    if key == REGION:
+        known = place.region
+    elif key == ZONE:
+        known = place.zone
+    elif key == SUBZONE:
+        known = place.subzone
+    elif key == HOSTNAME:
+        known = node
+    elif key == CLUSTER:
+        known = "Kubernetes"
+    return known or labels.get(key, "")
+
+
 @query
 def place_of_node(q: Db, node: str) -> Locality:
     """Return where a node is, by its labels."""
@@ -140,7 +164,7 @@ def place_of_node(q: Db, node: str) -> Locality:
 
 
 def place(q: Db, found: Workload) -> Locality:
-    """Return where a workload is: by its own label, else by its node."""
+    """Return where a workload is: by its own labels, else by its node."""
     own = place_of_label(found.labels)
     if own is not None:
         return own
@@ -148,9 +172,12 @@ def place(q: Db, found: Workload) -> Locality:
 
 
 def place_of_label(labels: Map[str]) -> Locality | None:
-    """Return where a workload's own label says that it is, or None."""
+    """Return where a workload's own labels say that it is, or None."""
     text = labels.get(LOCALITY, "")
-    return locality(text.replace(".", "/")) if text else None
+    if text:
+        return locality(text if "/" in text else text.replace(".", "/"))
+    region = labels.get(REGION, "")
+    return Locality(region, labels.get(ZONE, ""), labels.get(SUBZONE, "")) if region else None
 
 
 def locality(text: str) -> Locality:

@@ -13,6 +13,7 @@ from tests.live.fields import (
     http_matches,
     http_routes,
     ingresses,
+    localities,
     peer_authentications,
     service_entries,
     traffic,
@@ -29,6 +30,7 @@ CASES: tuple[Case, ...] = (
     # What traffic shows comes before what only the configuration does: the page names the first.
     *traffic.CASES,
     *destination_rules.CASES,
+    *localities.CASES,
     *gateways.CASES,
     *gateway_tls.CASES,
     *ingresses.CASES,

@@ -38,6 +38,8 @@ PODS = {
     "outsider": ("default", "outsider", "v1", False),
 }
 """Name: namespace, app, version, whether it has a sidecar."""
+PLACES = {"client": "r1.z1.s1", "stranger": "r2.z1.s1"}
+"""Where pods are, for what asks."""
 INGRESS = ("istio-system", "istio-ingressgateway")
 CALLERS = ("client", "stranger", "outsider")
 
@@ -238,6 +240,8 @@ def _pod(name: str, sockets: str) -> Document:
     labels = {"app": app, "version": version, **({} if sidecar else {"sidecar.istio.io/inject": "false"})}
     if name == "stranger":
         labels["gateway.networking.k8s.io/gateway-name"] = "edge"
+    if name in PLACES:
+        labels["istio-locality"] = PLACES[name]
     container = {
         "name": app,
         "image": "local",

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
@@ -19,6 +20,10 @@ from hypothesis import strategies as st
 from tests.pilot.core.certificates import Authority, Pair, opaque
 from tests.pilot.core.meshes import Mesh, messages
 
+from meltemi.model import destinations, localities
+from meltemi.model.scope import lenses
+from meltemi.model.services import hosts_in
+from meltemi.pilot.core import assignments
 from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS, SDS
 
 NAMESPACES = st.sampled_from(["a", "b", "istio-system"])
@@ -29,6 +34,7 @@ HOSTS = st.sampled_from(
 ADDRESSES = st.sampled_from(["198.19.0.9", "198.19.0.8", "198.51.100.0/24"])
 PORTS = st.sampled_from([80, 81])
 EXPORTS = st.sampled_from(["*", ".", "a"])
+PLACES = st.sampled_from(["", "r1/z1", "r1/z2", "r2/z1"])
 SPOKEN = st.sampled_from(["http", "tcp", "tls", "web"])
 
 Document = dict[str, Any]
@@ -50,6 +56,8 @@ def service(draw: st.DrawFn) -> Document:
         "clusterIP": draw(st.one_of(ADDRESSES.filter(lambda ip: "/" not in ip), st.just("None"))),
         "selector": {"app": draw(NAMES)},
         "ports": [{"name": f"{spoken}-{number}", "port": number} for number, spoken in ports],
+        "trafficDistribution": draw(st.sampled_from(["", "PreferClose", "PreferSameNode"])),
+        "internalTrafficPolicy": draw(st.sampled_from(["Cluster", "Cluster", "Local"])),
     }
     export = {"networking.istio.io/exportTo": draw(EXPORTS)}
     return document("Service", "v1", draw(NAMES), draw(NAMESPACES), spec, annotations=export)
@@ -65,13 +73,20 @@ def entry(draw: st.DrawFn) -> Document:
             unique_by=lambda p: p[0],
         )
     )
-    spec = {
+    spec: Document = {
         "hosts": draw(st.lists(HOSTS, min_size=1, max_size=2, unique=True)),
         "addresses": draw(st.lists(ADDRESSES, max_size=2, unique=True)),
         "ports": [{"number": number, "name": f"p{number}", "protocol": spoken} for number, spoken in ports],
-        "resolution": draw(st.sampled_from(["STATIC", "NONE"])),
         "exportTo": [draw(EXPORTS)],
     }
+    spec["resolution"] = draw(st.sampled_from(["STATIC", "NONE", "DNS"]))
+    if spec["resolution"] == "DNS":
+        spec["addresses"] = [one for one in spec["addresses"] if "/" not in one]
+    if spec["resolution"] != "NONE":
+        spec["endpoints"] = [
+            {"address": address, "locality": draw(PLACES), "weight": draw(st.integers(1, 9))}
+            for address in draw(st.lists(st.sampled_from(["10.0.0.1", "10.0.0.2"]), unique=True))
+        ]
     return document("ServiceEntry", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
 
 
@@ -92,15 +107,51 @@ def virtual_service(draw: st.DrawFn) -> Document:
 
 
 @st.composite
+def policy(draw: st.DrawFn) -> Document:
+    spread: list[Document] = [
+        {},
+        {"enabled": False},
+        {"failover": [{"from": "r1", "to": "r2"}]},
+        {"failoverPriority": ["app", "topology.kubernetes.io/zone"]},
+        {"failoverPriority": ["kubernetes.io/hostname=n2"], "failover": [{"from": "r1", "to": "r2"}]},
+        {"distribute": [{"from": "r1/*", "to": {"r1/z1": 30, "r2/*": 70}}]},
+    ]
+    made: Document = {"connectionPool": {"tcp": {"maxConnections": 9}}}
+    if draw(st.booleans()):
+        made["outlierDetection"] = {"consecutive5xxErrors": 2}
+    if draw(st.booleans()):
+        made["loadBalancer"] = {"localityLbSetting": draw(st.sampled_from(spread))}
+    return made
+
+
+@st.composite
+def node(draw: st.DrawFn) -> Document:
+    region, _slash, zone = draw(PLACES).partition("/")
+    labels = {"topology.kubernetes.io/region": region, "topology.kubernetes.io/zone": zone}
+    return document("Node", "v1", draw(st.sampled_from(["n1", "n2"])), "", {}, labels=labels)
+
+
+@st.composite
+def space(draw: st.DrawFn) -> Document:
+    wanted = draw(st.sampled_from(["", "PreferSameZone", "PreferSameNode"]))
+    notes = {"networking.istio.io/traffic-distribution": wanted}
+    return document("Namespace", "v1", draw(NAMESPACES), "", {}, annotations=notes)
+
+
+@st.composite
 def rule(draw: st.DrawFn) -> Document:
     spec: Document = {
         "host": draw(HOSTS),
         "subsets": [{"name": "s", "labels": {"app": draw(NAMES)}}],
         "exportTo": [draw(EXPORTS)],
     }
+    if draw(st.booleans()):
+        spec["trafficPolicy"] = draw(policy())
+    if draw(st.booleans()):
+        spec["subsets"][0]["trafficPolicy"] = draw(policy())
     tls = draw(st.sampled_from([None, None, "SIMPLE", "MUTUAL"]))
     if tls is not None:
-        spec["trafficPolicy"] = {"tls": {"mode": tls, "credentialName": draw(NAMES)}}
+        spec.setdefault("trafficPolicy", {})["tls"] = {"mode": tls, "credentialName": draw(NAMES)}
     return document("DestinationRule", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
 
 
@@ -257,6 +308,8 @@ DOCUMENTS = st.lists(
         CLASSES,
         sidecar(),
         envoy_filter(),
+        node(),
+        space(),
     ),
     min_size=1,
     max_size=9,
@@ -269,8 +322,9 @@ PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"), ("ingress", "istio-system"), (
 def pods(mesh: Mesh) -> None:
     """Add the proxies that are looked at, and a class of Ingresses."""
     mesh.put([class_of("istio.io/ingress-controller")])
-    mesh.pod("x", "a", ip="198.18.0.2")
-    mesh.pod("y", "b", ip="198.18.0.3")
+    mesh.pod("x", "a", ip="198.18.0.2", node="n1")
+    mesh.pod("y", "b", ip="198.18.0.3", labels={"app": "y", "istio-locality": "r2.z1"})
+    mesh.pod("x-2", "a", ip="198.18.0.7", labels={"app": "x", "version": "2"}, node="n2", ready=False)
     mesh.pod("edge", "a", ip="198.18.0.4", labels={"app": "x"}, gateway=True)
     mesh.pod("ingress", "istio-system", ip="198.18.0.5", labels={"istio": "ingressgateway"}, gateway=True)
     mesh.pod("grpc", "b", ip="198.18.0.6", sidecar=False, annotations=PROXYLESS)
@@ -297,9 +351,25 @@ def handlers(listener: Message) -> list[Message]:
     return found
 
 
+def check_asks(mesh: Mesh, client: str) -> None:
+    """Check that what one service asks of callers is among what is asked for its namespace: else none would answer."""
+    seen = mesh.engine.get(lenses, client)
+    for namespace in seen.namespaces:
+        lens = seen.through(namespace)
+        asked = mesh.engine.get(localities.asked, namespace, lens.rules)
+        for host in mesh.engine.get(hosts_in, namespace):
+            choice = dict(lens.rules).get(host, destinations.DEFAULT)
+            one = mesh.engine.get(assignments.asked, namespace, host, choice)
+            if one is not None:
+                assert asked is not None
+                assert one.place <= asked.place
+                assert set(one.labels) <= set(asked.labels)
+
+
 def check(mesh: Mesh) -> None:
     """Check everything that Envoy would refuse, or that would lead nowhere."""
     for pod, namespace in PROXIES:
+        check_asks(mesh, namespace)
         roots = mesh.roots(pod, namespace)
         for listed in (roots.clusters, roots.endpoints, roots.listeners):
             given = [one.name for part in listed for one in part.resources]
@@ -308,10 +378,16 @@ def check(mesh: Mesh) -> None:
         by_eds = {
             name for name, one in clusters.items() if isinstance(one, Cluster) and one.type == Cluster.EDS
         }
-        assert by_eds == set(messages(roots, EDS))
+        assigned = messages(roots, EDS)
+        assert by_eds == set(assigned)
         # A cluster that waits for a secret which never comes would hold up all others.
         asked = {name for one in clusters.values() for name in SECRET.findall(str(one))}
         assert asked == set(messages(roots, SDS))
+        inline = [one.load_assignment for one in clusters.values() if isinstance(one, Cluster)]
+        for assignment in (*assigned.values(), *inline):
+            assert isinstance(assignment, ClusterLoadAssignment)
+            priorities = {group.priority for group in assignment.endpoints}
+            assert priorities == set(range(len(priorities))), assignment
         routes = messages(roots, RDS)
         wanted: set[str] = set()
         for listener in messages(roots, LDS).values():

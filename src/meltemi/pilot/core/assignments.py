@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from meltemi.api.networking.destination_rule import TrafficPolicy
 from meltemi.envoy import names
 from meltemi.envoy.clusters import Discovery
 from meltemi.envoy.endpoints import encode_endpoint, encode_place, join_assignment, join_group
-from meltemi.model import credentialed, destinations
+from meltemi.model import credentialed, destinations, localities, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
+from meltemi.model.localities import EVEN, Asks, Caller, Spread
 from meltemi.model.scope import Lens, hosts_through
-from meltemi.model.services import service
+from meltemi.model.services import Service, service
 from meltemi.model.views import Locality
+from meltemi.model.workloads import HOSTNAME
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.clusters import discovery_of, subsets
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
+from meltemi.pilot.core.spreading import grouped
 from meltemi.query import Db, query
 
 
 @query
-def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str) -> Segment:
+def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str, caller: Caller | None) -> Segment:
     """List the load assignments of a namespace's services, as clients with this lens see them.
 
-    `keeper` is as in `clusters.segment_of`.
+    `keeper` is as in `clusters.segment_of`; `caller` is what `localities.asked` asks of those clients for this
+    namespace, None where all endpoints are alike.
     """
     listed: list[Resource] = []
     choices = dict(lens.rules)
@@ -33,19 +38,49 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str) -> Se
     for host in hosts_through(q, namespace, lens):
         choice = choices.get(host, destinations.DEFAULT)
         by = keeper if host in kept else NOBODY
-        made = isolated(q, load_assignments, namespace, host, choice, envoy, by) or ()
+        answer = answered(q, namespace, host, choice, caller)
+        made = isolated(q, load_assignments, namespace, host, choice, envoy, by, answer) or ()
         wanted = ports.get(host)
         listed.extend([one for one in made if names.port_of(one.name) in wanted] if wanted else made)
     return segment(("ns", namespace), listed)
 
 
+def answered(q: Db, namespace: str, host: str, choice: str, caller: Caller | None) -> Caller | None:
+    """Keep of a caller what the endpoints of one service ask of it."""
+    return None if caller is None else localities.answer(caller, isolated(q, asked, namespace, host, choice))
+
+
+@query
+def asked(q: Db, namespace: str, host: str, choice: str) -> Asks | None:
+    """Say what the endpoints of one service ask of their callers."""
+    found = service(q, namespace, host)
+    if found is None:
+        return None
+    rule = destinations.rule(q, namespace, host, choice)
+    asks = [
+        localities.asks_of(_spread(q, found, traffic_policy.effective(rule, port.number, subset)))
+        for port in found.ports
+        for subset in subsets(rule)
+    ]
+    return localities.together([*asks, localities.NODE if found.node_local else None])
+
+
+def _spread(q: Db, found: Service, policy: TrafficPolicy) -> Spread:
+    return localities.spread(
+        policy.load_balancer,
+        settings.LOCALITY.read(q),
+        outliers=policy.outlier_detection is not None,
+        distribution=found.distribution,
+    )
+
+
 @query
 def load_assignments(
-    q: Db, namespace: str, host: str, choice: str, envoy: str, keeper: str
+    q: Db, namespace: str, host: str, choice: str, envoy: str, keeper: str, caller: Caller | None
 ) -> tuple[Resource, ...]:
     """Translate a service's endpoints: those of each of its ports, and of each subset those that bear its labels.
 
-    Left out are clusters whose endpoints the proxy finds by itself.
+    Left out are clusters whose endpoints the proxy finds by itself. `caller` is what `asked` asks of it.
     """
     found = service(q, namespace, host)
     if found is None:
@@ -58,7 +93,7 @@ def load_assignments(
     for port in found.ports:
         whole = traffic_policy.effective(rule, port.number, "")
         usual = discovery_of(q, found, whole, keeper)
-        ready = apart(q, host, _encoded, listed.get(port.number, ()))
+        ready = apart(q, host, _encoded, _within_reach(listed.get(port.number, ()), found, caller))
         if ready is None:
             # A fault of ours is no news that there are no endpoints.
             continue
@@ -68,7 +103,8 @@ def load_assignments(
             if how is Discovery.EDS:
                 name = names.outbound_cluster(host, port.number, subset)
                 chosen = _of_subset(ready, rule, subset)
-                made.append(apart(q, name, _resource, name, chosen, origins, envoy, keys))
+                spread = EVEN if caller is None else _spread(q, found, policy)
+                made.append(apart(q, name, _resource, name, chosen, spread, caller, origins, envoy, keys))
     return tuple([one for one in made if one is not None])
 
 
@@ -76,9 +112,22 @@ Ready = tuple[Backend, bytes]
 """An endpoint, and what it is in a load assignment: the same in that of the service and those of its subsets."""
 
 
+def _within_reach(listed: tuple[Backend, ...], found: Service, caller: Caller | None) -> tuple[Backend, ...]:
+    if not found.node_local or caller is None:
+        return listed
+    node = dict(caller.labels).get(HOSTNAME, "")
+    return tuple([one for one in listed if one.node == node])
+
+
 def _encoded(_q: Db, listed: tuple[Backend, ...]) -> tuple[Ready, ...]:
     return tuple(
-        [(one, encode_endpoint(one.address, one.port, one.mtls, one.metadata, one.weight)) for one in listed]
+        [
+            (
+                one,
+                encode_endpoint(one.address, one.port, one.mtls, one.metadata, one.weight, one.healthy),
+            )
+            for one in listed
+        ]
     )
 
 
@@ -96,15 +145,29 @@ def _resource(
     q: Db,
     name: str,
     listed: tuple[Ready, ...],
+    how: Spread,
+    caller: Caller | None,
     origins: tuple[Origin, ...],
     envoy: str,
     keys: tuple[str, ...],
 ) -> Resource | None:
+    if how is EVEN:
+        return settle(q, EDS, name, join_assignment(name, _even(listed)), origins, envoy, keys)
+    joined = [
+        join_group(
+            encode_place(group.place), [encoded for _, encoded in group.members], group.weight, group.priority
+        )
+        for group in grouped(listed, lambda ready: ready[0], how, caller)
+    ]
+    return settle(q, EDS, name, join_assignment(name, joined), origins, envoy, keys)
+
+
+def _even(listed: tuple[Ready, ...]) -> list[bytes]:
+    """Encode endpoints by locality where it does not count who calls, as nearly always."""
     groups: dict[Locality, list[bytes]] = {}
     weights: dict[Locality, int] = {}
     for one, encoded in listed:
         place = one.place
         groups.setdefault(place, []).append(encoded)
         weights[place] = weights.get(place, 0) + one.weight
-    joined = [join_group(encode_place(place), groups[place], weights[place]) for place in sorted(groups)]
-    return settle(q, EDS, name, join_assignment(name, joined), origins, envoy, keys)
+    return [join_group(encode_place(place), groups[place], weights[place]) for place in sorted(groups)]

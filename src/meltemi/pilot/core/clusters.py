@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meltemi.api.duration import Duration, seconds
-from meltemi.api.networking.destination_rule import ClientTLSSettings, TrafficPolicy
+from meltemi.api.networking.destination_rule import (
+    ClientTLSSettings,
+    LocalityLoadBalancerSetting,
+    TrafficPolicy,
+)
 from meltemi.envoy import names
 from meltemi.envoy.clusters import (
     Balancing,
@@ -21,26 +25,29 @@ from meltemi.envoy.clusters import (
 from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint
 from meltemi.envoy.forward_proxy import DnsCache
 from meltemi.envoy.sockets import ClientSocket, MutualClient
-from meltemi.model import credentialed, destinations, settings
+from meltemi.model import credentialed, destinations, localities, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, accounts, backends, backends_of
+from meltemi.model.localities import Caller, Spread
 from meltemi.model.scope import Lens, hosts_through
-from meltemi.model.services import Port, Protocol, Resolution, Service, service
-from meltemi.model.views import Locality
+from meltemi.model.services import Distribution, Port, Protocol, Resolution, Service, service
 from meltemi.pilot.core import origination, traffic_policy
 from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import CDS, Origin, Resource, Segment, resource, segment
+from meltemi.pilot.core.spreading import grouped
 from meltemi.query import Db, query
 
 
 @query
-def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str) -> Segment:
+def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str, caller: Caller | None) -> Segment:
     """List the clusters of a namespace's services, as clients with this lens see them.
 
-    `keeper` is the namespace whose Secrets these clients get, NOBODY where they get none or nothing asks for any.
+    `keeper` is the namespace whose Secrets these clients get, NOBODY where they get none or nothing asks for any;
+    `caller` is what `localities.asked_by_name` asks of those clients for this namespace, None where all endpoints are
+    alike.
     """
     listed: list[Resource] = []
     choices = dict(lens.rules)
@@ -49,17 +56,28 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str) -> Se
     for host in hosts_through(q, namespace, lens):
         choice = choices.get(host, destinations.DEFAULT)
         by = keeper if host in kept else NOBODY
-        made = isolated(q, clusters, namespace, host, choice, envoy, by) or ()
+        answer = caller if caller is not None and isolated(q, named, namespace, host) else None
+        made = isolated(q, clusters, namespace, host, choice, envoy, by, answer) or ()
         wanted = ports.get(host)
         listed.extend([one for one in made if names.port_of(one.name) in wanted] if wanted else made)
     return segment(("ns", namespace), listed)
 
 
 @query
-def clusters(q: Db, namespace: str, host: str, choice: str, envoy: str, keeper: str) -> tuple[Resource, ...]:
+def named(q: Db, namespace: str, host: str) -> bool:
+    """Say whether all endpoints of a service stand in its clusters, to be found by name."""
+    found = service(q, namespace, host)
+    return found is not None and found.resolution is Resolution.DNS
+
+
+@query
+def clusters(
+    q: Db, namespace: str, host: str, choice: str, envoy: str, keeper: str, caller: Caller | None
+) -> tuple[Resource, ...]:
     """Translate a service: a cluster for each of its ports and for each subset of it.
 
-    One memo for all, since what changes one nearly always changes the others.
+    One memo for all, since what changes one nearly always changes the others. `caller` counts where endpoints stand
+    in clusters themselves.
     """
     found = service(q, namespace, host)
     if found is None:
@@ -73,6 +91,7 @@ def clusters(q: Db, namespace: str, host: str, choice: str, envoy: str, keeper: 
         rule,
         accounts(q, namespace, host),
         mesh_wide(q),
+        caller,
         origins,
         envoy,
         refused(q, CDS, host),
@@ -103,12 +122,17 @@ class MeshWide:
 
     timeout: Duration
     auto_mtls: bool
+    locality: LocalityLoadBalancerSetting
 
 
 @query
 def mesh_wide(q: Db) -> MeshWide:
-    """Return the settings that every cluster of a service reads: one edge for each of them instead of two."""
-    return MeshWide(seconds(settings.CONNECT_TIMEOUT.read(q)), settings.ENABLE_AUTO_MTLS.read(q))
+    """Return the settings that every cluster of a service reads: one edge for each of them instead of three."""
+    return MeshWide(
+        seconds(settings.CONNECT_TIMEOUT.read(q)),
+        settings.ENABLE_AUTO_MTLS.read(q),
+        settings.LOCALITY.read(q),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +143,7 @@ class Shared:
     rule: Rule | None
     accounts: tuple[str, ...]
     mesh: MeshWide
+    caller: Caller | None
     origins: tuple[Origin, ...]
     envoy: str
     refused: tuple[str, ...]
@@ -161,7 +186,17 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
     discovery = discovery_of(q, found, policy, shared.keeper)
     direct = discovery is Discovery.ORIGINAL_DST
     by_name = discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
-    endpoints = _by_name(q, found, port, subset) if by_name else None
+    outlier = None if direct else traffic_policy.outlier(policy.outlier_detection)
+    if outlier is not None and found.distribution is not Distribution.ANY:
+        # Endpoints that are not ready are listed, and panic would send to them.
+        outlier = replace(outlier, min_health_percent=0)
+    how = localities.spread(
+        policy.load_balancer,
+        shared.mesh.locality,
+        outliers=outlier is not None,
+        distribution=found.distribution,
+    )
+    endpoints = _by_name(q, shared, port, subset, how) if by_name else None
     if endpoints is not None and not endpoints.groups:
         # Envoy wants exactly one name to ask for, one address at a time.
         discovery = Discovery.STRICT_DNS
@@ -181,7 +216,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         table_size=chosen.table_size,
         warmup=chosen.warmup,
         thresholds=traffic_policy.thresholds(policy),
-        outlier=None if direct else traffic_policy.outlier(policy.outlier_detection),
+        outlier=outlier,
         tls=tls,
         auto_mtls=auto,
         http=http,
@@ -192,6 +227,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         keepalive=traffic_policy.keepalive(pool),
         dns_refresh=seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
         lookup=lookup,
+        locality_weighted=how.weighted and not provided,
     )
 
 
@@ -296,8 +332,9 @@ def all_mutual(q: Db, namespace: str, host: str) -> bool:
     return bool(every) and all(one.mtls for one in every)
 
 
-def _by_name(q: Db, found: Service, port: Port, subset: str) -> Assignment:
+def _by_name(q: Db, shared: Shared, port: Port, subset: str, how: Spread) -> Assignment:
     """Write the endpoints of a DNS cluster into it: those declared or selected, else the service's own name."""
+    found = shared.service
     listed = backends(q, found.namespace, found.host, port.number)
     if found.alias:
         target = port.target if isinstance(port.target, int) else port.number
@@ -308,16 +345,25 @@ def _by_name(q: Db, found: Service, port: Port, subset: str) -> Assignment:
     if found.resolution is Resolution.DNS_ONE:
         listed = listed[:1]
     name = names.outbound_cluster(found.host, port.number, subset)
-    return Assignment(name, groups(listed))
+    # Labels order none of these, as in Istio.
+    spread = None if how.labels and not how.failover else replace(how, labels=())
+    return Assignment(name, groups(listed, spread, shared.caller))
 
 
-def groups(listed: tuple[Backend, ...]) -> tuple[Group, ...]:
-    """Group endpoints by locality, sorted."""
-    found: dict[Locality, list[LoadEndpoint]] = {}
-    for one in listed:
-        made = LoadEndpoint(one.address, one.port, one.mtls, one.metadata, one.weight)
-        found.setdefault(one.place, []).append(made)
-    return tuple([Group(place, tuple(found[place])) for place in sorted(found)])
+def groups(
+    listed: tuple[Backend, ...], how: Spread | None = None, caller: Caller | None = None
+) -> tuple[Group, ...]:
+    """Group endpoints as `grouped` does."""
+    return tuple(
+        [
+            Group(one.place, tuple(map(_endpoint, one.members)), one.priority, one.weight)
+            for one in grouped(listed, lambda backend: backend, how, caller)
+        ]
+    )
+
+
+def _endpoint(one: Backend) -> LoadEndpoint:
+    return LoadEndpoint(one.address, one.port, one.mtls, one.metadata, one.weight, one.healthy)
 
 
 @query

@@ -18,10 +18,11 @@ from meltemi.envoy import names, proxyless
 from meltemi.envoy.encoding import encode
 from meltemi.envoy.endpoints import Assignment, assignment_message
 from meltemi.envoy.routes import encode_route_head
-from meltemi.model import destinations, routing
+from meltemi.model import destinations, localities, routing
 from meltemi.model.destinations import Rule
 from meltemi.model.domains import names_of
 from meltemi.model.endpoints import backends
+from meltemi.model.localities import Caller
 from meltemi.model.routing import Source
 from meltemi.model.scope import Lens, lenses
 from meltemi.model.services import Protocol, Service, hosts_in, service, services_in
@@ -67,7 +68,8 @@ def roots(q: Db, view: View, source: Source) -> Roots:
     ropes: list[Rope] = []
     for namespace in seen.namespaces:
         lens, own = seen.through(namespace), namespace == view.namespace
-        reached.append(destinations_in(q, namespace, lens, view.envoy_version))
+        answer = localities.answer(localities.caller(view), localities.asked(q, namespace, lens.rules))
+        reached.append(destinations_in(q, namespace, lens, view.envoy_version, answer))
         listened.append(listeners_in(q, namespace, lens, own))
         ropes += routes_in(q, namespace, lens, own, source, asker)
     return Roots(
@@ -127,15 +129,18 @@ def _rope(name: str, host: Resource) -> Rope:
 
 
 @query
-def destinations_in(q: Db, namespace: str, lens: Lens, envoy: str) -> tuple[Segment, Segment]:
-    """List the clusters of a namespace's services, and their load assignments."""
+def destinations_in(
+    q: Db, namespace: str, lens: Lens, envoy: str, caller: Caller | None
+) -> tuple[Segment, Segment]:
+    """List the clusters of a namespace's services, and their load assignments; `caller` as for these."""
     reached: list[Resource] = []
     endpoints: list[Resource] = []
     choices = dict(lens.rules)
     for host in hosts_in(q, namespace):
         if host not in lens.hidden:
             choice = choices.get(host, destinations.DEFAULT)
-            made, assigned = isolated(q, destination, namespace, host, choice, envoy) or ((), ())
+            answer = assignments.answered(q, namespace, host, choice, caller)
+            made, assigned = isolated(q, destination, namespace, host, choice, envoy, answer) or ((), ())
             reached += made
             endpoints += assigned
     return segment(("ns", namespace), reached), segment(("ns", namespace), endpoints)
@@ -143,7 +148,7 @@ def destinations_in(q: Db, namespace: str, lens: Lens, envoy: str) -> tuple[Segm
 
 @query
 def destination(
-    q: Db, namespace: str, host: str, choice: str, envoy: str
+    q: Db, namespace: str, host: str, choice: str, envoy: str, caller: Caller | None
 ) -> tuple[tuple[Resource, ...], tuple[Resource, ...]]:
     """Translate a service: its clusters, and the load assignment of each."""
     found = service(q, namespace, host)
@@ -151,11 +156,12 @@ def destination(
         return (), ()
     rule = destinations.rule(q, namespace, host, choice)
     assigned = {
-        one.name: one for one in assignments.load_assignments(q, namespace, host, choice, envoy, NOBODY)
+        one.name: one
+        for one in assignments.load_assignments(q, namespace, host, choice, envoy, NOBODY, caller)
     }
     reached: list[Resource] = []
     endpoints: list[Resource] = []
-    for one in clusters.clusters(q, namespace, host, choice, envoy, NOBODY):
+    for one in clusters.clusters(q, namespace, host, choice, envoy, NOBODY, None):
         _, port, subset, _ = one.name.split("|")
         if _asks_for_tls(rule, int(port), subset):
             _tell(q, one.name, rule)

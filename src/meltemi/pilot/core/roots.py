@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meltemi.model import credentialed, routing, sidecars
+from meltemi.model import credentialed, localities, routing, sidecars
+from meltemi.model.localities import Asks, Caller
 from meltemi.model.routing import Source
 from meltemi.model.scope import Lenses, known_to, lenses, lenses_within
 from meltemi.model.services import Protocol, entry_protocol
@@ -73,7 +74,9 @@ def endpoints_root(q: Db, view: View) -> Segments:
 
 
 def _of_view(q: Db, view: View) -> tuple[Segments, Segments]:
-    return _outbound(q, _known(q, view), view.envoy_version, keeper_of(q, view))
+    seen = _known(q, view)
+    caller = localities.answer(localities.caller(view), _asked(q, seen))
+    return _outbound(q, seen, view.envoy_version, keeper_of(q, view), caller)
 
 
 def keeper_of(q: Db, view: View) -> str:
@@ -82,20 +85,33 @@ def keeper_of(q: Db, view: View) -> str:
 
 
 @query
-def _outbound(q: Db, seen: Lenses, envoy: str, keeper: str) -> tuple[Segments, Segments]:
-    """List the clusters of all services that clients with these lenses see, and the load assignments."""
-    pairs = [(namespace, seen.through(namespace)) for namespace in seen.namespaces]
-    # Where nothing is kept in secret, clients of all kinds share.
-    keepers = {name: keeper for name in seen.namespaces if keeper and credentialed.hosts(q, name)}
-    made = [
-        clusters.segment_of(q, namespace, lens, envoy, keepers.get(namespace, NOBODY))
-        for namespace, lens in pairs
-    ]
-    assigned = [
-        assignments.segment_of(q, namespace, lens, envoy, keepers.get(namespace, NOBODY))
-        for namespace, lens in pairs
-    ]
-    return _filled((clusters.common(q), *made)), _filled(assigned)
+def _asked(q: Db, seen: Lenses) -> Asks | None:
+    """Say what all services that clients with these lenses see ask of them."""
+    return localities.together(
+        localities.asked(q, namespace, seen.through(namespace).rules) for namespace in seen.namespaces
+    )
+
+
+@query
+def _outbound(
+    q: Db, seen: Lenses, envoy: str, keeper: str, caller: Caller | None
+) -> tuple[Segments, Segments]:
+    """List the clusters of all services that clients with these lenses see, and the load assignments.
+
+    `caller` is what `_asked` asks of those clients; None where all endpoints are alike.
+    """
+    made, assigned = [clusters.common(q)], []
+    for namespace in seen.namespaces:
+        lens = seen.through(namespace)
+        # Where nothing is kept in secret, clients of all kinds share.
+        by = keeper if keeper and credentialed.hosts(q, namespace) else NOBODY
+        answer = by_name = None
+        if caller is not None:
+            answer = localities.answer(caller, localities.asked(q, namespace, lens.rules))
+            by_name = localities.answer(caller, localities.asked_by_name(q, namespace, lens.rules))
+        made.append(clusters.segment_of(q, namespace, lens, envoy, by, by_name))
+        assigned.append(assignments.segment_of(q, namespace, lens, envoy, by, answer))
+    return _filled(made), _filled(assigned)
 
 
 def listeners_root(q: Db, view: View) -> Segments:
