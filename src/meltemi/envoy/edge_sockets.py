@@ -64,6 +64,7 @@ class EdgeServer:
     lowest: TLSProtocol = TLSProtocol.TLSV1_2
     highest: TLSProtocol = TLSProtocol.TLSV1_3
     ciphers: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
 
 
 def server(socket: EdgeServer) -> TransportSocket:
@@ -74,6 +75,7 @@ def server(socket: EdgeServer) -> TransportSocket:
             tls_minimum_protocol_version=VERSIONS[socket.lowest],
             tls_maximum_protocol_version=VERSIONS[socket.highest],
             cipher_suites=socket.ciphers,
+            ecdh_curves=socket.curves,
         ),
         tls_certificate_sds_secret_configs=_certificates(socket),
     )

@@ -121,6 +121,15 @@ class Chain:
     tls: sockets.ServerSocket | edge_sockets.EdgeServer | None = None
 
 
+class Paths(Enum):
+    """What is done to the path of a request before anything looks at it."""
+
+    NONE = "as it came"
+    BASE = "dots are resolved"
+    MERGE_SLASHES = "and slashes that follow one another are one"
+    DECODE_AND_MERGE_SLASHES = "and so are those that are escaped"
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """One listener; `bind` False where it only takes what another hands over by original destination."""
@@ -143,6 +152,8 @@ class Listener:
     """Destination ports on which HTTP is looked for; all if empty."""
     skip_tls_ports: tuple[int, ...] = ()
     """Destination ports on which TLS is not looked for: where servers speak first, waiting would hang them."""
+    paths: Paths = Paths.BASE
+    mesh_tls: sockets.MeshTls = sockets.USUAL
 
 
 def encode_listener(listener: Listener) -> bytes:
@@ -152,10 +163,8 @@ def encode_listener(listener: Listener) -> bytes:
         address=sockets.address(listener.address, listener.port),
         traffic_direction=listener.direction.value,
         listener_filters=_inspectors(listener),
-        filter_chains=[_chain(chain, listener.direction) for chain in listener.chains],
-        default_filter_chain=None
-        if listener.default is None
-        else _chain(listener.default, listener.direction),
+        filter_chains=[_chain(chain, listener) for chain in listener.chains],
+        default_filter_chain=None if listener.default is None else _chain(listener.default, listener),
         bind_to_port=None if listener.bind else boolean(False),
         use_original_dst=boolean(True) if listener.hand_over else None,
     )
@@ -205,24 +214,24 @@ def _on_ports(ports: tuple[int, ...]) -> ListenerFilterChainMatchPredicate | Non
     )
 
 
-def _chain(chain: Chain, direction: Direction) -> ChainMessage:
+def _chain(chain: Chain, listener: Listener) -> ChainMessage:
     handler = chain.handler
     name = TCP_PROXY if isinstance(handler, TcpChain) else HTTP_CONNECTION_MANAGER
-    config = _tcp(handler) if isinstance(handler, TcpChain) else _http(handler, direction)
+    config = _tcp(handler) if isinstance(handler, TcpChain) else _http(handler, listener)
     lookup = handler.lookup if isinstance(handler, TcpChain) else None
     before = [] if lookup is None else [forward_proxy.sni_filter(*lookup)]
     return ChainMessage(
         name=chain.name,
         filter_chain_match=_match(chain.match),
         filters=[*before, Filter(name=name, typed_config=pack(config))],
-        transport_socket=_tls(chain),
+        transport_socket=_tls(chain, listener),
     )
 
 
-def _tls(chain: Chain) -> TransportSocket | None:
+def _tls(chain: Chain, listener: Listener) -> TransportSocket | None:
     if isinstance(chain.tls, edge_sockets.EdgeServer):
         return edge_sockets.server(chain.tls)
-    return None if chain.tls is None else sockets.server(chain.tls)
+    return None if chain.tls is None else sockets.server(chain.tls, listener.mesh_tls)
 
 
 def _match(match: ChainMatch) -> FilterChainMatch | None:
@@ -259,7 +268,7 @@ def _tcp(chain: TcpChain) -> TcpProxy:
     return message
 
 
-def _http(chain: HttpChain, direction: Direction) -> HttpConnectionManager:
+def _http(chain: HttpChain, listener: Listener) -> HttpConnectionManager:
     message = HttpConnectionManager(
         codec_type=HttpConnectionManager.AUTO,
         stat_prefix=chain.stat_prefix,
@@ -268,8 +277,11 @@ def _http(chain: HttpChain, direction: Direction) -> HttpConnectionManager:
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         # A stream may rest as long as its ends like (server-sent events, long polls).
         stream_idle_timeout=duration(Duration(0)),
-        normalize_path=boolean(True),
-        path_with_escaped_slashes_action=HttpConnectionManager.KEEP_UNCHANGED,
+        normalize_path=boolean(listener.paths is not Paths.NONE),
+        merge_slashes=listener.paths in (Paths.MERGE_SLASHES, Paths.DECODE_AND_MERGE_SLASHES),
+        path_with_escaped_slashes_action=HttpConnectionManager.UNESCAPE_AND_FORWARD
+        if listener.paths is Paths.DECODE_AND_MERGE_SLASHES
+        else HttpConnectionManager.KEEP_UNCHANGED,
         use_remote_address=boolean(chain.edge),
         forward_client_cert_details=chain.certificates.value,
         server_name=chain.server_name,
@@ -288,7 +300,7 @@ def _http(chain: HttpChain, direction: Direction) -> HttpConnectionManager:
         message.early_header_mutation_extensions.append(
             TypedExtensionConfig(name=EARLY_MUTATION, typed_config=pack(early))
         )
-    if direction is Direction.OUTBOUND and not chain.edge:
+    if listener.direction is Direction.OUTBOUND and not chain.edge:
         # The app's own answer to "who are you" must not be hidden from it by its own proxy.
         message.server_header_transformation = HttpConnectionManager.PASS_THROUGH
     return message

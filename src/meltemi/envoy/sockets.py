@@ -259,9 +259,24 @@ def client(socket: ClientSocket) -> TransportSocket:
     return TransportSocket(name=TLS, typed_config=pack(context))
 
 
-def server(socket: ServerSocket) -> TransportSocket:
+@dataclass(frozen=True, slots=True)
+class MeshTls:
+    """What servers of the mesh's own TLS take, where that is not the usual: nothing but 1.3, other ciphers."""
+
+    only_newest: bool = False
+    ciphers: tuple[str, ...] = ()
+
+
+USUAL = MeshTls()
+
+
+def server(socket: ServerSocket, taken: MeshTls = USUAL) -> TransportSocket:
     """TLS from downstreams."""
-    context = DownstreamTlsContext(
-        common_tls_context=_mesh_context(socket.alpn, ()), require_client_certificate=boolean(True)
-    )
+    common = _mesh_context(socket.alpn, ())
+    if taken != USUAL:
+        if taken.only_newest:
+            common.tls_params.tls_minimum_protocol_version = TlsParameters.TLSv1_3
+        if taken.ciphers:
+            common.tls_params.cipher_suites[:] = taken.ciphers
+    context = DownstreamTlsContext(common_tls_context=common, require_client_certificate=boolean(True))
     return TransportSocket(name=TLS, typed_config=pack(context))

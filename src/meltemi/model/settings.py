@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-from meltemi.api.networking.destination_rule import LocalityLoadBalancerSetting
+from meltemi.api.networking.destination_rule import LocalityLoadBalancerSetting, TcpKeepalive
 from meltemi.api.networking.virtual_service import HTTPRetry
 from meltemi.model.facts import SETTING
 from meltemi.query import Db
@@ -45,6 +45,16 @@ PROTOCOL_DETECTION_TIMEOUT = Setting("protocolDetectionTimeout", 0.0)
 DEFAULT_RETRY = Setting("defaultHttpRetryPolicy", HTTPRetry(attempts=2))
 """Conditions that are not given are Istio's default ones."""
 LOCALITY = Setting("localityLbSetting", LocalityLoadBalancerSetting(enabled=True))
+TCP_KEEPALIVE = Setting("tcpKeepalive", TcpKeepalive())
+H2_UPGRADE_POLICY = Setting("h2UpgradePolicy", "DO_NOT_UPGRADE")
+TRUST_DOMAIN_ALIASES: Setting[tuple[str, ...]] = Setting("trustDomainAliases", ())
+PATH_NORMALIZATION = Setting("pathNormalization.normalization", "DEFAULT")
+MESH_TLS_LOWEST = Setting("meshMTLS.minProtocolVersion", "TLS_AUTO")
+MESH_TLS_CIPHERS: Setting[tuple[str, ...]] = Setting("meshMTLS.cipherSuites", ())
+TLS_LOWEST = Setting("tlsDefaults.minProtocolVersion", "TLS_AUTO")
+"""For TLS that gateways end, where their Gateway does not say."""
+TLS_CIPHERS: Setting[tuple[str, ...]] = Setting("tlsDefaults.cipherSuites", ())
+TLS_CURVES: Setting[tuple[str, ...]] = Setting("tlsDefaults.ecdhCurves", ())
 DNS_REFRESH_RATE = Setting("dnsRefreshRate", 60.0)
 DEFAULT_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultServiceExportTo", ("*",))
 DEFAULT_VIRTUAL_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultVirtualServiceExportTo", ("*",))
@@ -71,6 +81,15 @@ SETTINGS: tuple[Setting[object], ...] = cast(
         PROTOCOL_DETECTION_TIMEOUT,
         DEFAULT_RETRY,
         LOCALITY,
+        TCP_KEEPALIVE,
+        H2_UPGRADE_POLICY,
+        TRUST_DOMAIN_ALIASES,
+        PATH_NORMALIZATION,
+        MESH_TLS_LOWEST,
+        MESH_TLS_CIPHERS,
+        TLS_LOWEST,
+        TLS_CIPHERS,
+        TLS_CURVES,
         DNS_REFRESH_RATE,
         DEFAULT_SERVICE_EXPORT_TO,
         DEFAULT_VIRTUAL_SERVICE_EXPORT_TO,

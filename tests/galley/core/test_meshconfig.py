@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from meltemi.api.diagnostics import Level
+from meltemi.api.duration import Duration
 from meltemi.api.mesh.config import OutboundTrafficMode
 from meltemi.api.networking import HTTPRetry
+from meltemi.api.networking.destination_rule import LocalityLoadBalancerSetting, TcpKeepalive
 from meltemi.galley.core.meshconfig import NOTHING, MeshRead, mesh_settings
 from meltemi.model.facts import MESH, MESH_CONFIG, MESH_NETWORKS, SETTING
 from meltemi.model.settings import CONNECT_TIMEOUT, OUTBOUND_TRAFFIC_POLICY, SETTINGS
@@ -40,6 +42,13 @@ EVERYTHING = """\
     connectTimeout: 1m30s
     protocolDetectionTimeout: 0.1s
     dnsRefreshRate: 5s
+    localityLbSetting: {enabled: false}
+    tcpKeepalive: {probes: 3, time: 30s}
+    h2UpgradePolicy: UPGRADE
+    trustDomainAliases: [older.example]
+    pathNormalization: {normalization: MERGE_SLASHES}
+    meshMTLS: {minProtocolVersion: TLSV1_3, cipherSuites: [AES128-SHA]}
+    tlsDefaults: {minProtocolVersion: TLSV1_3, cipherSuites: [AES128-SHA], ecdhCurves: [P-256]}
     defaultHttpRetryPolicy: {attempts: 0}
     defaultServiceExportTo: [.]
     defaultVirtualServiceExportTo: [shop, .]
@@ -62,6 +71,16 @@ def test_settings_are_facts_in_the_units_that_settings_have() -> None:
         "connectTimeout": 90.0,
         "protocolDetectionTimeout": 0.1,
         "dnsRefreshRate": 5.0,
+        "localityLbSetting": LocalityLoadBalancerSetting(enabled=False),
+        "tcpKeepalive": TcpKeepalive(3, Duration(30_000_000_000)),
+        "h2UpgradePolicy": "UPGRADE",
+        "trustDomainAliases": ("older.example",),
+        "pathNormalization.normalization": "MERGE_SLASHES",
+        "meshMTLS.minProtocolVersion": "TLSV1_3",
+        "meshMTLS.cipherSuites": ("AES128-SHA",),
+        "tlsDefaults.minProtocolVersion": "TLSV1_3",
+        "tlsDefaults.cipherSuites": ("AES128-SHA",),
+        "tlsDefaults.ecdhCurves": ("P-256",),
         "defaultHttpRetryPolicy": HTTPRetry(attempts=0),
         "defaultServiceExportTo": (".",),
         "defaultVirtualServiceExportTo": ("shop", "."),

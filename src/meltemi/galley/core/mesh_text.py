@@ -101,11 +101,14 @@ def _text(ref: Ref, at: At, text: Any, model: type[T], check: Check) -> Text[T]:
 def _check_mesh(found: Findings, at: At, config: MeshConfig) -> None:
     mesh_config.check(found, at, config)
     acted_on = {setting.name for setting in SETTINGS}
-    parts_of = {name.partition(".")[0]: name.partition(".")[2] for name in acted_on if "." in name}
+    parts_of: dict[str, set[str]] = {}
+    for whole, dot, part in (name.partition(".") for name in acted_on):
+        if dot:
+            parts_of.setdefault(whole, set()).add(part)
     gone = {field.json for field in fields_of(MeshConfig) if field.meta.deprecated}
     for name, value in encode_value(config).items():
         if name in acted_on or name in gone:
             continue
-        part = parts_of.get(name)
-        for path in [(name, key) for key in value if key != part] if part else [(name,)]:
+        known = parts_of.get(name)
+        for path in [(name, key) for key in value if key not in known] if known else [(name,)]:
             found.add(NOT_APPLIED, (*at, *path), f"{path[-1]} is not acted on yet")

@@ -153,9 +153,9 @@ def _settings(mesh: MeshConfig | None) -> dict[str, object]:
             # A setting that MeshConfig has no field for.
             continue
         value, usual = getattr(mesh, names[field]), getattr(default, names[field])
-        if part:
+        if part and value is not None:
             inner = _names(type(value))[part]
-            value, usual = getattr(value, inner), getattr(usual, inner)
+            value, usual = getattr(value, inner), getattr(usual or type(value)(), inner)
         if value is not None and value != usual:
             made[setting.name] = _plain(value)
     return made

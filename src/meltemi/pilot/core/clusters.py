@@ -9,6 +9,7 @@ from meltemi.api.duration import Duration, seconds
 from meltemi.api.networking.destination_rule import (
     ClientTLSSettings,
     LocalityLoadBalancerSetting,
+    TcpKeepalive,
     TrafficPolicy,
 )
 from meltemi.envoy import names
@@ -89,7 +90,7 @@ def clusters(
     shared = Shared(
         found,
         rule,
-        accounts(q, namespace, host),
+        believed(accounts(q, namespace, host), mesh_wide(q).domains),
         mesh_wide(q),
         caller,
         origins,
@@ -118,21 +119,35 @@ def subsets(rule: Rule | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class MeshWide:
-    """The settings that every cluster of a service reads."""
+    """The settings that every cluster of a service reads. `domains` are trusted as the mesh's own is."""
 
     timeout: Duration
     auto_mtls: bool
     locality: LocalityLoadBalancerSetting
+    keepalive: TcpKeepalive
+    h2: bool
+    domains: tuple[str, ...]
 
 
 @query
 def mesh_wide(q: Db) -> MeshWide:
-    """Return the settings that every cluster of a service reads: one edge for each of them instead of three."""
+    """Return the settings that every cluster of a service reads: one edge for each of them instead of six."""
     return MeshWide(
-        seconds(settings.CONNECT_TIMEOUT.read(q)),
-        settings.ENABLE_AUTO_MTLS.read(q),
-        settings.LOCALITY.read(q),
+        timeout=seconds(settings.CONNECT_TIMEOUT.read(q)),
+        auto_mtls=settings.ENABLE_AUTO_MTLS.read(q),
+        locality=settings.LOCALITY.read(q),
+        keepalive=settings.TCP_KEEPALIVE.read(q),
+        h2=settings.H2_UPGRADE_POLICY.read(q) == "UPGRADE",
+        domains=settings.TRUST_DOMAIN_ALIASES.read(q),
     )
+
+
+def believed(ids: tuple[str, ...], domains: tuple[str, ...]) -> tuple[str, ...]:
+    """List SPIFFE ids as they are, and as they are in each of the domains that are trusted besides."""
+    if not domains:
+        return ids
+    paths = [one.removeprefix("spiffe://").partition("/")[2] for one in ids]
+    return tuple(sorted({*ids, *(f"spiffe://{domain}/{path}" for domain in domains for path in paths)}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +218,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
     lookup = lookup_of(q, found) if discovery is Discovery.BY_REQUEST else None
     provided = direct or lookup is not None
     chosen = traffic_policy.balance(policy.load_balancer)
-    http = traffic_policy.http_options(pool, spoken(port.protocol))
+    http = traffic_policy.http_options(pool, spoken(port.protocol), upgrade=shared.mesh.h2)
     tls, auto = _security(q, shared, port, subset, policy, http, direct=direct)
     if isinstance(tls, Lacking):
         return _closed(q, shared, port, subset, policy.tls, tls)
@@ -224,7 +239,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         config="" if rule is None else rule.config,
         subset=subset,
         endpoints=endpoints,
-        keepalive=traffic_policy.keepalive(pool),
+        keepalive=traffic_policy.keepalive(pool, shared.mesh.keepalive),
         dns_refresh=seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
         lookup=lookup,
         locality_weighted=how.weighted and not provided,

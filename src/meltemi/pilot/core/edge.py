@@ -25,7 +25,7 @@ from meltemi.model import settings
 from meltemi.model.gateways import Bound, servers
 from meltemi.model.hosts import overlap
 from meltemi.model.routing import Head, gateway_routing
-from meltemi.pilot.core import edge_tls
+from meltemi.pilot.core import edge_tls, listening
 from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, origin
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, tcp_chains, tls_chains
@@ -119,6 +119,7 @@ def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | No
         chains=chains,
         inspect_tls=wanted.form == "tls",
         detection_timeout=seconds(settings.PROTOCOL_DETECTION_TIMEOUT.read(q)),
+        paths=listening.paths(q),
     )
     origins = [origin(one.origin, one.path()) for one in wanted.servers]
     return settle(q, LDS, name, encode_listener(made), origins, envoy)

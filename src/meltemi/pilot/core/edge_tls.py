@@ -16,7 +16,7 @@ from meltemi.envoy.edge_sockets import Clients, EdgeServer
 from meltemi.galley.validate.gateway import CIPHERS
 from meltemi.model import derived
 from meltemi.model.gateways import Bound
-from meltemi.pilot.core import credentials
+from meltemi.pilot.core import credentials, listening
 from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.findings import SERVER_CLOSED
 from meltemi.pilot.core.quarantine import isolated
@@ -92,7 +92,8 @@ def _ended(
     q: Db, server: Server, tls: ServerTLSSettings, namespace: str, *, anywhere: bool
 ) -> Ended | Lacking:
     """`anywhere` says that its credentials may be in other namespaces: that was found out before."""
-    lowest, highest = _versions(tls)
+    usual = listening.tls_defaults(q)
+    lowest, highest = _versions(tls, usual.lowest)
     if fault := _fault(tls, lowest, highest):
         return Lacking(fault)
     clients = MODES[tls.mode]
@@ -118,7 +119,8 @@ def _ended(
         hashes=tls.verify_certificate_hash if asks else (),
         lowest=lowest,
         highest=highest,
-        ciphers=tuple(dict.fromkeys(suite for suite in tls.cipher_suites if suite in CIPHERS)),
+        ciphers=listening.known_ciphers(tls.cipher_suites) or usual.ciphers,
+        curves=usual.curves,
     )
     return Ended(socket, (*shown, *signers))
 
@@ -164,10 +166,13 @@ def _signers(q: Db, tls: ServerTLSSettings, namespace: str, *, anywhere: bool) -
     return name if isinstance(name, Lacking) else credentials.authorities(q, namespace, name)
 
 
-def _versions(tls: ServerTLSSettings) -> tuple[TLSProtocol, TLSProtocol]:
+def _versions(tls: ServerTLSSettings, usual: TLSProtocol) -> tuple[TLSProtocol, TLSProtocol]:
     unset = TLSProtocol.TLS_AUTO
-    lowest = TLSProtocol.TLSV1_2 if tls.min_protocol_version is unset else tls.min_protocol_version
     highest = TLSProtocol.TLSV1_3 if tls.max_protocol_version is unset else tls.max_protocol_version
+    if tls.min_protocol_version is not unset:
+        return tls.min_protocol_version, highest
+    # What a server says in so many words goes before what the mesh's settings say of all.
+    lowest = usual if usual.value <= highest.value else TLSProtocol.TLSV1_2
     return lowest, highest
 
 

@@ -32,6 +32,7 @@ from meltemi.model.authn import Mtls
 from meltemi.model.gateways import pod_port
 from meltemi.model.services import Protocol, services_in
 from meltemi.model.views import View
+from meltemi.pilot.core import listening
 from meltemi.pilot.core.clusters import spoken
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin
 from meltemi.pilot.core.quarantine import settle
@@ -149,6 +150,8 @@ def _listener(q: Db, chains: tuple[Chain, ...], sniffed: tuple[int, ...], quiet:
         detection_timeout=seconds(settings.PROTOCOL_DETECTION_TIMEOUT.read(q)),
         http_ports=sniffed,
         skip_tls_ports=quiet,
+        paths=listening.paths(q),
+        mesh_tls=listening.mesh_tls(q),
     )
 
 

@@ -18,6 +18,7 @@ from meltemi.envoy.listeners import (
     Direction,
     HttpChain,
     Listener,
+    Paths,
     TcpChain,
     encode_listener,
 )
@@ -29,6 +30,7 @@ from meltemi.model.scope import Lens, Lenses, Sight, lenses_within, services_thr
 from meltemi.model.services import Port, Protocol, Resolution, Service, entry_protocol, service
 from meltemi.model.sidecars import Key as SidecarKey
 from meltemi.model.sidecars import Opening
+from meltemi.pilot.core import listening
 from meltemi.pilot.core.clusters import lookup_of
 from meltemi.pilot.core.findings import PORT_CONFLICT, UNKNOWN_DESTINATION, origin, routed_by
 from meltemi.pilot.core.http_matches import Place
@@ -255,6 +257,7 @@ def service_listener(
         bind=False,
         inspect_tls=any(chain.match.server_names for chain in chains),
         inspect_http=detect,
+        paths=listening.paths(q) if detect else Paths.BASE,
         detection_timeout=_wait(q),
     )
     origins = [origin(ref) for ref in found.origins]
@@ -448,6 +451,7 @@ def port_listener(
         bind=spot.bound,
         inspect_tls=bool(chains),
         inspect_http=http,
+        paths=listening.paths(q) if http else Paths.BASE,
         detection_timeout=_wait(q),
     )
     return settle(q, LDS, name, encode_listener(made), origins, envoy)

@@ -11,6 +11,7 @@ from meltemi.api.networking.destination_rule import (
     LoadBalancerSettings,
     OutlierDetection,
     SimpleLB,
+    TcpKeepalive,
     TrafficPolicy,
 )
 from meltemi.envoy.clusters import (
@@ -187,8 +188,12 @@ def outlier(wanted: OutlierDetection | None) -> Outlier | None:
 _HTTP = {protocol: Http(protocol) for protocol in UpstreamProtocol}
 
 
-def http_options(pool: ConnectionPoolSettings | None, protocol: UpstreamProtocol) -> Http:
-    """Resolve the options of HTTP connections."""
+def http_options(
+    pool: ConnectionPoolSettings | None, protocol: UpstreamProtocol, *, upgrade: bool = False
+) -> Http:
+    """Resolve the options of HTTP connections; `upgrade` is the mesh's word on HTTP/1 for a rule that says nothing."""
+    if upgrade and protocol is UpstreamProtocol.HTTP1 and _upgrades(pool):
+        protocol = UpstreamProtocol.HTTP2
     found = _HTTP[protocol]
     if pool is None:
         return found
@@ -210,10 +215,21 @@ def http_options(pool: ConnectionPoolSettings | None, protocol: UpstreamProtocol
     )
 
 
-def keepalive(pool: ConnectionPoolSettings | None) -> Keepalive | None:
-    """Resolve TCP keep-alive; none unless it is asked for."""
+def _upgrades(pool: ConnectionPoolSettings | None) -> bool:
+    """Say whether a rule leaves it to the mesh whether HTTP/1 becomes HTTP/2."""
+    return pool is None or pool.http is None or pool.http.h2_upgrade_policy is H2UpgradePolicy.DEFAULT
+
+
+_UNSET = TcpKeepalive()
+
+
+def keepalive(pool: ConnectionPoolSettings | None, mesh: TcpKeepalive = _UNSET) -> Keepalive | None:
+    """Resolve TCP keep-alive; none unless it is asked for. What a rule leaves out is as `mesh` has it."""
     wanted = pool.tcp.tcp_keepalive if pool is not None and pool.tcp is not None else None
-    return None if wanted is None else Keepalive(wanted.probes, wanted.time, wanted.interval)
+    if wanted is None and mesh == _UNSET:
+        return None
+    wanted = wanted or _UNSET
+    return Keepalive(wanted.probes or mesh.probes, wanted.time or mesh.time, wanted.interval or mesh.interval)
 
 
 def connect_timeout(pool: ConnectionPoolSettings | None, default: Duration) -> Duration:

@@ -1,0 +1,111 @@
+"""What MeshConfig says of all traffic, as Envoy is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.pilot.core.meshes import Mesh, decoded
+
+from meltemi.api.duration import Duration
+from meltemi.api.networking.destination_rule import TcpKeepalive
+from meltemi.pilot.core.resource import CDS, LDS
+
+CLUSTER = "outbound|80||a.default.svc.cluster.local"
+
+
+def mesh(**settings: Any) -> Mesh:
+    made = Mesh()
+    made.service("a")
+    made.pod("a", ip="198.18.0.2")
+    for name, value in settings.items():
+        made.setting(name.replace("__", "."), value)
+    return made
+
+
+def rule(**pool: Any) -> dict[str, Any]:
+    meta = {"name": "a", "namespace": "default"}
+    spec = {"host": "a", "trafficPolicy": {"connectionPool": pool}}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": meta, "spec": spec}
+
+
+def cluster(made: Mesh) -> Any:
+    return decoded(made.roots("a"), CDS)[CLUSTER]
+
+
+def managers(made: Mesh) -> list[Any]:
+    """All HTTP connection managers, inbound and outbound."""
+    return [
+        one["typedConfig"]
+        for listener in decoded(made.roots("a"), LDS).values()
+        for chain in listener["filterChains"]
+        for one in chain["filters"]
+        if "http_connection_manager" in one["name"]
+    ]
+
+
+def test_keep_alive_is_the_mesh_s_where_a_rule_says_nothing() -> None:
+    made = mesh(tcpKeepalive=TcpKeepalive(3, Duration(30_000_000_000)))
+    assert cluster(made)["upstreamConnectionOptions"]["tcpKeepalive"] == {
+        "keepaliveProbes": 3,
+        "keepaliveTime": 30,
+    }
+    made.put([rule(tcp={"tcpKeepalive": {"probes": 9, "interval": "5s"}})])
+    assert cluster(made)["upstreamConnectionOptions"]["tcpKeepalive"] == {
+        "keepaliveProbes": 9,
+        "keepaliveTime": 30,
+        "keepaliveInterval": 5,
+    }
+
+
+def spoken(made: Mesh) -> str:
+    (options,) = cluster(made)["typedExtensionProtocolOptions"].values()
+    (version,) = options["explicitHttpConfig"]
+    return str(version)
+
+
+def test_http_1_becomes_2_where_no_rule_says_otherwise() -> None:
+    assert spoken(mesh()) == "httpProtocolOptions"
+    made = mesh(h2UpgradePolicy="UPGRADE")
+    assert spoken(made) == "http2ProtocolOptions"
+    made.put([rule(http={"h2UpgradePolicy": "DO_NOT_UPGRADE"})])
+    assert spoken(made) == "httpProtocolOptions"
+
+
+def test_paths_are_normalized_everywhere_as_asked() -> None:
+    def found(**settings: Any) -> set[tuple[Any, ...]]:
+        keys = ("normalizePath", "mergeSlashes", "pathWithEscapedSlashesAction")
+        return {tuple(one.get(key) for key in keys) for one in managers(mesh(**settings))}
+
+    assert found() == {(True, None, "KEEP_UNCHANGED")}
+    assert found(pathNormalization__normalization="NONE") == {(False, None, "KEEP_UNCHANGED")}
+    merged = {(True, True, "KEEP_UNCHANGED")}
+    assert found(pathNormalization__normalization="MERGE_SLASHES") == merged
+    decoding = found(pathNormalization__normalization="DECODE_AND_MERGE_SLASHES")
+    assert decoding == {(True, True, "UNESCAPE_AND_FORWARD")}
+
+
+def test_mutual_tls_takes_only_what_is_asked_for() -> None:
+    def found(**settings: Any) -> set[str]:
+        return {
+            str(chain["transportSocket"]["typedConfig"]["commonTlsContext"]["tlsParams"])
+            for listener in decoded(mesh(**settings).roots("a"), LDS).values()
+            for chain in listener["filterChains"]
+            if "transportSocket" in chain
+        }
+
+    (usual,) = found()
+    assert "'tlsMinimumProtocolVersion': 'TLSv1_2'" in usual
+    (newest,) = found(meshMTLS__minProtocolVersion="TLSV1_3")
+    assert "'tlsMinimumProtocolVersion': 'TLSv1_3'" in newest
+    (narrow,) = found(meshMTLS__cipherSuites=("AES128-SHA", "NOBODYS"))
+    assert "'cipherSuites': ['AES128-SHA']" in narrow
+
+
+def test_peers_of_aliased_trust_domains_are_believed() -> None:
+    (match, _) = cluster(mesh(trustDomainAliases=("old.example",)))["transportSocketMatches"]
+    validation = match["transportSocket"]["typedConfig"]["commonTlsContext"]["combinedValidationContext"]
+    named = validation["defaultValidationContext"]["matchTypedSubjectAltNames"]
+    assert [one["matcher"]["exact"] for one in named] == [
+        "spiffe://cluster.local/ns/default/sa/default",
+        "spiffe://old.example/ns/default/sa/default",
+    ]
