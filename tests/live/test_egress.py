@@ -270,3 +270,42 @@ def test_a_host_of_the_machine_is_outside_too(there: World, keep: list[Document]
         )
         apply(there, keep, entry)
         until(lambda: there.ask("machine.example.test")["body"] == "outside", 10, "the machine answers")
+
+
+# A proxy of somebody else's, and what it wants to know.
+
+
+@pytest.mark.parametrize("protocol", ["", "POST"])
+def test_tls_goes_through_the_tunnel_of_a_forward_proxy(
+    there: World, keep: list[Document], protocol: str
+) -> None:
+    host, forward = "far.example.test", "forward.example.test"
+    target = {"targetHost": host, "targetPort": 443 if protocol else 80}
+    tunnel = {"tunnel": {**({"protocol": protocol} if protocol else {}), **target}}
+    route = [{"destination": {"host": forward, "port": {"number": 3128}}}]
+    way = of("VirtualService", "tunnelled", {"hosts": [host], "tcp": [{"route": route}]})
+    apply(
+        there,
+        keep,
+        there.entry(host, port(8000, "TCP", 9), addresses=["240.8.0.1"]),
+        there.entry(forward, port(3128, "TCP"), addresses=["240.8.0.2"]),
+        of("DestinationRule", "forward", {"host": forward, "trafficPolicy": tunnel}),
+        way,
+    )
+    told = there.ask(host, address="240.8.0.1", port=8000)["told"]
+    # The server behind the proxy was asked, by the proxy.
+    assert (told["headers"]["host"], told["peer"]) == (host, "127.0.0.1")
+    assert told["tunnels"][-1] == f"{protocol or 'CONNECT'} {host}:{target['targetPort']}"
+
+
+@pytest.mark.parametrize(("version", "seen"), [("V1", "v1 TCP4 {}"), ("V2", "v2 0x11 {}")])
+@pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
+def test_a_server_is_told_whom_it_serves(
+    there: World, keep: list[Document], version: str, seen: str, protocol: str
+) -> None:
+    host = "told.example.test"
+    entry = there.entry(host, port(8001, protocol, 9000), addresses=["240.8.0.3"])
+    rule = {"host": host, "trafficPolicy": {"proxyProtocol": {"version": version}}}
+    apply(there, keep, entry, of("DestinationRule", "told", rule))
+    told = there.ask(host, address="240.8.0.3", port=8001)["told"]
+    assert told["proxy"] == seen.format(there.pods["sleep"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.pilot.core.meshes import Mesh
 
+from meltemi.api.networking.destination_rule import SimpleLB
 from meltemi.api.values import Map
 from meltemi.model import authn, destinations, endpoints, gateways, routing, scope, services
 from meltemi.model.authn import Mtls, Policy
@@ -71,6 +72,46 @@ def test_rules_of_one_host_are_merged_the_oldest_first() -> None:
     mesh.apply(rule("b-older", "default", "app"))
     mesh.apply(rule("a-newer", "default", HOST))
     assert chosen(mesh, "client") == "b-older+a-newer"
+
+
+def test_rules_that_a_client_does_not_see_are_not_merged() -> None:
+    mesh = Mesh()
+    mesh.service("app")
+    mesh.apply(rule("private", "default", "app", export="."))
+    mesh.apply(rule("public", "default", "app"))
+    mesh.apply(rule("chosen", "default", "app", export="friend"))
+    assert chosen(mesh, "default") == "private+public"
+    assert chosen(mesh, "stranger") == "public"
+    assert chosen(mesh, "friend") == "public+chosen"
+
+
+def test_a_rule_may_be_for_others_alone() -> None:
+    mesh = Mesh()
+    mesh.service("app")
+    mesh.apply(rule("away", "default", "app", export="client"))
+    assert (chosen(mesh, "client"), chosen(mesh, "default"), chosen(mesh, "third")) == ("away", "", "")
+    # Nor does it stand before another that is seen, closer though it be.
+    mesh.apply(rule("wide", "default", "*.svc.cluster.local"))
+    assert (chosen(mesh, "client"), chosen(mesh, "default")) == ("away", "wide")
+
+
+def test_the_first_policy_stands_and_subsets_are_added() -> None:
+    mesh = Mesh()
+    mesh.service("app")
+    for name, policy in (("a", ""), ("b", "RANDOM"), ("c", "ROUND_ROBIN")):
+        text = rule(name, "default", "app")
+        mesh.apply(text + (f"  trafficPolicy: {{loadBalancer: {{simple: {policy}}}}}" if policy else ""))
+    mesh.apply(rule("d", "default", "app", subset="a").replace("v: x", "v: y"))
+    found = mesh.engine.get(destinations.rule, "default", HOST, destinations.DEFAULT)
+    assert found is not None
+    assert found.policy is not None
+    assert found.policy.load_balancer is not None
+    assert found.policy.load_balancer.simple is SimpleLB.RANDOM
+    assert [(one.name, dict(one.labels)) for one in found.subsets] == [
+        ("a", {"v": "x"}),
+        ("b", {"v": "x"}),
+        ("c", {"v": "x"}),
+    ]
 
 
 def test_a_rule_that_is_not_exported_is_for_its_own_namespace() -> None:

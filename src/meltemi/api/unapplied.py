@@ -86,8 +86,6 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
     "destinationrules.networking.istio.io": (
         Gap("spec.workloadSelector", "the whole object is left out"),
         Gap("*port.name", "it is refused: a name never chose a port"),
-        Gap("*trafficPolicy.tunnel"),
-        Gap("*trafficPolicy.proxyProtocol"),
     ),
     "gateways.networking.istio.io": (
         Gap("spec.servers[].bind", "the server listens on all addresses"),

@@ -166,6 +166,8 @@ class Cluster(NamedTuple):
     inbound: bool = False
     """Leads to the app beside the proxy: source 127.0.0.6, and the mark, which its own bind config would lose."""
     locality_weighted: bool = False
+    proxy_protocol: int = 0
+    """Version of the PROXY protocol's header that goes first; 0 is none."""
 
 
 _TLS_MODE = struct({"tlsMode": "istio"})
@@ -239,6 +241,7 @@ def _usual(cluster: Cluster) -> bool:
         and (cluster.connect_timeout is None or cluster.connect_timeout.nanoseconds >= 0)
         and not cluster.inbound
         and not cluster.locality_weighted
+        and not cluster.proxy_protocol
     )
 
 
@@ -444,6 +447,17 @@ def _slow_start(wanted: Warmup) -> ClusterMessage.SlowStartConfig:
 
 
 def _secure(message: ClusterMessage, cluster: Cluster) -> None:
+    _tls(message, cluster)
+    if not cluster.proxy_protocol:
+        return
+    if not message.transport_socket_matches and cluster.tls is None:
+        message.transport_socket.CopyFrom(sockets.raw())
+    given = [each.transport_socket for each in message.transport_socket_matches]
+    for socket in given or [message.transport_socket]:
+        socket.CopyFrom(sockets.with_proxy_header(cluster.proxy_protocol, socket))
+
+
+def _tls(message: ClusterMessage, cluster: Cluster) -> None:
     if cluster.tls is not None:
         message.transport_socket.CopyFrom(sockets.client(cluster.tls))
     elif cluster.auto_mtls is not None:

@@ -89,6 +89,15 @@ class HttpChain:
 
 
 @dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A connection is carried as the body of a request to the cluster, which is to connect to `target` (host:port)."""
+
+    target: str
+    post: bool = False
+    """POST instead of CONNECT."""
+
+
+@dataclass(frozen=True, slots=True)
 class TcpChain:
     """Handle as bytes, to one cluster or to several by weight."""
 
@@ -97,6 +106,9 @@ class TcpChain:
     idle_timeout: Duration | None = None
     lookup: tuple[DnsCache, int] | None = None
     """Where the server name of TLS is looked up, and the port to go to: for a cluster that finds its endpoints so."""
+    tunnel: Tunnel | None = None
+    lifetime: Duration | None = None
+    """After which a connection is closed, in use or not; None is never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +266,12 @@ def _cidr(text: str) -> CidrRange:
 
 def _tcp(chain: TcpChain) -> TcpProxy:
     message = TcpProxy(stat_prefix=chain.stat_prefix, idle_timeout=duration(chain.idle_timeout))
+    if chain.lifetime is not None:
+        message.max_downstream_connection_duration.CopyFrom(duration(chain.lifetime))
+    if chain.tunnel is not None:
+        message.tunneling_config.CopyFrom(
+            TcpProxy.TunnelingConfig(hostname=chain.tunnel.target, use_post=chain.tunnel.post)
+        )
     if len(chain.clusters) == 1:
         message.cluster = chain.clusters[0][0]
     else:

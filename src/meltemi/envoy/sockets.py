@@ -16,6 +16,10 @@ from envoy.config.core.v3.config_source_pb2 import (
     ConfigSource,
 )
 from envoy.config.core.v3.grpc_service_pb2 import GrpcService
+from envoy.config.core.v3.proxy_protocol_pb2 import ProxyProtocolConfig
+from envoy.extensions.transport_sockets.proxy_protocol.v3.upstream_proxy_protocol_pb2 import (
+    ProxyProtocolUpstreamTransport,
+)
 from envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2 import RawBuffer
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import (
     CertificateValidationContext,
@@ -37,6 +41,7 @@ from meltemi.envoy.framing import framed, tag
 
 TLS = "envoy.transport_sockets.tls"
 RAW = "envoy.transport_sockets.raw_buffer"
+PROXY_PROTOCOL = "envoy.transport_sockets.upstream_proxy_protocol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +246,15 @@ def _secret_context(socket: SecretClient) -> CommonTlsContext:
 def raw() -> TransportSocket:
     """Plain text: one message for all, to be copied and not changed."""
     return _RAW
+
+
+def with_proxy_header(version: int, socket: TransportSocket) -> TransportSocket:
+    """Tell an upstream where the client is from, by the header of the PROXY protocol, before all else."""
+    wanted = ProxyProtocolConfig.V2 if version == 2 else ProxyProtocolConfig.V1
+    wrapped = ProxyProtocolUpstreamTransport(
+        config=ProxyProtocolConfig(version=wanted), transport_socket=socket
+    )
+    return TransportSocket(name=PROXY_PROTOCOL, typed_config=pack(wrapped))
 
 
 def client(socket: ClientSocket) -> TransportSocket:

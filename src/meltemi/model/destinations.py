@@ -1,7 +1,8 @@
 """DestinationRules: which one holds for a host, seen from a client's namespace.
 
 The order is Istio's: the client's namespace, the service's, the root namespace; in each the closest host wins,
-and rules of one host and namespace are merged, the oldest first.
+and those rules of one host and namespace which the client sees are merged, the oldest first: subsets are added, the
+first policy stands. (Istio merges those of equal exportTo only, and takes one of the others by a rule of its own.)
 
 A client that nothing sets apart gets the default choice, so that what is made of it is shared; `choice` names the
 namespace where it differs.
@@ -10,13 +11,13 @@ namespace where it differs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meltemi.api.diagnostics import Ref
 from meltemi.api.networking.destination_rule import DestinationRule, Subset, TrafficPolicy
 from meltemi.api.values import Map
 from meltemi.model import facts, settings
-from meltemi.model.hosts import closest, complete, exported, is_pattern, public
+from meltemi.model.hosts import closest, complete, covers, exported, is_pattern, public
 from meltemi.query import Db, query
 
 DEFAULT = ""
@@ -129,34 +130,41 @@ def _index(q: Db, namespace: str) -> _Index:
     )
 
 
-def chosen_pattern(q: Db, namespace: str, host: str, client: str | None) -> str | None:
-    """Return the closest host among a namespace's rules that `client` sees (None: that everyone sees)."""
-    return _closest(_index(q, namespace), namespace, host, client)
+Seen = tuple[str, tuple[str, ...]]
+"""The rules of a namespace that hold for a service: their host, and their names, oldest first."""
 
 
-def _closest(index: _Index, namespace: str, host: str, client: str | None) -> str | None:
-    listed = index.by_host.get(host)
-    if listed is not None and _seen(listed, namespace, client):
-        return host
+def _seen(index: _Index, namespace: str, host: str, client: str | None) -> Seen | None:
+    """Return the rules of the closest host that `client` sees (None: that everyone sees)."""
+    listed = _visible(index.by_host.get(host, ()), namespace, client)
+    if listed:
+        return host, listed
     if not index.wild:
         return None
-    return closest((one for one in index.wild if _seen(index.by_host[one], namespace, client)), host)
+    covering = [one for one in index.wild if covers(one, host)]
+    found = {one: _visible(index.by_host[one], namespace, client) for one in covering}
+    pattern = closest((one for one, names in found.items() if names), host)
+    return None if pattern is None else (pattern, found[pattern])
 
 
-def _seen(found: tuple[Head, ...], namespace: str, client: str | None) -> bool:
-    if client is None:
-        return any(public(head.export_to) for head in found)
-    return any(exported(head.export_to, namespace, client) for head in found)
+def _visible(found: tuple[Head, ...], namespace: str, client: str | None) -> tuple[str, ...]:
+    return tuple(
+        [
+            head.name
+            for head in found
+            if (public(head.export_to) if client is None else exported(head.export_to, namespace, client))
+        ]
+    )
 
 
 @query
-def merged(q: Db, namespace: str, pattern: str) -> Rule:
-    """Merge the rules of one host in one namespace."""
+def merged(q: Db, namespace: str, host: str, names: tuple[str, ...]) -> Rule:
+    """Merge rules of one host in one namespace, those that come first before the others."""
     policy: TrafficPolicy | None = None
     subsets: dict[str, Subset] = {}
     origins: list[Ref] = []
-    for head in _index(q, namespace).by_host.get(pattern, ()):
-        made = q.fact(facts.DESTINATION_RULES, namespace, head.name)
+    for name in names:
+        made = q.fact(facts.DESTINATION_RULES, namespace, name)
         if made is None:
             continue
         spec: DestinationRule = made.spec
@@ -164,16 +172,16 @@ def merged(q: Db, namespace: str, pattern: str) -> Rule:
         policy = policy if policy is not None else spec.traffic_policy
         for subset in spec.subsets:
             subsets.setdefault(subset.name, subset)
-    return Rule(namespace, pattern, policy, tuple(subsets.values()), tuple(origins))
+    return Rule(namespace, host, policy, tuple(subsets.values()), tuple(origins))
 
 
-def default_home(q: Db, namespace: str, host: str) -> str:
-    """Return the namespace of the rule that everyone gets for a service in `namespace`, or NONE."""
-    root = settings.ROOT_NAMESPACE.read(q)
-    for place in dict.fromkeys((namespace, root)):
-        if chosen_pattern(q, place, host, None) is not None:
-            return place
-    return NONE
+def variants(q: Db, namespace: str) -> list[Rule]:
+    """List all that rules of a namespace may come to, whoever sees which of them: each policy with all subsets."""
+    alone = [merged(q, namespace, head.host, (head.name,)) for head in heads(q, namespace)]
+    subsets: dict[str, list[Subset]] = {}
+    for one in alone:
+        subsets.setdefault(one.host, []).extend(one.subsets)
+    return [replace(one, subsets=tuple(subsets[one.host])) for one in alone]
 
 
 def choose(q: Db, namespace: str, host: str, client: str) -> str:
@@ -190,20 +198,22 @@ def choices(q: Db, namespace: str, hosts: Sequence[str], client: str) -> list[st
 
 
 def _choice(asked: dict[str, _Index], default: dict[str, _Index], host: str, client: str) -> str:
-    found, pattern = _first(asked, host, client)
-    usual, public_pattern = _first(default, host, None)
-    if found != usual:
-        return found
-    # The same namespace, yet another pattern: a rule that only the client sees lies closer.
-    return f"{found}/{client}" if pattern != public_pattern else DEFAULT
+    found = _first(asked, host, client)
+    if found == _first(default, host, None):
+        return DEFAULT
+    if found is None:
+        return NONE
+    # No name has these signs: who chooses the same shares what is made of it.
+    place, (pattern, names) = found
+    return "/".join((place, pattern, ",".join(names)))
 
 
-def _first(places: dict[str, _Index], host: str, client: str | None) -> tuple[str, str | None]:
+def _first(places: dict[str, _Index], host: str, client: str | None) -> tuple[str, Seen] | None:
     for place, index in places.items():
-        pattern = _closest(index, place, host, client)
-        if pattern is not None:
-            return place, pattern
-    return NONE, None
+        found = _seen(index, place, host, client)
+        if found is not None:
+            return place, found
+    return None
 
 
 @query
@@ -217,15 +227,13 @@ def _any_public(q: Db, namespace: str) -> bool:
 @query
 def rule(q: Db, namespace: str, host: str, choice: str) -> Rule | None:
     """Return the rule for a service by a choice made with `choose`."""
-    if choice == DEFAULT:
-        if not _any_public(q, namespace):
-            return None
-        place = default_home(q, namespace, host)
-        pattern = None if place == NONE else chosen_pattern(q, place, host, None)
-        return None if pattern is None else merged(q, place, pattern)
-    place, _slash, client = choice.partition("/")
-    if place == NONE:
+    if choice == NONE:
         return None
-    # The choice was made among what the client sees; in its own namespace it sees everything.
-    pattern = chosen_pattern(q, place, host, client or place) or chosen_pattern(q, place, host, None)
-    return None if pattern is None else merged(q, place, pattern)
+    if choice != DEFAULT:
+        place, pattern, names = choice.split("/")
+        return merged(q, place, pattern, tuple(names.split(",")))
+    if not _any_public(q, namespace):
+        return None
+    root = settings.ROOT_NAMESPACE.read(q)
+    found = _first({place: _index(q, place) for place in (namespace, root)}, host, None)
+    return None if found is None else merged(q, found[0], *found[1])

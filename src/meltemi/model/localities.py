@@ -140,8 +140,9 @@ def together(found: Iterable[Asks | None]) -> Asks | None:
 @query
 def asked_by_rules(q: Db, namespace: str) -> Asks | None:
     """Say what the DestinationRules of a namespace may ask of callers, whatever their hosts."""
-    rules = [destinations.merged(q, namespace, pattern) for pattern in destinations.patterns(q, namespace)]
-    return together([asks_of(one) for rule in rules for one in _possible(q, rule)])
+    return together(
+        [asks_of(one) for rule in destinations.variants(q, namespace) for one in _possible(q, rule)]
+    )
 
 
 def _possible(q: Db, rule: Rule) -> Iterator[Spread]:

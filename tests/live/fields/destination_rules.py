@@ -257,7 +257,14 @@ POOLS = (
         "pool-tcp-idle",
         (f"{POOL}.tcp.idleTimeout",),
         lambda _: {"connectionPool": {"tcp": {"idleTimeout": "33s"}}},
-        lambda seen, _: _tcp_idle(seen) == "33s",
+        lambda seen, _: _tcp(seen)["idle_timeout"] == "33s",
+        tcp=True,
+    ),
+    Group(
+        "pool-tcp-lifetime",
+        (f"{POOL}.tcp.maxConnectionDuration",),
+        lambda _: {"connectionPool": {"tcp": {"maxConnectionDuration": "44s"}}},
+        lambda seen, _: _tcp(seen)["max_downstream_connection_duration"] == "44s",
         tcp=True,
     ),
     Group(
@@ -432,7 +439,32 @@ TLS = (
         of_cluster(lambda c: "trusted_ca" not in _tls(c)["common_tls_context"].get("validation_context", {})),
     ),
 )
-BUDGET = (
+TUNNEL = {"protocol": "POST", "targetHost": "far.test", "targetPort": 3306}
+WHOLE = (
+    # What is carried is shown by `tests/live/test_egress.py`.
+    Group(
+        "tunnel",
+        ("tunnel", "tunnel.protocol"),
+        lambda _: {"tunnel": TUNNEL},
+        lambda seen, _: _tcp(seen)["tunneling_config"] == {"hostname": "far.test:3306", "use_post": True},
+        by_port=False,
+        alone=("tunnel.targetHost", "tunnel.targetPort"),
+        tcp=True,
+        quick=True,
+    ),
+    Group(
+        "proxy-protocol",
+        ("proxyProtocol", "proxyProtocol.version"),
+        lambda _: {"proxyProtocol": {"version": "V2"}},
+        of_cluster(
+            lambda c: all(
+                one["transport_socket"]["typed_config"]["config"]["version"] == "V2"
+                for one in c.get("transport_socket_matches", [c])
+            )
+        ),
+        by_port=False,
+        quick=True,
+    ),
     Group(
         "retry-budget",
         ("retryBudget", "retryBudget.percent", "retryBudget.minRetryConcurrency"),
@@ -456,19 +488,23 @@ def _limits(cluster: Document, *names: str) -> list[Any]:
     return [cluster["circuit_breakers"]["thresholds"][0].get(name) for name in names]
 
 
-def _tcp_idle(seen: Seen) -> str:
+def _tcp(seen: Seen) -> Document:
+    """What handles the connections to the variant's host."""
     listener = seen.envoys["client"].listeners[f"{seen.own.vip}_9001"]
-    for chain in listener["filter_chains"]:
-        for one in chain["filters"]:
-            if "TcpProxy" in one["typed_config"]["@type"] and seen.own.host in str(one["typed_config"]):
-                return str(one["typed_config"].get("idle_timeout"))
-    return ""
+    [found] = [
+        one["typed_config"]
+        for chain in listener["filter_chains"]
+        for one in chain["filters"]
+        if "TcpProxy" in one["typed_config"]["@type"] and seen.own.host in str(one["typed_config"])
+    ]
+    made: Document = found
+    return made
 
 
 def settings() -> Iterator[Case]:
     """Every setting at every place."""
     for place in PLACES:
-        for group in (*BALANCERS, *POOLS, *OUTLIERS, *TLS, *BUDGET):
+        for group in (*BALANCERS, *POOLS, *OUTLIERS, *TLS, *WHOLE):
             if group.by_port or not place.path.endswith("[]"):
                 yield _setting(place, group, group.shows, alone=False)
                 for path in group.alone:

@@ -240,6 +240,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         subset=subset,
         endpoints=endpoints,
         keepalive=traffic_policy.keepalive(pool, shared.mesh.keepalive),
+        proxy_protocol=traffic_policy.proxy_protocol(policy),
         dns_refresh=seconds(settings.DNS_REFRESH_RATE.read(q)) if by_name else None,
         lookup=lookup,
         locality_weighted=how.weighted and not provided,

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_network
 
-from meltemi.api.diagnostics import Ref
-from meltemi.api.duration import Duration
+from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
+from meltemi.api.networking.destination_rule import TrafficPolicy
 from meltemi.api.networking.virtual_service import L4MatchAttributes, RouteDestination, TLSMatchAttributes
 from meltemi.api.values import Map
 from meltemi.envoy import names
@@ -20,6 +20,15 @@ from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.targets import resolve
 from meltemi.query import Db
+
+TUNNELS_DIFFER = code(
+    "MEL0132",
+    "tunnels-differ",
+    Level.WARNING,
+    "A TCP or TLS route divides connections between destinations of which some are reached by a tunnel (a "
+    "DestinationRule's trafficPolicy.tunnel) and others by another, or by none. Envoy has one tunnel a route; sending "
+    "past the tunnel is not what was asked for, so such connections are closed.",
+)
 
 
 def tcp_chains(q: Db, key: Key | None, place: Place, fallback: str, stat: str) -> tuple[Chain, ...]:
@@ -43,7 +52,7 @@ def tcp_chains(q: Db, key: Key | None, place: Place, fallback: str, stat: str) -
                 if not one.destination_subnets:
                     return distinct(found, set())
     if fallback:
-        found.append(Chain(fallback, TcpChain(stat or fallback, ((fallback, 1),), _idle(q, fallback, place))))
+        found.append(Chain(fallback, _to(q, fallback, place, stat or fallback)))
     return distinct(found, set())
 
 
@@ -71,7 +80,7 @@ def tls_chains(
             if sni
             else ChainMatch()
         )
-        found.append(Chain(fallback, TcpChain(fallback, ((fallback, 1),), _idle(q, fallback, place)), match))
+        found.append(Chain(fallback, _to(q, fallback, place, fallback), match))
     return distinct(found, set())
 
 
@@ -115,23 +124,44 @@ def _handler(
         clusters.append((reached.cluster, weight))
     if not clusters:
         return None
+    policies = [_policy(q, cluster, place) for cluster, _weight in clusters]
+    tunnels = dict.fromkeys(map(traffic_policy.tunnel, policies))
+    if len(tunnels) > 1:
+        text = "its destinations are reached by different tunnels, or some by none: all of it is closed"
+        q.report(Diagnostic(TUNNELS_DIFFER, text, ref, f"{at}.route", "give each a route of its own"))
+        clusters = [(names.BLACK_HOLE, 1)]
     first = clusters[0][0]
     prefix = stat or (first if len(clusters) == 1 else _label(key, 0))
-    return TcpChain(prefix, tuple(clusters), _idle(q, first, place))
+    return _handled(prefix, tuple(clusters), policies[0])
 
 
-def _idle(q: Db, cluster: str, place: Place) -> Duration | None:
-    """Find the idle time that the destination's rule sets."""
+def _to(q: Db, cluster: str, place: Place, stat: str) -> TcpChain:
+    """Handle as bytes to one cluster."""
+    return _handled(stat, ((cluster, 1),), _policy(q, cluster, place))
+
+
+def _handled(stat: str, clusters: tuple[tuple[str, int], ...], policy: TrafficPolicy) -> TcpChain:
+    pool = policy.connection_pool
+    return TcpChain(
+        stat,
+        clusters,
+        traffic_policy.tcp_idle_timeout(pool),
+        tunnel=traffic_policy.tunnel(policy),
+        lifetime=traffic_policy.tcp_lifetime(pool),
+    )
+
+
+def _policy(q: Db, cluster: str, place: Place) -> TrafficPolicy:
+    """Find what the destination's rule says."""
     direction, _bar, rest = cluster.partition("|")
     if direction != "outbound":
-        return None
+        return traffic_policy.NO_POLICY
     number, subset, host = rest.split("|")
     where = home(q, host, place.client) if place.client else next(iter(homes(q, host)), None)
     if where is None:
-        return None
+        return traffic_policy.NO_POLICY
     choice = destinations.choose(q, where, host, place.client) if place.client else destinations.DEFAULT
-    policy = traffic_policy.effective(destinations.rule(q, where, host, choice), int(number), subset)
-    return traffic_policy.tcp_idle_timeout(policy.connection_pool)
+    return traffic_policy.effective(destinations.rule(q, where, host, choice), int(number), subset)
 
 
 Asked = set[tuple[str, str]]

@@ -37,7 +37,7 @@ from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, passthrough_or_nothing, tcp_chains, tls_chains
 from meltemi.pilot.core.quarantine import isolated, settle
 from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
-from meltemi.pilot.core.targets import hashes, target
+from meltemi.pilot.core.targets import asker_of, target
 from meltemi.pilot.core.virtual_hosts import narrow, routed, routed_ports
 from meltemi.query import Db, query
 
@@ -59,7 +59,7 @@ def listeners(
     q: Db, client: str, openings: tuple[Opening, ...], unknown: str, source: Source, envoy: str
 ) -> tuple[Segment, ...]:
     """List the outbound listeners of a namespace's sidecars; every name once."""
-    asker = client if hashes(q, client) else ""
+    asker = asker_of(q, client)
     parts: list[Segment] = []
     for index, opening in enumerate(openings):
         seen = lenses_within(q, client, opening.within)

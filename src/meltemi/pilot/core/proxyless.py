@@ -46,7 +46,7 @@ from meltemi.pilot.core.resource import (
     virtual_host,
 )
 from meltemi.pilot.core.service_hosts import any_host
-from meltemi.pilot.core.targets import hashes
+from meltemi.pilot.core.targets import asker_of
 from meltemi.pilot.core.virtual_hosts import narrow, routed
 from meltemi.query import Db, query
 
@@ -62,7 +62,7 @@ NO_TLS = code(
 def roots(q: Db, view: View, source: Source) -> Roots:
     """Return what a client of this View is served: the parts of which it asks for by name."""
     seen = lenses(q, view.namespace)
-    asker = view.namespace if hashes(q, view.namespace) else ""
+    asker = asker_of(q, view.namespace)
     reached: list[tuple[Segment, Segment]] = []
     listened: list[Segment] = []
     ropes: list[Rope] = []

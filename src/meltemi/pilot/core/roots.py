@@ -29,7 +29,7 @@ from meltemi.pilot.core import (
 from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.patches.view import patched
 from meltemi.pilot.core.resource import Roots, Rope, Ropes, Segment, Segments
-from meltemi.pilot.core.targets import hashes
+from meltemi.pilot.core.targets import asker_of
 from meltemi.query import Db, query
 
 
@@ -154,7 +154,7 @@ def _sidecar_ropes(
             for port in fresh
         )
         if not one.apart:
-            asker = client if hashes(q, client) else ""
+            asker = asker_of(q, client)
             made.extend(_detected_ropes(q, lenses_within(q, client, one.within), source, asker, envoy))
     return tuple(one for one in made if one is not None)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meltemi.api.diagnostics import Diagnostic, Ref
+from meltemi.api.networking.destination_rule import PortTrafficPolicy, TrafficPolicy
 from meltemi.api.networking.virtual_service import Destination
 from meltemi.envoy import names
 from meltemi.envoy.routes import HashKey
-from meltemi.model import destinations, settings
+from meltemi.model import destinations, facts, settings
 from meltemi.model.derivation import UNRESOLVED
-from meltemi.model.hosts import complete
+from meltemi.model.hosts import complete, public
 from meltemi.model.services import home, homes, service
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.findings import UNKNOWN_DESTINATION
@@ -75,16 +76,55 @@ def straight(q: Db, namespace: str) -> bool:
     return not hashes(q, namespace) and not hashes(q, settings.ROOT_NAMESPACE.read(q))
 
 
-@query
 def hashes(q: Db, namespace: str) -> bool:
     """Say whether some DestinationRule of a namespace balances by hash: its clients' routes differ then."""
+    return _shapes(q, namespace).hashed
+
+
+def asker_of(q: Db, client: str) -> str:
+    """Return for whom routes and listeners are made: a client's namespace, or "" where they are everyone's.
+
+    They differ where a DestinationRule that not everyone gets says more than what is said of clusters.
+    """
+    return client if _shapes(q, client).any or _private_shapes(q) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """What DestinationRules of a namespace say of routes (`hashed`), of these or listeners, and not to everyone."""
+
+    hashed: bool = False
+    any: bool = False
+    private: bool = False
+
+
+@query
+def _private_shapes(q: Db) -> bool:
+    return any(_shapes(q, namespace).private for namespace in q.namespaces(facts.DESTINATION_RULES))
+
+
+@query
+def _shapes(q: Db, namespace: str) -> _Shapes:
+    hashed = shaped = private = False
     for head in destinations.heads(q, namespace):
-        rule = destinations.merged(q, namespace, head.host)
-        policies = (rule.policy, *(subset.traffic_policy for subset in rule.subsets))
-        for policy in policies:
-            if policy is None:
-                continue
-            balancers = (policy.load_balancer, *(port.load_balancer for port in policy.port_level_settings))
-            if any(one is not None and one.consistent_hash is not None for one in balancers):
-                return True
-    return False
+        made = q.fact(facts.DESTINATION_RULES, namespace, head.name)
+        if made is None:
+            continue
+        policies = (made.spec.traffic_policy, *(subset.traffic_policy for subset in made.spec.subsets))
+        given = [one for one in policies if one is not None]
+        parts: list[TrafficPolicy | PortTrafficPolicy] = [*given]
+        parts.extend(part for one in given for part in one.port_level_settings)
+        hashes = any(
+            part.load_balancer is not None and part.load_balancer.consistent_hash is not None
+            for part in parts
+        )
+        if hashes or any(one.tunnel is not None for one in given) or any(map(_timed, parts)):
+            shaped = True
+            hashed = hashed or hashes
+            private = private or not public(head.export_to)
+    return _Shapes(hashed, shaped, private)
+
+
+def _timed(part: TrafficPolicy | PortTrafficPolicy) -> bool:
+    pool = part.connection_pool
+    return traffic_policy.tcp_idle_timeout(pool) is not None or traffic_policy.tcp_lifetime(pool) is not None

@@ -10,6 +10,7 @@ from meltemi.api.networking.destination_rule import (
     H2UpgradePolicy,
     LoadBalancerSettings,
     OutlierDetection,
+    ProxyProtocolVersion,
     SimpleLB,
     TcpKeepalive,
     TrafficPolicy,
@@ -25,6 +26,7 @@ from meltemi.envoy.clusters import (
     UpstreamProtocol,
     Warmup,
 )
+from meltemi.envoy.listeners import Tunnel
 from meltemi.envoy.routes import HashBy, HashKey
 from meltemi.model.destinations import Rule
 
@@ -37,7 +39,8 @@ _NO_POOL = ConnectionPoolSettings()
 def effective(rule: Rule | None, port: int, subset: str) -> TrafficPolicy:
     """Return the policy for a port of a subset: the subset's parts before the host's, a port's before either.
 
-    A port's settings replace the host's whole, and are not merged: what they leave out is the default.
+    A port's settings replace the host's whole, and are not merged: what they leave out is the default. What a port
+    cannot have (`tunnel`, `proxyProtocol`, `retryBudget`) holds for all.
     """
     if rule is None:
         return NO_POLICY
@@ -61,6 +64,8 @@ def _over(below: TrafficPolicy, above: TrafficPolicy | None, port: int) -> Traff
         outlier_detection=above.outlier_detection or below.outlier_detection,
         tls=above.tls or below.tls,
         retry_budget=above.retry_budget or below.retry_budget,
+        tunnel=above.tunnel or below.tunnel,
+        proxy_protocol=above.proxy_protocol or below.proxy_protocol,
     )
     for one in above.port_level_settings:
         if one.port is not None and one.port.number == port:
@@ -241,3 +246,24 @@ def connect_timeout(pool: ConnectionPoolSettings | None, default: Duration) -> D
 def tcp_idle_timeout(pool: ConnectionPoolSettings | None) -> Duration | None:
     """Resolve the idle time of TCP connections; None is Envoy's hour, 0 never."""
     return pool.tcp.idle_timeout if pool is not None and pool.tcp is not None else None
+
+
+def tcp_lifetime(pool: ConnectionPoolSettings | None) -> Duration | None:
+    """Resolve the longest life of TCP connections."""
+    return pool.tcp.max_connection_duration if pool is not None and pool.tcp is not None else None
+
+
+def tunnel(policy: TrafficPolicy) -> Tunnel | None:
+    """Resolve the tunnel by which connections reach a destination."""
+    wanted = policy.tunnel
+    if wanted is None:
+        return None
+    host = f"[{wanted.target_host}]" if ":" in wanted.target_host else wanted.target_host
+    return Tunnel(f"{host}:{wanted.target_port}", wanted.protocol == "POST")
+
+
+def proxy_protocol(policy: TrafficPolicy) -> int:
+    """Resolve the version of the PROXY protocol's header; 0 is none."""
+    if policy.proxy_protocol is None:
+        return 0
+    return 1 if policy.proxy_protocol.version is ProxyProtocolVersion.V1 else 2
