@@ -229,6 +229,16 @@ changes = st.one_of(
     objects(facts.SERVICE_ENTRIES, "ServiceEntry", entries),
     objects(facts.WORKLOAD_ENTRIES, "WorkloadEntry", workloads, st.sampled_from(["vm1", "vm2"]), vm="yes"),
     st.builds(
+        lambda ns, key, given: Change(facts.ALLOCATED, ns, key, Map(given) or None),
+        namespaces,
+        names,
+        st.dictionaries(
+            st.sampled_from(["out.example", "cart.blue.svc.cluster.local"]),
+            st.sampled_from([("240.240.0.1",), ("240.240.0.2",)]),
+            max_size=2,
+        ),
+    ),
+    st.builds(
         lambda ns, key, healthy: Change(facts.WORKLOAD_HEALTH, ns, key, healthy),
         namespaces,
         st.sampled_from(["vm1", "vm2"]),

@@ -147,3 +147,44 @@ def test_a_deleted_service_leaves_nothing() -> None:
     mesh.delete("Service", "app")
     assert mesh.engine.get(services.service, "default", FQDN.format("app")) is None
     assert mesh.engine.get(services.hosts_in, "default") == ()
+
+
+def allocated(label: str = "", resolution: str = "DNS", addresses: str = "[]", protocol: str = "TCP") -> Mesh:
+    mesh = Mesh()
+    mesh.pod("client", ip="198.18.0.4")
+    mesh.apply(f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: out, labels: {{networking.istio.io/enable-autoallocate-ip: "{label}"}}}}
+spec:
+  hosts: [A.example, b.example]
+  addresses: {addresses}
+  resolution: {resolution}
+  ports: [{{number: 9000, name: p, protocol: {protocol}}}]
+status: {{addresses: [{{value: 240.240.0.1, host: A.example}}, {{value: "2001:2::1", host: A.example}},
+  {{value: 240.240.0.2, host: b.example}}]}}
+""")
+    return mesh
+
+
+def test_each_host_listens_at_the_address_that_the_mesh_gave_it() -> None:
+    listeners = allocated().listeners("client")
+    clusters = {name: str(one) for name, one in listeners.items() if name.endswith("_9000")}
+    assert sorted(clusters) == ["240.240.0.1_9000", "240.240.0.2_9000"]
+    assert "outbound|9000||a.example" in clusters["240.240.0.1_9000"]
+
+
+@pytest.mark.parametrize(
+    "more", [{"label": "false"}, {"resolution": "NONE"}, {"addresses": "[198.51.100.7]"}]
+)
+def test_an_address_that_is_not_in_force_is_not_listened_at(more: dict[str, str]) -> None:
+    assert not [name for name in allocated(**more).listeners("client") if name.startswith("240.240.")]
+
+
+def test_tls_is_told_by_its_name_as_well_as_by_the_address_the_mesh_gave() -> None:
+    listeners = allocated(protocol="TLS").listeners("client")
+    assert sorted(name for name in listeners if name.endswith("_9000")) == [
+        "0.0.0.0_9000",
+        "240.240.0.1_9000",
+        "240.240.0.2_9000",
+    ]

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         WorkloadGroup,
     )
     from meltemi.api.security import PeerAuthentication
+    from meltemi.api.values import Map
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,9 @@ WORKLOAD_HEALTH: FactKind[bool] = FactKind("workloadhealth")
 """What the agent beside a workload reports of it: namespace and name of its WorkloadEntry. Absent: nothing yet."""
 BALANCERS: FactKind[tuple[LoadBalancerIngress, ...]] = FactKind("balancers")
 """Namespace and name of a Service of type LoadBalancer: where it is reached from outside, as others report."""
+
+ALLOCATED: FactKind[Map[tuple[str, ...]]] = FactKind("allocated")
+"""Addresses that the mesh gave to the hosts of a ServiceEntry, by host in lower case; of its namespace and name."""
 
 SETTING: FactKind[object] = FactKind("setting")
 """One fact per mesh setting: namespace "", name as in MeshConfig (`model.settings`). Absent means the default."""

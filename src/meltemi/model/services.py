@@ -100,6 +100,8 @@ class Service:
     name: str = ""
     ports: tuple[Port, ...] = ()
     addresses: tuple[str, ...] = ()
+    allocated: bool = False
+    """The addresses are the mesh's own choice: who connects to others may mean the service as well."""
     resolution: Resolution = Resolution.ENDPOINTS
     headless: bool = False
     external: bool = False
@@ -289,6 +291,8 @@ def entry_service(q: Db, namespace: str, host: str) -> Service | None:
     if not entries:
         return None
     first = entries[0]
+    addresses = _addresses(entries)
+    allocated = () if addresses else _allocated(q, entries, host)
     ports: dict[int, Port] = {}
     for made in entries:
         for port in made.spec.ports:
@@ -305,7 +309,8 @@ def entry_service(q: Db, namespace: str, host: str) -> Service | None:
         host=host,
         namespace=namespace,
         ports=tuple(ports.values()),
-        addresses=_addresses(entries),
+        addresses=addresses or allocated,
+        allocated=bool(allocated),
         resolution=_resolution(first.spec),
         external=first.spec.location is Location.MESH_EXTERNAL,
         selector=first.spec.workload_selector.labels if first.spec.workload_selector is not None else EMPTY,
@@ -326,6 +331,16 @@ def _addresses(entries: list[Object[ServiceEntry]]) -> tuple[str, ...]:
     # An entry of several hosts shares its addresses among them; which is meant cannot be told, except for TCP by port.
     found = {address: None for made in entries for address in made.spec.addresses if ":" not in address}
     return tuple(found)
+
+
+def _allocated(q: Db, entries: list[Object[ServiceEntry]], host: str) -> tuple[str, ...]:
+    """List what the mesh gave to the host, of the oldest entry that has some."""
+    for made in entries:
+        given = q.fact(facts.ALLOCATED, made.namespace, made.name)
+        found = given.get(host) if given is not None else None
+        if found:
+            return tuple([address for address in found if ":" not in address])
+    return ()
 
 
 def _resolution(spec: ServiceEntry) -> Resolution:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meltemi.agent.core.dns import AAAA, SRV, A, Answer, Kind, Zone, resolve, zone_of
+from meltemi.api.allocation import LABEL
 
 PTR = 12
 
@@ -31,7 +32,7 @@ def slice_of(name: str, *endpoints: dict[str, Any], port: int = 9000) -> dict[st
 def entry(*hosts: str, addresses: tuple[str, ...] = (), status: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
         "metadata": {"name": "e", "namespace": "default"},
-        "spec": {"hosts": list(hosts), "addresses": list(addresses)},
+        "spec": {"hosts": list(hosts), "addresses": list(addresses), "resolution": "DNS"},
         "status": {"addresses": [{"value": ip, "host": hosts[0]} for ip in status]},
     }
 
@@ -146,3 +147,25 @@ def test_a_headless_service_may_show_what_is_not_ready() -> None:
 def test_a_headless_service_without_endpoints_exists() -> None:
     zone = zone_of((service("db", clusterIP="None"),), (), (), "cluster.local", {})
     assert resolve(zone, "db.default.svc.cluster.local", A) == Answer(Kind.NO_DATA)
+
+
+def test_who_is_not_captured_hears_of_no_service_entry(zone: Zone) -> None:
+    for name in ("api.example.com", "a.b.wild.example", "auto.example.com"):
+        assert resolve(zone, name, A, entries=False) == Answer(Kind.ELSEWHERE)
+    for name in ("web.default.svc.cluster.local", "host.meltemi.internal"):
+        assert resolve(zone, name, A, entries=False) == resolve(zone, name, A)
+
+
+def test_each_host_has_the_address_that_was_allocated_to_it_where_allocation_is_in_force() -> None:
+    made = entry("a.example", "b.example", status=("240.240.0.1",))
+    made["status"]["addresses"].append({"value": "240.240.0.2", "host": "b.example"})
+    answers = {"a.example": found("240.240.0.1"), "b.example": found("240.240.0.2")}
+    for change in ({}, {"labels": {LABEL: "true"}}):
+        zone = zone_of((), (), [{**made, "metadata": {**made["metadata"], **change}}], "cluster.local", {})
+        assert {name: resolve(zone, name, A) for name in answers} == answers
+    refused = {**made, "metadata": {**made["metadata"], "labels": {LABEL: "False"}}}
+    direct = {**made, "spec": {**made["spec"], "resolution": "NONE"}}
+    own = {**made, "spec": {**made["spec"], "addresses": ["10.0.0.0/8"]}}
+    for document in (refused, direct, own):
+        zone = zone_of((), (), [document], "cluster.local", {})
+        assert resolve(zone, "a.example", A) == Answer(Kind.ELSEWHERE)

@@ -60,10 +60,12 @@ class Net:
     async def setup(self) -> None:
         return None
 
-    def gateway_sockets(self) -> tuple[socket.socket, socket.socket]:
+    def gateway_sockets(self, *, address: str) -> tuple[socket.socket, socket.socket]:
+        """Give sockets; `port` is that of the name server for apps beside a sidecar."""
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagrams.bind(("127.0.0.1", 0))
-        self.port = datagrams.getsockname()[1]
+        if address == Settings().gateway:
+            self.port = datagrams.getsockname()[1]
         streams = socket.socket()
         streams.bind(("127.0.0.1", 0))
         streams.listen()

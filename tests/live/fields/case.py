@@ -164,4 +164,7 @@ def entry(own: Own, *ports: Document, **more: Any) -> Document:
         ],
         **more,
     }
-    return own.document("ServiceEntry", {key: value for key, value in spec.items() if value})
+    made = own.document("ServiceEntry", {key: value for key, value in spec.items() if value})
+    # Without an address of its own a port is served at every address, so that callers need not ask DNS first.
+    made["metadata"]["labels"] = {"networking.istio.io/enable-autoallocate-ip": "false"}
+    return made

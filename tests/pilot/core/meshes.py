@@ -22,8 +22,10 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from meltemi.api import registry
+from meltemi.api.allocation import allocated_addresses
 from meltemi.api.decode import decode
 from meltemi.api.diagnostics import Diagnostic
+from meltemi.api.values import Map
 from meltemi.galley.core.facts import fact_kind, health, pod_status
 from meltemi.model import facts
 from meltemi.model.proxies import view_of
@@ -83,6 +85,9 @@ class Mesh:
         changes: list[Change[Any]] = [Change(fact_kind(kind), made.namespace, made.name, made)]
         if kind.name == "Pod":
             changes.append(Change(facts.POD_STATUS, made.namespace, made.name, pod_status(kind, document)))
+        if kind.name == "ServiceEntry":
+            given = Map(allocated_addresses(document)) or None
+            changes.append(Change(facts.ALLOCATED, made.namespace, made.name, given))
         if kind.name == "WorkloadEntry":
             changes.append(Change(facts.WORKLOAD_HEALTH, made.namespace, made.name, health(document)))
         return changes

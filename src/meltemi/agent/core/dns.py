@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from meltemi.api.allocation import allocated_addresses
+
 Document = Mapping[str, Any]
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -44,7 +46,10 @@ class Zone:
 
     domain: str
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Hosts of ServiceEntries."""
     wildcards: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The same, `*.` left out."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     pointers: Mapping[str, str] = field(default_factory=dict)
@@ -52,13 +57,18 @@ class Zone:
     inner: frozenset[str] = frozenset()
 
 
-def resolve(zone: Zone, name: str, kind: int) -> Answer:
-    """Answer a question; `name` is in lower case without the last dot."""
+def resolve(zone: Zone, name: str, kind: int, *, entries: bool = True) -> Answer:
+    """Answer a question; `name` is in lower case without the last dot.
+
+    `entries`: whether who asks is captured by a sidecar, so that the addresses of ServiceEntries lead somewhere.
+    """
     if (alias := zone.aliases.get(name)) is not None:
         return Answer(Kind.ALIAS, target=alias)
     addresses = zone.hosts.get(name)
-    if addresses is None:
-        addresses = _wildcard(zone, name)
+    if addresses is None and entries:
+        addresses = zone.entries.get(name)
+        if addresses is None:
+            addresses = _wildcard(zone, name)
     if addresses is None:
         addresses = _pod_name(zone, name)
     if addresses is not None:
@@ -102,6 +112,7 @@ def zone_of(
 class _Builder:
     domain: str
     hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    entries: dict[str, tuple[str, ...]] = field(default_factory=dict)
     wildcards: dict[str, tuple[str, ...]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     services: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
@@ -117,6 +128,7 @@ class _Builder:
         return Zone(
             self.domain,
             self.hosts,
+            self.entries,
             self.wildcards,
             self.aliases,
             self.services,
@@ -181,20 +193,20 @@ def _add_srv(made: _Builder, host: str, port: Document, target: str, number: int
 
 
 def _add_entry(made: _Builder, document: Document) -> None:
-    """Add a ServiceEntry's hosts, if it has addresses; the others are resolved as if there were no mesh."""
-    spec, status = document.get("spec") or {}, document.get("status") or {}
-    given = [str(ip) for ip in spec.get("addresses") or ()]
-    given += [str(row.get("value", "")) for row in status.get("addresses") or ()] if not given else []
-    addresses = tuple(ip.partition("/")[0] for ip in given if _is_one_address(ip))
-    if not addresses:
-        return
+    """Add a ServiceEntry's hosts that have addresses; the others are resolved as if there were no mesh."""
+    spec = document.get("spec") or {}
+    given = tuple(str(ip).partition("/")[0] for ip in spec.get("addresses") or () if _is_one_address(str(ip)))
+    allocated = {} if given else allocated_addresses(document)
     for host in spec.get("hosts") or ():
+        addresses = given or allocated.get(str(host).lower(), ())
         name = str(host).rstrip(".").lower()
+        if not addresses:
+            continue
         if name.startswith("*."):
             made.wildcards.setdefault(name[2:], addresses)
         elif name and "*" not in name:
             # Of two entries for one host the older object's stands: they come in order of creation.
-            made.hosts.setdefault(name, addresses)
+            made.entries.setdefault(name, addresses)
 
 
 def _by_service(slices: Iterable[Document]) -> dict[tuple[str, str], list[Document]]:

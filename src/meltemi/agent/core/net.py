@@ -9,6 +9,10 @@ from typing import Any
 GATEWAY = "169.254.1.1"
 """Every pod's gateway and name server; an address of the mesh's own namespace."""
 
+PLAIN_NAMES = "169.254.1.2"
+"""The name server of who is not captured, of Envoy above all: it knows no ServiceEntry, whose addresses lead nowhere
+but into a sidecar."""
+
 MARK = 1337
 """SO_MARK on every socket that Envoy opens to the outside of its pod: not captured again."""
 

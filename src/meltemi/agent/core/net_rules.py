@@ -17,6 +17,7 @@ from meltemi.agent.core.net import (
     MARK,
     NOT_CAPTURED_INBOUND,
     OUTBOUND_PORT,
+    PLAIN_NAMES,
     WAY_OUT_PORT,
     Addresses,
     PodNetwork,
@@ -111,7 +112,8 @@ def _capture_outbound(pod: PodNetwork) -> Iterable[Rule]:
     yield _rule(by_loopback, _return())
     yield _rule(marked(MARK), _return())
     yield _rule(to_address("127.0.0.1"), _return())
-    yield _rule(tcp(), to_address(GATEWAY), to_port(53), _return())
+    for server in (GATEWAY, PLAIN_NAMES):
+        yield _rule(tcp(), to_address(server), to_port(53), _return())
     for port in sorted(set(pod.not_outbound)):
         yield _rule(tcp(), to_port(port), _return())
     yield _rule(tcp(), redirect(OUTBOUND_PORT))
@@ -139,6 +141,7 @@ def mesh_rules(
         _rule(to_address(addresses.pods), [verdict(ACCEPT)]),
         _rule(to_address(addresses.services), [verdict(ACCEPT)]),
         _rule(to_address(GATEWAY), [verdict(ACCEPT)]),
+        _rule(to_address(PLAIN_NAMES), [verdict(ACCEPT)]),
         _rule(tcp(), way_out),
     ]
     passing: list[Rule] = [
@@ -159,10 +162,11 @@ def mesh_rules(
         _rule(
             protocol(1),
             [payload(2, 0, 2), compare(b"\x03\x03")],
-            [payload(2, 24, 4), compare(_address(GATEWAY))],
+            [payload(2, 24, 4), compare(_address(server))],
             [payload(2, 30, 2), compare(b"\x00\x35")],
             [verdict(DROP)],
         )
+        for server in (GATEWAY, PLAIN_NAMES)
     ]
     chains = (
         Chain("prerouting", "nat", "prerouting", _DSTNAT, tuple(arriving)),

@@ -125,11 +125,11 @@ def log_path(pod: Pod, container: str, layout: Layout) -> str:
     return f"{layout.log_folder}/{pod.namespace}.{pod.name}.{container}.log"
 
 
-def resolv_conf(namespace: str, settings: Settings) -> str:
-    """A pod's resolver: the gateway answers, and short names are tried in the namespace first."""
+def resolv_conf(namespace: str, settings: Settings, *, captured: bool = True) -> str:
+    """A pod's resolver: who is captured hears of ServiceEntries, too; short names are tried in the namespace first."""
     domain = settings.cluster_domain
     return (
-        f"nameserver {settings.gateway}\n"
+        f"nameserver {settings.gateway if captured else settings.plain_names}\n"
         f"search {namespace}.svc.{domain} svc.{domain} {domain}\n"
         "options ndots:5 timeout:1 attempts:5\n"
     )
@@ -165,8 +165,8 @@ def _proxy(pod: Pod, place: Place, node: Node) -> Spec:
         env={"PATH": environment.PATH},
         netns=place.netns,
         user="mesh",
-        # Clusters that are found by name ask as the app does: the host's resolver is out of a pod's reach.
-        binds=_names(pod, place, node),
+        # The host's resolver is out of a pod's reach, and a ServiceEntry's own address would lead Envoy to itself.
+        binds=_names(pod, place, node, captured=False),
         stdio=Stdio(log=log_path(pod, PROXY_CONTAINER, node.layout)),
         restart=Restart("always", first=0.1, most=5.0),
         grace=2.0,
@@ -174,10 +174,11 @@ def _proxy(pod: Pod, place: Place, node: Node) -> Spec:
     )
 
 
-def _names(pod: Pod, place: Place, node: Node) -> tuple[Bind, ...]:
+def _names(pod: Pod, place: Place, node: Node, *, captured: bool) -> tuple[Bind, ...]:
     """How names are found in a pod."""
+    resolver = resolv_conf(pod.namespace, node.settings, captured=captured)
     return (
-        Bind("/etc/resolv.conf", content=resolv_conf(pod.namespace, node.settings), optional=True),
+        Bind("/etc/resolv.conf", content=resolver, optional=True),
         Bind("/etc/hosts", content=hosts(pod, place), optional=True),
         Bind("/etc/nsswitch.conf", content=NSSWITCH, optional=True),
     )
@@ -200,7 +201,7 @@ def _app(pod: Pod, place: Place, container: Container, node: Node, documents: Do
         cwd=container.cwd or "/",
         netns=place.netns,
         user="app",
-        binds=_names(pod, place, node),
+        binds=_names(pod, place, node, captured=proxy),
         hide=(node.layout.run, node.layout.state, *HIDDEN_SOCKETS),
         stdio=Stdio(log=log_path(pod, container.name, node.layout), attach=pod.attach, tty=container.tty),
         restart=_restart(pod),

@@ -32,6 +32,8 @@ class Settings:
     pod_network: str = "198.18.0.0/16"
     service_network: str = "198.19.0.0/16"
     gateway: str = "169.254.1.1"
+    plain_names: str = "169.254.1.2"
+    """The name server that knows no ServiceEntries."""
     host_name: str = "host.meltemi.internal"
     host_address: str = "198.18.255.254"
     api_address: str = "198.19.0.1"

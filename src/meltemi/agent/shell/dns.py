@@ -123,12 +123,15 @@ def _numbers(after: int) -> range:
 
 
 class Resolver:
-    """Answers single messages. `zone` may be replaced at any time."""
+    """Answers single messages. `zone` may be replaced at any time; `entries`: as in `resolve`."""
 
-    def __init__(self, forwarder: Forwarder, zone: Zone, steady: Callable[[], float]) -> None:
+    def __init__(
+        self, forwarder: Forwarder, zone: Zone, steady: Callable[[], float], *, entries: bool = True
+    ) -> None:
         self._forwarder = forwarder
         self._zone = zone
         self._steady = steady
+        self._entries = entries
         self._kept: dict[bytes, tuple[bytes, float]] = {}
         self._asking: dict[bytes, asyncio.Task[bytes]] = {}
 
@@ -172,7 +175,7 @@ class Resolver:
         return data
 
     async def _find(self, question: wire.Question, query: bytes) -> tuple[bytes, float]:
-        found = resolve(self._zone, question.key, question.type)
+        found = self._resolve(question.key, question.type)
         match found.kind:
             case Kind.ELSEWHERE:
                 data = await self._elsewhere(question, query)
@@ -183,6 +186,9 @@ class Resolver:
             case _:
                 # Kept until the zone changes.
                 return own_answer(question, found, self._zone.domain), float("inf")
+
+    def _resolve(self, name: str, kind: int) -> Answer:
+        return resolve(self._zone, name, kind, entries=self._entries)
 
     async def _elsewhere(self, question: wire.Question, query: bytes) -> bytes:
         """Ask the host's resolver; the same question is under way once only."""
@@ -207,8 +213,7 @@ class Resolver:
         """An ExternalName: aliases and what they lead to, in one answer; stub resolvers do not follow by themselves."""
         records = [wire.alias(question.name, target, TTL)]
         while (
-            question.type != wire.CNAME
-            and (found := resolve(self._zone, target, question.type)).kind is Kind.ALIAS
+            question.type != wire.CNAME and (found := self._resolve(target, question.type)).kind is Kind.ALIAS
         ):
             if len(records) >= MOST_ALIASES:
                 return wire.answer(question, wire.SERVFAIL)

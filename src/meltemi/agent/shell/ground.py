@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from meltemi.agent.core.net import Addresses
 from meltemi.agent.core.settings import Settings
@@ -17,13 +18,13 @@ from meltemi.init.core import Layout
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The network, the resolver that is being served in it, and what an earlier life knew of names."""
+    """The network, the resolvers that are being served in it, and what an earlier life knew of names."""
 
     layout: Layout
     settings: Settings
     addresses: Addresses
     network: Network
-    resolver: Resolver
+    resolvers: tuple[Resolver, ...]
     known: Known
 
 
@@ -34,11 +35,15 @@ async def lay(layout: Layout, settings: Settings, group: asyncio.TaskGroup) -> G
     await network.setup()
     known, zone = recall(layout, settings)
     forwarder = Forwarder(layout.names_socket)
-    resolver = Resolver(forwarder, zone, time.monotonic)
+    served = {
+        settings.gateway: Resolver(forwarder, zone, time.monotonic),
+        settings.plain_names: Resolver(forwarder, zone, time.monotonic, entries=False),
+    }
 
-    async def serve() -> None:
-        await Server(resolver, network.gateway_sockets()).run()
+    async def serve(address: str, resolver: Resolver) -> None:
+        await Server(resolver, network.gateway_sockets(address=address)).run()
 
-    group.create_task(lasting("the DNS server", serve))
+    for address, resolver in served.items():
+        group.create_task(lasting("the DNS server", partial(serve, address, resolver)))
     group.create_task(lasting("names of the host", forwarder.run))
-    return Ground(layout, settings, addresses, network, resolver, known)
+    return Ground(layout, settings, addresses, network, tuple(served.values()), known)

@@ -23,6 +23,7 @@ from meltemi.agent.core import netlink
 from meltemi.agent.core.net import (
     DEFAULT,
     GATEWAY,
+    PLAIN_NAMES,
     PRIVATE_PORTS,
     Addresses,
     Bound,
@@ -126,14 +127,14 @@ class Network:
         made.setblocking(False)
         return made
 
-    def gateway_sockets(self, port: int = 53) -> tuple[socket.socket, socket.socket]:
-        """Bound non-blocking sockets (UDP, listening TCP) on the gateway address, for the DNS server."""
+    def gateway_sockets(self, port: int = 53, address: str = GATEWAY) -> tuple[socket.socket, socket.socket]:
+        """Bound non-blocking sockets (UDP, listening TCP) on an address of the mesh's own, for a DNS server."""
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         streams = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         streams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for made in (datagrams, streams):
             made.setblocking(False)
-            made.bind((GATEWAY, port))
+            made.bind((address, port))
         streams.listen(256)
         return datagrams, streams
 
@@ -209,7 +210,8 @@ class Network:
         with Netlink(NETLINK_ROUTE) as route:
             loopback = socket.if_nametoindex("lo")
             route.ask(netlink.link_up(loopback))
-            route.ask(netlink.address_add(loopback, GATEWAY))
+            for address in (GATEWAY, PLAIN_NAMES):
+                route.ask(netlink.address_add(loopback, address))
             route.ask(netlink.route("0.0.0.0/0", loopback))
         self._find_pods()
         self._find_services()

@@ -73,7 +73,7 @@ async def run(ground: Ground, node_name: str, envoy: str, environment: Mapping[s
             settings,
             network=network,
             edges=Edges(layout, ground.addresses),
-            resolver=ground.resolver,
+            resolvers=ground.resolvers,
             known=ground.known,
         )
 

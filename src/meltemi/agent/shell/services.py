@@ -32,7 +32,7 @@ ENTRIES_SECONDS = 1.0
 
 
 class ServiceFeed:
-    """Keeps names and ways. `run()` works until cancelled. `known`: what an earlier life knew, as `resolver` has it."""
+    """Keeps names and ways. `run()` works until cancelled. `known`: what an earlier life knew, as `resolvers` do."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ServiceFeed:
         *,
         network: Network,
         edges: Edges,
-        resolver: Resolver,
+        resolvers: tuple[Resolver, ...],
         known: Known,
     ) -> None:
         self._kube = kube
@@ -50,7 +50,7 @@ class ServiceFeed:
         self._settings = settings
         self._network = network
         self._edges = edges
-        self._resolver = resolver
+        self._resolvers = resolvers
         self._changed = asyncio.Event()
         self._services = Reflector(kube, SERVICE, handler=self._notice)
         self._slices = Reflector(kube, ENDPOINT_SLICE, handler=self._notice)
@@ -86,8 +86,9 @@ class ServiceFeed:
         """Bring everything in step; each part on its own, so that one that fails stops no other."""
         known = Known(found, slices, entries)
         zone = known.zone(self._settings)
-        if zone != self._resolver.zone:
-            self._resolver.zone = zone
+        if any(zone != resolver.zone for resolver in self._resolvers):
+            for resolver in self._resolvers:
+                resolver.zone = zone
             await self._part("names", zone, lambda: asyncio.to_thread(remember, self._layout, known))
         endpoints = services.endpoints_of(slices)
         control = services.control_addresses(found, self._control_sockets())

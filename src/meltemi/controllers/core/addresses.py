@@ -44,7 +44,7 @@ def free_address(ranges: Ranges, namespace: str, name: str, taken: Container[str
     """
     network = ranges.network
     low, first, last = static_band(network), int(network.network_address), int(network.broadcast_address)
-    main = _around(range(first + max(low, 1), last), zlib.crc32(f"{namespace}/{name}".encode()))
+    main = around(range(first + max(low, 1), last), zlib.crc32(f"{namespace}/{name}".encode()))
     for value in chain(main, range(first + 1, first + low)):
         address = str(ipaddress.IPv4Address(value))
         if address not in taken and address not in ranges.reserved:
@@ -55,7 +55,7 @@ def free_address(ranges: Ranges, namespace: str, name: str, taken: Container[str
 def free_port(ranges: Ranges, key: str, taken: Container[int]) -> int:
     """Choose a free NodePort, 0 where none is left; `key` is what the first try is the hash of."""
     band = range(ranges.first_node_port, ranges.last_node_port + 1)
-    for port in _around(band, zlib.crc32(key.encode())):
+    for port in around(band, zlib.crc32(key.encode())):
         if port not in taken:
             return port
     return 0
@@ -71,6 +71,6 @@ def is_service_address(ranges: Ranges, address: str) -> bool:
     return parsed in network and parsed not in (network.network_address, network.broadcast_address)
 
 
-def _around(band: range, start: int) -> Iterator[int]:
+def around(band: range, start: int) -> Iterator[int]:
     """Go once around the band, from a start anywhere."""
     return (band[(start + step) % len(band)] for step in range(len(band)))

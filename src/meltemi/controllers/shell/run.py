@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from meltemi.controllers.core.settings import Settings
+from meltemi.controllers.shell.allocation import Allocation
 from meltemi.controllers.shell.endpoints import Endpoints
 from meltemi.controllers.shell.garbage import Collector
 from meltemi.controllers.shell.gateways import Gateways
@@ -36,6 +37,7 @@ async def run(client: KubeClient, settings: Settings, ready: asyncio.Event | Non
         makers: dict[str, Callable[[], Awaitable[None]]] = {
             "endpointslices": lambda: Endpoints(world).run(),
             "namespace defaults": lambda: Namespaces(world, settings).run(),
+            "service entries": lambda: Allocation(world).run(),
             "scheduler": lambda: Scheduler(world).run(),
             "lost pods": lambda: LostPods(world, settings).run(),
             "namespace deletion": lambda: Deletion(world).run(),

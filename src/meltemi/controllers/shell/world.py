@@ -15,6 +15,7 @@ from meltemi.api.core.node import NODE
 from meltemi.api.core.pod import POD
 from meltemi.api.core.service import SERVICE
 from meltemi.api.kind import Kind
+from meltemi.api.networking.service_entry import SERVICE_ENTRY
 from meltemi.controllers.core.system import ROOT_CONFIG_MAP
 from meltemi.controllers.shell.work import isolated
 from meltemi.galley.shell.kube import KubeClient
@@ -22,7 +23,7 @@ from meltemi.galley.shell.reflector import Event, Handler, Reflector
 
 log = logging.getLogger(__name__)
 
-_WHOLE = (NAMESPACE, NODE, SERVICE, POD, ENDPOINT_SLICE)
+_WHOLE = (NAMESPACE, NODE, SERVICE, POD, ENDPOINT_SLICE, SERVICE_ENTRY)
 """Kinds whose documents are read; of all others the metadata are enough."""
 
 _FIRST = (*_WHOLE, SERVICE_ACCOUNT)
@@ -77,6 +78,11 @@ class World:
     def slices(self) -> Reflector:
         """All EndpointSlices."""
         return self.copies[ENDPOINT_SLICE.resource]
+
+    @property
+    def entries(self) -> Reflector:
+        """All ServiceEntries."""
+        return self.copies[SERVICE_ENTRY.resource]
 
     @property
     def accounts(self) -> Reflector:

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Final, Protocol
 
 from meltemi.api import registry
+from meltemi.api.allocation import allocated_addresses
 from meltemi.api.core.pod import PodStatus as Reported
 from meltemi.api.core.service import ServiceStatus
 from meltemi.api.decode import decode_lenient, decode_status
@@ -19,9 +20,10 @@ from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.encode import encode
 from meltemi.api.kind import Kind, Object
 from meltemi.api.kubernetes.check import knows
+from meltemi.api.values import Map
 from meltemi.galley.core.closed import closed
 from meltemi.galley.core.ingest import Check, checked
-from meltemi.model.facts import BALANCERS, POD_STATUS, WORKLOAD_HEALTH, PodStatus
+from meltemi.model.facts import ALLOCATED, BALANCERS, POD_STATUS, WORKLOAD_HEALTH, PodStatus
 from meltemi.query import Change, FactKind
 
 INTERNAL = code(
@@ -198,6 +200,7 @@ _REPORTED: Final[Mapping[str, FactKind[Any]]] = {
     "pods": POD_STATUS,
     "services": BALANCERS,
     "workloadentries.networking.istio.io": WORKLOAD_HEALTH,
+    "serviceentries.networking.istio.io": ALLOCATED,
 }
 """What others report of objects of a kind: a fact of its own, so that it wakes only those who read it."""
 
@@ -217,6 +220,8 @@ def _value(kind: Kind[Any], document: Document) -> object:
     if kind.resource == "services":
         found = decode_status(kind, document)
         return (isinstance(found, ServiceStatus) and found.ingress) or None
+    if kind.resource == "serviceentries.networking.istio.io":
+        return Map(allocated_addresses(document)) or None
     return health(document)
 
 

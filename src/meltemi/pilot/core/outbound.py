@@ -283,20 +283,25 @@ class Anywhere(NamedTuple):
 
 @query
 def anywhere_in(q: Db, namespace: str, sight: Sight) -> tuple[Anywhere, ...]:
-    """List the ports of a namespace's services that have no address to listen on, without those of plain HTTP."""
+    """List the ports of a namespace's services that have no address to listen on, without those of plain HTTP.
+
+    TLS of a service whose address the mesh chose is told by its name, too: a client may have found it elsewhere.
+    """
     found: list[Anywhere] = []
     for made in services_through(q, namespace, sight):
         if made.headless or made.alias:
             continue
         looked_up = made.resolution is Resolution.BY_REQUEST
         ranges = tuple(address for address in made.addresses if "/" in address)
-        if ranges or not made.addresses:
+        if ranges or not made.addresses or made.allocated:
             found.extend(
                 Anywhere(
                     namespace, made.host, port.number, ranges, port.protocol.tls, http=port.protocol.http
                 )
                 for port in made.ports
-                if (looked_up or not port.protocol.http) and port.protocol is not Protocol.UDP
+                if (looked_up or not port.protocol.http)
+                and port.protocol is not Protocol.UDP
+                and (port.protocol.tls or not made.allocated)
             )
     return tuple(found)
 
