@@ -114,7 +114,11 @@ def test_live_cases_have_names_of_their_own() -> None:
 
 def told(kind: Kind[Any]) -> set[tuple[type[Enum], str]]:
     """Each value of an enumeration that some case's documents give to an applied field."""
-    pods = dict.fromkeys((*PODS, "gateway"), "10.0.0.1") | {"file": "/tls.pem", "sockets": "/run"}
+    pods = dict.fromkeys((*PODS, "gateway"), "10.0.0.1") | {
+        "file": "/tls.pem",
+        "crl": "/list.crl",
+        "sockets": "/run",
+    }
     enums = {
         entry.path: inner
         for entry in ledger.entries(kind)

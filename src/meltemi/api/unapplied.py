@@ -173,7 +173,6 @@ _GATEWAY_API: Final = _kinds(
 _ISTIO: Final[Mapping[str, tuple[Gap, ...]]] = {
     **_kinds("every workload sees all that is exported to it", "networking.istio.io", "sidecars"),
     **_kinds("no WorkloadEntry is made of it", "networking.istio.io", "workloadgroups"),
-    **_kinds("proxies run with the mesh's settings", "networking.istio.io", "proxyconfigs"),
     **_kinds("proxies tell what they tell by default", "telemetry.istio.io", "telemetries"),
     **_kinds("no proxy loads it", "extensions.istio.io", "wasmplugins", "trafficextensions"),
     **_kinds("all requests are allowed", "security.istio.io", "authorizationpolicies", code=NOT_ENFORCED),
@@ -232,6 +231,9 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
         Stored("spec.targetRefs[].namespace", "refused unless it is empty: it is the object's own"),
         Stored("spec.configPatches[].match.listener.portName", "Istio has the field, and reads it nowhere"),
     ),
+    "proxyconfigs.networking.istio.io": (
+        Stored("spec.image.imageType", "a local node runs the Envoy that it has"),
+    ),
     "events": (Stored("", "written for people, and read by them"),),
     "leases.coordination.k8s.io": (Stored("", "for programs that elect a leader among themselves"),),
 }
@@ -245,6 +247,7 @@ READ: Final[Mapping[str, str]] = {
     "services": "ports, selector, addresses, external name, traffic distribution and internal traffic policy, "
     "`networking.istio.io/exportTo` and `traffic-distribution`",
     "endpointslices.discovery.k8s.io": "addresses, ports, readiness, node and zone of endpoints",
+    "proxyconfigs.networking.istio.io": "when a Pod is made: `tests/live/test_proxy_config.py`",
     "pods": "containers, their commands, environment and probes; labels, among them the locality, account, readiness",
 }
 """Kubernetes' own kinds that the mesh lives on: typed for what it reads of them, which every live test stands on."""

@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from meltemi import checks
-from meltemi.api.diagnostics import Diagnostic, Level
+from meltemi.api.diagnostics import Diagnostic, Level, Ref
+from meltemi.api.encode import encode_value
 from meltemi.api.kind import Kind
-from meltemi.apiserver.core.hooks import Admission, Document
+from meltemi.apiserver.core.hooks import Admission, Document, Reader
 from meltemi.apiserver.core.status import Cause, invalid
 from meltemi.apiserver.core.users import User
 from meltemi.controllers.core import pods, services
-from meltemi.injector.core.inject import Settings, inject
+from meltemi.galley.core import meshconfig
+from meltemi.galley.validate.pod import PROXY_CONFIG
+from meltemi.injector.core import Settings, applying, effective, inject
 
 
 def complete_service(admission: Admission) -> Document | None:
@@ -50,8 +53,34 @@ class Injector:
             return None
         where = str(admission.document.get("metadata", {}).get("namespace", ""))
         namespace = admission.reader.get("namespaces", "", where) or {"metadata": {"name": where}}
+        config = proxy_config(admission.reader, admission.document, self._settings.root_namespace)
         # The proxy gets its defaults as well: else the first update would bring them, and a Pod's spec must not change.
-        return pods.default_pod(inject(admission.document, namespace, self._settings))
+        return pods.default_pod(inject(admission.document, namespace, self._settings, config))
+
+
+def proxy_config(reader: Reader, pod: Document, root: str) -> dict[str, Any]:
+    """Join what the mesh, ProxyConfig objects and a Pod's annotation say of its proxy."""
+    metadata = pod.get("metadata") or {}
+    labels, where = metadata.get("labels") or {}, str(metadata.get("namespace", ""))
+    found: list[Document] = []
+    for place in dict.fromkeys((root, where)):
+        listed = reader.list("proxyconfigs.networking.istio.io", place)
+        found += applying(listed, labels, root=place == root != where)
+    mesh = reader.get("configmaps", root, meshconfig.NAME)
+    noted = (metadata.get("annotations") or {}).get(PROXY_CONFIG)
+    default: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    # Where nothing is said, what could be said need not be known.
+    if mesh is not None or noted is not None:
+        from meltemi.galley.core import mesh_text
+
+        if mesh is not None:
+            default = encode_value(mesh_text.read(dict(mesh))[0].value.default_config) or {}
+        if noted is not None:
+            # A Pod whose annotation is wrong is refused later on, with the place of the fault.
+            ref = Ref("Pod", where, str(metadata.get("name", "")))
+            own = encode_value(mesh_text.proxy_config(ref, str(noted)).value)
+    return effective(default, found, own)
 
 
 def validate(kind: Kind[Any], document: Document, _old: Document | None, _user: User) -> Iterable[Diagnostic]:

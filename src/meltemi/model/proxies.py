@@ -25,6 +25,7 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
         workload=found.workload,
         service_account=found.account,
         locality=where,
+        proxy_config=found.config,
         named_ports=tuple(pair for pair in found.named_ports if pair[0] in targets),
         metadata=envoy_filters.proxy_metadata(q, namespace, pod_name),
         affinity=Map(

@@ -60,6 +60,7 @@ class View:
     interception: Interception = Interception.REDIRECT
     ip_families: tuple[str, ...] = ("IPv4",)
     proxy_config: str = ""
+    """What it was told when it was made, as JSON: `proxy_settings.told`."""
     named_ports: tuple[tuple[str, int], ...] = ()
     metadata: Map[str] = EMPTY
     """Only those keys that an EnvoyFilter in reach asks for."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from meltemi.api.core.pod import SIDECAR, Pod
 from meltemi.api.kind import Object
 from meltemi.api.values import EMPTY, Map
-from meltemi.model import facts
+from meltemi.model import facts, proxy_settings
 from meltemi.model.views import NOWHERE, Locality
 from meltemi.query import Db, query
 
@@ -41,6 +41,8 @@ class Workload:
     """A sidecar stands before it. Not so a gateway's own pod: its servers take what its Gateways say."""
     gateway: bool = False
     proxyless: bool = False
+    config: str = ""
+    """What its proxy was told, of what translation reads: `proxy_settings.told`."""
     node: str = ""
     named_ports: tuple[tuple[str, int], ...] = ()
 
@@ -77,6 +79,7 @@ def workload(q: Db, namespace: str, pod: str) -> Workload | None:
         mtls=takes_mtls(made),
         gateway=is_gateway(made),
         proxyless=is_proxyless(made),
+        config=proxy_settings.told(made),
         node=made.spec.node_name,
         named_ports=tuple(
             [

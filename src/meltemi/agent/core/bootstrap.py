@@ -45,7 +45,8 @@ class Proxy:
     stats_prefixes: tuple[str, ...] = ()
     stats_suffixes: tuple[str, ...] = ()
     stats_regexps: tuple[str, ...] = ()
-    drain_seconds: int = 45
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    runtime: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def node_id(self) -> str:
@@ -103,7 +104,7 @@ def bootstrap(proxy: Proxy) -> JsonObject:
             "layers": [
                 {
                     "name": "global config",
-                    "static_layer": {"re2.max_program_size.error_level": 32768},
+                    "static_layer": {"re2.max_program_size.error_level": 32768, **proxy.runtime},
                 },
                 {"name": "admin", "admin_layer": {}},
             ]
@@ -126,6 +127,7 @@ def _node(proxy: Proxy) -> JsonObject:
         "WORKLOAD_NAME": proxy.workload or proxy.pod,
         "LABELS": labels,
     }
+    metadata = {**proxy.metadata, **metadata}
     name = labels.get("service.istio.io/canonical-name") or labels.get("app") or proxy.workload or proxy.pod
     return {"id": proxy.node_id, "cluster": f"{name}.{proxy.namespace}", "metadata": metadata}
 

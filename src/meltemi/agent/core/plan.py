@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from meltemi.agent.core import environment, proxyless
+from meltemi.agent.core import environment, proxy_config, proxyless
 from meltemi.agent.core.bootstrap import Proxy
 from meltemi.agent.core.pod import Container, Pod
 from meltemi.agent.core.settings import PROXY_CONTAINER, Settings
@@ -21,6 +21,9 @@ NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetwor
 
 HIDDEN_SOCKETS = ("/run/nscd/socket", "/run/systemd/resolve", "/run/dbus/system_bus_socket")
 """Through these a program would reach the host's own resolver."""
+
+
+_STATS = "sidecar.istio.io/statsInclusion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def plan(pod: Pod, place: Place, node: Node, documents: Documents) -> Plan:
 
 def proxy_of(pod: Pod, place: Place, layout: Layout, settings: Settings) -> Proxy:
     """What the bootstrap of a pod's Envoy is made from."""
-    notes = pod.annotations
+    notes, config = pod.annotations, proxy_config.read(pod.proxy)
     return Proxy(
         kind="router" if pod.is_gateway else "sidecar",
         pod=pod.name,
@@ -109,9 +112,12 @@ def proxy_of(pod: Pod, place: Place, layout: Layout, settings: Settings) -> Prox
         mesh_id=settings.mesh_id,
         node_name=pod.node_name,
         labels=pod.labels,
-        stats_prefixes=_words(notes.get("sidecar.istio.io/statsInclusionPrefixes", "")),
-        stats_suffixes=_words(notes.get("sidecar.istio.io/statsInclusionSuffixes", "")),
-        stats_regexps=_words(notes.get("sidecar.istio.io/statsInclusionRegexps", "")),
+        metadata=config.metadata,
+        runtime=config.runtime,
+        # The older annotations win, as in Istio.
+        stats_prefixes=_words(notes.get(f"{_STATS}Prefixes", "")) or config.stats_prefixes,
+        stats_suffixes=_words(notes.get(f"{_STATS}Suffixes", "")) or config.stats_suffixes,
+        stats_regexps=_words(notes.get(f"{_STATS}Regexps", "")) or config.stats_regexps,
     )
 
 
@@ -142,6 +148,7 @@ def hosts(pod: Pod, place: Place) -> str:
 
 def _proxy(pod: Pod, place: Place, node: Node) -> Spec:
     level = pod.annotations.get("sidecar.istio.io/logLevel", "warning")
+    config = proxy_config.read(pod.proxy)
     return Spec(
         name=process(pod, place, PROXY_CONTAINER),
         argv=(
@@ -149,20 +156,22 @@ def _proxy(pod: Pod, place: Place, node: Node) -> Spec:
             "-c",
             bootstrap_path(pod, node.layout),
             "--concurrency",
-            "1",
+            str(config.concurrency),
             "--disable-hot-restart",
             "--drain-time-s",
-            "45",
+            str(config.drain),
             "--drain-strategy",
             "immediate",
             "--file-flush-interval-msec",
-            "1000",
+            str(config.flush_milliseconds),
+            "--file-flush-min-size-kb",
+            str(config.flush_kilobytes),
             "--log-level",
             level,
             "--log-format",
             "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v",
         ),
-        env={"PATH": environment.PATH},
+        env={**config.environment, "PATH": environment.PATH},
         netns=place.netns,
         user="mesh",
         # The host's resolver is out of a pod's reach, and a ServiceEntry's own address would lead Envoy to itself.

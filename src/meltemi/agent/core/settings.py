@@ -40,4 +40,3 @@ class Settings:
     api_port: int = 443
     certificate_seconds: int = 24 * 3600
     ports: dict[str, int] = field(default_factory=dict)
-    drain_seconds: float = 5.0

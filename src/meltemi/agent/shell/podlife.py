@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from meltemi.agent.core import proxy_config
 from meltemi.agent.core.net import PodNetwork
 from meltemi.agent.core.plan import Place, Plan, Refused, group, log_path
 from meltemi.agent.core.pod import Pod, read
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.03
 REPLAN_SECONDS = 3.0
-DRAIN_SECONDS = 0.3
-"""Between a pod's leaving the endpoints and its SIGTERM: the others hear of it meanwhile."""
 
 
 class PodLife:
@@ -280,7 +279,9 @@ class PodLife:
             return
         if self.pod.proxy is not None and self.pod.grace > 0:
             await Admin(self._site.network, self.place.id).drain()
-            await asyncio.sleep(min(DRAIN_SECONDS, self.pod.grace))
+            # Between its leaving the endpoints and SIGTERM the others hear of it.
+            drain = proxy_config.read(self.pod.proxy).termination_drain
+            await asyncio.sleep(min(drain, self.pod.grace))
         await processes.set(self.group, ())
         grace = 0.0 if self._vanished else float(self.pod.grace)
         with contextlib.suppress(TimeoutError):

@@ -17,6 +17,7 @@ from meltemi.galley.core.text import SYNTAX, parse
 from meltemi.galley.validate import mesh_config, mesh_networks, mesh_proxy
 from meltemi.galley.validate.findings import At, Findings
 from meltemi.galley.validate.pod import PROXY_CONFIG
+from meltemi.model import proxy_settings
 from meltemi.model.settings import SETTINGS
 
 T = TypeVar("T")
@@ -105,6 +106,7 @@ def _check_mesh(found: Findings, at: At, config: MeshConfig) -> None:
     for whole, dot, part in (name.partition(".") for name in acted_on):
         if dot:
             parts_of.setdefault(whole, set()).add(part)
+    parts_of["defaultConfig"] = set(proxy_settings.ACTED_ON)
     gone = {field.json for field in fields_of(MeshConfig) if field.meta.deprecated}
     for name, value in encode_value(config).items():
         if name in acted_on or name in gone:

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from meltemi.injector.core.container import PROXY, proxy_container
+from meltemi.injector.core.proxy_config import ENVIRONMENT
 
 INJECT = "sidecar.istio.io/inject"
 STATUS = "sidecar.istio.io/status"
@@ -46,6 +47,7 @@ class Settings:
     cluster_domain: str = "cluster.local"
     cluster_id: str = "Kubernetes"
     mesh_id: str = "cluster.local"
+    root_namespace: str = "istio-system"
 
 
 class Template(Enum):
@@ -92,8 +94,13 @@ def decide(pod: Document, namespace: Document, settings: Settings) -> Decision:
     return _by_namespace(namespace, labels, settings, template)
 
 
-def inject(pod: Document, namespace: Document, settings: Settings) -> dict[str, Any]:
-    """Return the Pod's document with its proxy, or an equal document where it gets none."""
+def inject(
+    pod: Document, namespace: Document, settings: Settings, config: Document | None = None
+) -> dict[str, Any]:
+    """Return the Pod's document with its proxy, or an equal document where it gets none.
+
+    `config` is what the proxy is told of how to be (`proxy_config.effective`).
+    """
     decision = decide(pod, namespace, settings)
     if not decision.inject:
         return dict(pod)
@@ -115,6 +122,7 @@ def inject(pod: Document, namespace: Document, settings: Settings) -> dict[str, 
             "ISTIO_META_MESH_ID": settings.mesh_id,
             "TRUST_DOMAIN": settings.trust_domain,
             "ISTIO_META_DNS_DOMAIN": domain,
+            **({ENVIRONMENT: json.dumps(config, separators=(",", ":"), sort_keys=True)} if config else {}),
         },
     )
     # The proxy goes last, so that `kubectl logs` and `exec` find the app by position as well.

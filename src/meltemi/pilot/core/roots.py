@@ -191,7 +191,7 @@ def secrets_root(q: Db, view: View) -> Segments:
 
 @query
 def roots(q: Db, view: View) -> Roots:
-    """Return the five roots of a View, as EnvoyFilters leave them."""
+    """Return the five roots of a View, as its proxy was told to be and EnvoyFilters leave them."""
     if view.type is ProxyType.PROXYLESS:
         return proxyless.roots(q, view, source_of(q, view))
     made = Roots(
@@ -201,6 +201,11 @@ def roots(q: Db, view: View) -> Roots:
         routes_root(q, view),
         secrets_root(q, view),
     )
+    if view.proxy_config:
+        # Few are told anything, and the words for it are dear to import.
+        from meltemi.pilot.core.told import as_told
+
+        made = as_told(q, view, made)
     return patched(q, view, made)
 
 
