@@ -26,7 +26,11 @@ FQDN = "{}.default.svc.cluster.local"
         (80, "tcp", "kubernetes.io/h2c", Protocol.HTTP2),
         (80, "http", "kubernetes.io/wss", Protocol.HTTPS),
         (80, "http", "something", Protocol.AUTO),
-        (27017, "mongo", "", Protocol.TCP),
+        (27017, "mongo", "", Protocol.MONGO),
+        (27017, "", "", Protocol.TCP),
+        (80, "http", "tcp-x", Protocol.TCP),
+        (80, "", "GRPC-Web-x", Protocol.GRPC_WEB),
+        (80, "kubernetes.io/h2c", "", Protocol.AUTO),
     ],
 )
 def test_what_is_spoken_on_a_port(number: int, name: str, app_protocol: str, spoken: Protocol) -> None:

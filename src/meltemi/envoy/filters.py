@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
+from envoy.extensions.filters.http.grpc_web.v3.grpc_web_pb2 import GrpcWeb
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 
@@ -18,18 +19,23 @@ from meltemi.envoy.encoding import pack
 from meltemi.envoy.forward_proxy import DnsCache
 
 CORS = "envoy.filters.http.cors"
+GRPC_WEB = "envoy.filters.http.grpc_web"
 FAULT = "envoy.filters.http.fault"
 ROUTER = "envoy.filters.http.router"
 
 ORDER: tuple[tuple[str, str], ...] = (
     (CORS, "answers preflights, which carry no credentials: it stands before whatever asks for them"),
+    (
+        GRPC_WEB,
+        "makes gRPC of gRPC-Web: whatever answers behind it, a fault too, is answered as browsers read it",
+    ),
     (FAULT, "a fault stands for a failure of what lies behind: nothing behind it may have been called"),
     (forward_proxy.HTTP, "looks up where a request goes, once it is sure to go: right before it is sent on"),
     (ROUTER, "terminal: sends the request on"),
 )
 """Every filter of the mesh, first to last, each with the reason for its place."""
 
-_EMPTY = {CORS: Cors, FAULT: HTTPFault, ROUTER: Router}
+_EMPTY = {CORS: Cors, GRPC_WEB: GrpcWeb, FAULT: HTTPFault, ROUTER: Router}
 
 
 def http_filters(names: frozenset[str], caches: tuple[DnsCache, ...] = ()) -> list[HttpFilter]:

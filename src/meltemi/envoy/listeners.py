@@ -7,9 +7,10 @@ from enum import Enum
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation
 from envoy.config.core.v3.address_pb2 import CidrRange
-from envoy.config.core.v3.base_pb2 import TrafficDirection, TransportSocket
+from envoy.config.core.v3.base_pb2 import DataSource, TrafficDirection, TransportSocket
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
+from envoy.config.core.v3.substitution_format_string_pb2 import SubstitutionFormatString
 from envoy.config.listener.v3.listener_components_pb2 import (
     Filter,
     FilterChainMatch,
@@ -18,12 +19,17 @@ from envoy.config.listener.v3.listener_components_pb2 import (
 )
 from envoy.config.listener.v3.listener_components_pb2 import FilterChain as ChainMessage
 from envoy.config.listener.v3.listener_pb2 import Listener as ListenerMessage
+from envoy.extensions.filters.common.set_filter_state.v3.value_pb2 import FilterStateValue
 from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
 from envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import OriginalDst
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
     Rds,
+)
+from envoy.extensions.filters.network.mongo_proxy.v3.mongo_proxy_pb2 import MongoProxy
+from envoy.extensions.filters.network.set_filter_state.v3.set_filter_state_pb2 import (
+    Config as SetFilterState,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.http.early_header_mutation.header_mutation.v3.header_mutation_pb2 import (
@@ -39,6 +45,7 @@ from meltemi.envoy.routes import VirtualHost, route_configuration
 
 HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
+MONGO_PROXY = "envoy.filters.network.mongo_proxy"
 EARLY_MUTATION = "envoy.http.early_header_mutation.header_mutation"
 INTERNAL = (
     "x-envoy-is-timeout-retry",
@@ -104,6 +111,10 @@ class TcpChain:
     stat_prefix: str
     clusters: tuple[tuple[str, int], ...]
     idle_timeout: Duration | None = None
+    mongo: bool = False
+    """Read what is carried as MongoDB's protocol, for its statistics; the bytes go on as they are."""
+    alpn: str = ""
+    """What to ask of the server's proxy in place of what the cluster asks: for one that carries HTTP as well."""
     lookup: tuple[DnsCache, int] | None = None
     """Where the server name of TLS is looked up, and the port to go to: for a cluster that finds its endpoints so."""
     tunnel: Tunnel | None = None
@@ -232,11 +243,30 @@ def _chain(chain: Chain, listener: Listener) -> ChainMessage:
     config = _tcp(handler) if isinstance(handler, TcpChain) else _http(handler, listener)
     lookup = handler.lookup if isinstance(handler, TcpChain) else None
     before = [] if lookup is None else [forward_proxy.sni_filter(*lookup)]
+    if isinstance(handler, TcpChain) and handler.alpn:
+        before.append(_asking(handler.alpn))
+    if isinstance(handler, TcpChain) and handler.mongo:
+        before.append(
+            Filter(name=MONGO_PROXY, typed_config=pack(MongoProxy(stat_prefix=handler.stat_prefix)))
+        )
     return ChainMessage(
         name=chain.name,
         filter_chain_match=_match(chain.match),
         filters=[*before, Filter(name=name, typed_config=pack(config))],
         transport_socket=_tls(chain, listener),
+    )
+
+
+def _asking(protocol: str) -> Filter:
+    """Set the ALPN of the connection that goes on, as the well-known object of Envoy's filter state says it."""
+    value = FilterStateValue(
+        object_key="envoy.network.application_protocols",
+        format_string=SubstitutionFormatString(text_format_source=DataSource(inline_string=protocol)),
+        shared_with_upstream=FilterStateValue.ONCE,
+    )
+    return Filter(
+        name="envoy.filters.network.set_filter_state",
+        typed_config=pack(SetFilterState(on_new_connection=[value])),
     )
 
 

@@ -23,7 +23,11 @@ AUTHORITIES_SUFFIX = "-cacert"
 
 PROXY_PORT = 15001
 INBOUND_PORT = 15006
-MTLS_ALPN = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
+BYTES_ALPN = ("istio", "istio-peer-exchange")
+"""ALPN of Istio mutual TLS that carries bytes."""
+HTTP_MTLS_ALPN = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
+"""ALPN of Istio mutual TLS that carries HTTP."""
+MTLS_ALPN = (*BYTES_ALPN, *HTTP_MTLS_ALPN)
 """ALPN by which an inbound listener knows Istio mutual TLS from an app's own TLS."""
 
 ANY_ADDRESS = "0.0.0.0"

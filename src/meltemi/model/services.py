@@ -37,6 +37,8 @@ class Protocol(Enum):
     HTTPS = "https"
     TLS = "tls"
     TCP = "tcp"
+    MONGO = "mongo"
+    """Bytes, of which statistics are read."""
     UDP = "udp"
     AUTO = ""
 
@@ -136,8 +138,8 @@ _NAMES = {
     "tls": Protocol.TLS,
     "tcp": Protocol.TCP,
     "udp": Protocol.UDP,
+    "mongo": Protocol.MONGO,
     # Their own filters are off by default, as in Istio: bytes.
-    "mongo": Protocol.TCP,
     "mysql": Protocol.TCP,
     "redis": Protocol.TCP,
 }
@@ -149,17 +151,12 @@ _APP_PROTOCOLS = {
 
 
 def protocol(number: int, name: str, app_protocol: str = "") -> Protocol:
-    """Decide what is spoken on a port: by appProtocol, by the name's first part, else found out."""
-    word = app_protocol.lower()
-    if word:
-        found = _APP_PROTOCOLS.get(word) or _NAMES.get(word)
-        if found is not None:
-            return found
-    else:
-        text = name.lower()
-        found = _NAMES.get("grpc-web" if text.startswith("grpc-web") else text.partition("-")[0])
-        if found is not None:
-            return found
+    """Decide what is spoken on a port: by the first part of appProtocol or else of the name; else it is found out."""
+    text = (app_protocol or name).lower()
+    found = _APP_PROTOCOLS.get(text) if app_protocol else None
+    found = found or _NAMES.get("grpc-web" if text.startswith("grpc-web") else text.partition("-")[0])
+    if found is not None:
+        return found
     return Protocol.TCP if number in _SERVER_FIRST else Protocol.AUTO
 
 

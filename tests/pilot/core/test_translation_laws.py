@@ -342,12 +342,10 @@ def handlers(listener: Message) -> list[Message]:
     if listener.HasField("default_filter_chain"):
         chains.append(listener.default_filter_chain)
     for chain in chains:
-        for one in chain.filters:
-            made: Message = (
-                HttpConnectionManager() if "http_connection" in one.typed_config.type_url else TcpProxy()
-            )
-            assert one.typed_config.Unpack(made)
-            found.append(made)
+        last = chain.filters[-1].typed_config
+        made: Message = HttpConnectionManager() if "http_connection" in last.type_url else TcpProxy()
+        assert last.Unpack(made)
+        found.append(made)
     return found
 
 

@@ -19,6 +19,8 @@ PREFIXES = (
     "cluster.sds-grpc",
     "sds.",
     "runtime",
+    # Only who serves or calls a port of mongo has any.
+    "mongo.",
     "overload",
 )
 SUFFIXES = (

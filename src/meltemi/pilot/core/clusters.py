@@ -305,9 +305,9 @@ _SPOKEN = {protocol: _spoken(protocol) for protocol in Protocol}
 _ALPN = {
     UpstreamProtocol.HTTP1: ("istio-http/1.1", "istio"),
     UpstreamProtocol.HTTP2: ("istio-h2", "istio"),
-    # Bytes, and what is found out only after the handshake.
     UpstreamProtocol.NONE: ("istio",),
-    UpstreamProtocol.CLIENT: ("istio",),
+    # HTTP of either version, which the server's proxy finds out; whoever sends bytes there says so (`l4`).
+    UpstreamProtocol.CLIENT: ("istio-http/1.1", "istio"),
 }
 
 

@@ -9,7 +9,7 @@ from meltemi.api.duration import seconds
 from meltemi.api.networking.gateway import ServerTLSMode
 from meltemi.api.values import Map
 from meltemi.envoy import names
-from meltemi.envoy.filters import CORS, FAULT
+from meltemi.envoy.filters import CORS, FAULT, GRPC_WEB
 from meltemi.envoy.listeners import (
     TLS,
     Certificates,
@@ -28,7 +28,7 @@ from meltemi.model.routing import Head, gateway_routing
 from meltemi.pilot.core import edge_tls, listening
 from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, origin
 from meltemi.pilot.core.http_matches import Place
-from meltemi.pilot.core.l4 import Asked, distinct, tcp_chains, tls_chains
+from meltemi.pilot.core.l4 import Asked, distinct, mongo, tcp_chains, tls_chains
 from meltemi.pilot.core.quarantine import isolated, settle
 from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
 from meltemi.query import Db, query
@@ -99,7 +99,8 @@ def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | No
     """Translate one port of a gateway; one that has no chain is not opened."""
     name = names.listener(names.ANY_ADDRESS, wanted.port)
     if wanted.form == "http":
-        chains: tuple[Chain, ...] = (Chain(name, _http(name, names.gateway_route(wanted.port))),)
+        web = any(_speaks(one, "GRPC-WEB") for one in wanted.servers)
+        chains: tuple[Chain, ...] = (Chain(name, _http(name, names.gateway_route(wanted.port), web=web)),)
     elif wanted.form == "tls":
         chains = _tls_chains(q, wanted, namespace)
     else:
@@ -125,14 +126,18 @@ def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | No
     return settle(q, LDS, name, encode_listener(made), origins, envoy)
 
 
-def _http(listener_name: str, route: str) -> HttpChain:
+def _speaks(one: Bound, protocol: str) -> bool:
+    return one.server.port is not None and one.server.port.protocol.upper() == protocol
+
+
+def _http(listener_name: str, route: str, *, web: bool = False) -> HttpChain:
     return HttpChain(
         stat_prefix=f"outbound_{listener_name}",
         rds=route,
         certificates=Certificates.SANITIZE_SET,
         server_name=SERVER_NAME,
         edge=True,
-        http_filters=frozenset({CORS, FAULT}),
+        http_filters=frozenset({CORS, GRPC_WEB, FAULT} if web else {CORS, FAULT}),
     )
 
 
@@ -148,7 +153,7 @@ def _byte_chains(q: Db, one: Bound, namespace: str, *, tls: bool) -> tuple[Chain
             found.extend(tls_chains(q, head.key, place, "", ()))
         else:
             found.extend(tcp_chains(q, head.key, place, "", ""))
-    return tuple(found)
+    return mongo(found) if _speaks(one, "MONGO") else tuple(found)
 
 
 def _tls_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:

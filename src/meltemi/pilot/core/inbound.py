@@ -12,6 +12,7 @@ from meltemi.api.duration import seconds
 from meltemi.api.values import Map
 from meltemi.envoy import names
 from meltemi.envoy.clusters import Balancing, Cluster, Discovery, Http, Thresholds, encode_cluster
+from meltemi.envoy.filters import GRPC_WEB
 from meltemi.envoy.listeners import (
     HTTP_ALPN,
     RAW,
@@ -35,11 +36,13 @@ from meltemi.model.views import View
 from meltemi.pilot.core import listening
 from meltemi.pilot.core.clusters import spoken
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin
+from meltemi.pilot.core.l4 import mongo
 from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import CDS, LDS, Resource, Segment, segment
 from meltemi.query import Db, query
 
 SERVER_NAME = "istio-envoy"
+_TO_GRPC = frozenset({GRPC_WEB})
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ def _quiet(ports: tuple[AppPort, ...], policy: authn.Policy) -> tuple[int, ...]:
     return tuple(
         port.number
         for port in ports
-        if port.protocol in (Protocol.TCP, Protocol.TLS, Protocol.HTTPS)
+        if port.protocol in (Protocol.TCP, Protocol.MONGO, Protocol.TLS, Protocol.HTTPS)
         and policy.of(port.number) is Mtls.DISABLE
     )
 
@@ -177,15 +180,20 @@ def _quiet(ports: tuple[AppPort, ...], policy: authn.Policy) -> tuple[int, ...]:
 def _port_chains(port: AppPort, mode: Mtls) -> list[Chain]:
     cluster = names.inbound_cluster(port.number)
     if not port.protocol.http and port.protocol is not Protocol.AUTO:
-        return _bytes_chains(port.number, mode, cluster)
+        made = _bytes_chains(port.number, mode, cluster)
+        return [*mongo(made)] if port.protocol is Protocol.MONGO else made
     http = _http(port)
     stream = TcpChain(cluster, ((cluster, 1),))
     label = f"{names.ANY_ADDRESS}_{port.number}"
     found: list[Chain] = []
     if mode is not Mtls.DISABLE:
-        # Which protocol an AUTO port carries cannot be told within TLS before a chain is chosen.
-        handler: HttpChain | TcpChain = http if port.protocol.http else stream
-        found.append(_mutual(f"{label}_mtls", port.number, mode, handler))
+        if port.protocol.http:
+            found.append(_mutual(f"{label}_mtls", port.number, mode, http))
+        else:
+            # What TLS carries cannot be looked into before a chain is chosen: the client's proxy says it.
+            found.append(_mutual(f"{label}_mtls_http", port.number, mode, http, names.HTTP_MTLS_ALPN))
+            alpn = names.BYTES_ALPN if mode is Mtls.PERMISSIVE else ()
+            found.append(_mutual(f"{label}_mtls", port.number, mode, stream, alpn))
     if mode is Mtls.STRICT:
         return found
     if port.protocol.http:
@@ -213,8 +221,11 @@ def _bytes_chains(number: int, mode: Mtls, cluster: str) -> list[Chain]:
     return found
 
 
-def _mutual(label: str, number: int, mode: Mtls, handler: HttpChain | TcpChain) -> Chain:
-    alpn = names.MTLS_ALPN if mode is Mtls.PERMISSIVE else ()
+def _mutual(
+    label: str, number: int, mode: Mtls, handler: HttpChain | TcpChain, said: tuple[str, ...] | None = None
+) -> Chain:
+    """End the mesh's TLS; with `said` of those clients alone who ask for one of these protocols."""
+    alpn = said if said is not None else names.MTLS_ALPN if mode is Mtls.PERMISSIVE else ()
     tls = MutualServer() if isinstance(handler, HttpChain) else MutualServer(("istio-peer-exchange", "istio"))
     return Chain(label, handler, ChainMatch(port=number, transport=TLS, alpn=alpn), tls)
 
@@ -230,4 +241,5 @@ def _http(port: AppPort) -> HttpChain:
         inline=(VirtualHost(f"inbound|http|{port.service_port}", ("*",), (route,), attempt_count=False),),
         certificates=Certificates.APPEND_FORWARD,
         server_name=SERVER_NAME,
+        http_filters=_TO_GRPC if port.protocol is Protocol.GRPC_WEB else frozenset(),
     )

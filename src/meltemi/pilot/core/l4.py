@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_network
+from typing import NamedTuple
 
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.networking.destination_rule import TrafficPolicy
@@ -15,7 +16,7 @@ from meltemi.envoy.listeners import TLS, Chain, ChainMatch, TcpChain
 from meltemi.model import derived, destinations
 from meltemi.model.derivation import Key
 from meltemi.model.gateways import MESH, gateway_name
-from meltemi.model.services import home, homes
+from meltemi.model.services import Protocol, home, homes, service
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.targets import resolve
@@ -84,6 +85,16 @@ def tls_chains(
     return distinct(found, set())
 
 
+def mongo(chains: Iterable[Chain]) -> tuple[Chain, ...]:
+    """Read what these chains carry as MongoDB's protocol."""
+    return tuple(
+        replace(chain, handler=replace(chain.handler, mongo=True))
+        if isinstance(chain.handler, TcpChain)
+        else chain
+        for chain in chains
+    )
+
+
 def holds(
     match: L4MatchAttributes | TLSMatchAttributes, place: Place, namespace: str, gateways: tuple[str, ...]
 ) -> bool:
@@ -132,36 +143,63 @@ def _handler(
         clusters = [(names.BLACK_HOLE, 1)]
     first = clusters[0][0]
     prefix = stat or (first if len(clusters) == 1 else _label(key, 0))
-    return _handled(prefix, tuple(clusters), policies[0])
+    return _handled(q, place, prefix, tuple(clusters), policies[0])
 
 
 def _to(q: Db, cluster: str, place: Place, stat: str) -> TcpChain:
     """Handle as bytes to one cluster."""
-    return _handled(stat, ((cluster, 1),), _policy(q, cluster, place))
+    return _handled(q, place, stat, ((cluster, 1),), _policy(q, cluster, place))
 
 
-def _handled(stat: str, clusters: tuple[tuple[str, int], ...], policy: TrafficPolicy) -> TcpChain:
+def _handled(
+    q: Db, place: Place, stat: str, clusters: tuple[tuple[str, int], ...], policy: TrafficPolicy
+) -> TcpChain:
+    """Carry bytes. Where a cluster would have the server's proxy take them for HTTP, it is told better."""
     pool = policy.connection_pool
     return TcpChain(
         stat,
         clusters,
         traffic_policy.tcp_idle_timeout(pool),
+        alpn="istio" if any(_detected(q, cluster, place) for cluster, _weight in clusters) else "",
         tunnel=traffic_policy.tunnel(policy),
         lifetime=traffic_policy.tcp_lifetime(pool),
     )
 
 
-def _policy(q: Db, cluster: str, place: Place) -> TrafficPolicy:
-    """Find what the destination's rule says."""
+class _Meant(NamedTuple):
+    """The service's port, or the subset of it, that a cluster is of."""
+
+    namespace: str
+    host: str
+    port: int
+    subset: str
+
+
+def _meant(q: Db, cluster: str, place: Place) -> _Meant | None:
     direction, _bar, rest = cluster.partition("|")
     if direction != "outbound":
-        return traffic_policy.NO_POLICY
+        return None
     number, subset, host = rest.split("|")
     where = home(q, host, place.client) if place.client else next(iter(homes(q, host)), None)
-    if where is None:
+    return None if where is None else _Meant(where, host, int(number), subset)
+
+
+def _detected(q: Db, cluster: str, place: Place) -> bool:
+    """Say whether what is spoken to a cluster is found out per connection."""
+    found = _meant(q, cluster, place)
+    made = None if found is None else service(q, found.namespace, found.host)
+    port = None if found is None or made is None else made.port(found.port)
+    return port is not None and port.protocol is Protocol.AUTO
+
+
+def _policy(q: Db, cluster: str, place: Place) -> TrafficPolicy:
+    """Find what the destination's rule says."""
+    found = _meant(q, cluster, place)
+    if found is None:
         return traffic_policy.NO_POLICY
+    where, host, number, subset = found
     choice = destinations.choose(q, where, host, place.client) if place.client else destinations.DEFAULT
-    return traffic_policy.effective(destinations.rule(q, where, host, choice), int(number), subset)
+    return traffic_policy.effective(destinations.rule(q, where, host, choice), number, subset)
 
 
 Asked = set[tuple[str, str]]

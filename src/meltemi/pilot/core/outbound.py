@@ -34,7 +34,7 @@ from meltemi.pilot.core import listening
 from meltemi.pilot.core.clusters import lookup_of
 from meltemi.pilot.core.findings import PORT_CONFLICT, UNKNOWN_DESTINATION, origin, routed_by
 from meltemi.pilot.core.http_matches import Place
-from meltemi.pilot.core.l4 import Asked, distinct, passthrough_or_nothing, tcp_chains, tls_chains
+from meltemi.pilot.core.l4 import Asked, distinct, mongo, passthrough_or_nothing, tcp_chains, tls_chains
 from meltemi.pilot.core.quarantine import isolated, settle
 from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
 from meltemi.pilot.core.targets import asker_of, target
@@ -243,7 +243,12 @@ def service_listener(
         chains = tls_chains(q, key, place, cluster, ())
     else:
         chains = tcp_chains(q, key, place, cluster, "")
+    if wanted.protocol is Protocol.MONGO:
+        chains = mongo(chains)
+    default = None
     if detect:
+        # Envoy does not come back from "no TLS" to a chain that asks for no transport.
+        chains, default = chains[:-1], chains[-1]
         http = HttpChain(
             stat_prefix=f"outbound_{name}", rds=names.service_route(host, port), http_filters=HTTP_FILTERS
         )
@@ -254,6 +259,7 @@ def service_listener(
         port=port,
         direction=Direction.OUTBOUND,
         chains=chains,
+        default=default,
         bind=False,
         inspect_tls=any(chain.match.server_names for chain in chains),
         inspect_http=detect,
@@ -425,6 +431,8 @@ def port_listener(
             made_of = (
                 tls_chains(q, key, place, cluster, (host,)) if tls else tcp_chains(q, key, place, cluster, "")
             )
+            if _is_mongo(found, number):
+                made_of = mongo(made_of)
             narrowed = [_within(_looked_up(chain, cluster, lookup, number), ranges) for chain in made_of]
             kept = distinct(narrowed, asked)
             if not kept:
@@ -434,6 +442,8 @@ def port_listener(
             taker = host
             default = tcp_chains(q, key, place, cluster, "")[-1]
             default = replace(default, match=ChainMatch())
+            if _is_mongo(found, number):
+                (default,) = mongo((default,))
         elif taker != host:
             _conflict(
                 q, found, f"port {port} without an address is {taker}'s; {host} is not told apart from it"
@@ -472,6 +482,11 @@ def _looked_up(chain: Chain, cluster: str, lookup: DnsCache | None, port: int) -
 
 def _within(chain: Chain, ranges: tuple[str, ...]) -> Chain:
     return replace(chain, match=replace(chain.match, addresses=chain.match.addresses or ranges))
+
+
+def _is_mongo(found: Service | None, number: int) -> bool:
+    port = found.port(number) if found is not None else None
+    return port is not None and port.protocol is Protocol.MONGO
 
 
 def _conflict(q: Db, found: Service | None, text: str) -> None:
