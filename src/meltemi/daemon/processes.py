@@ -138,7 +138,9 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     verdicts = VerdictBook()
     decoded, translated = (LastGood(_memory(layout, f"{name}.json")) for name in ("decoded", "translated"))
     aside = SetAside(verdicts, translated)
-    pilot = PilotServer(Engine(), review, steady=time.monotonic, clock=now, judge=judge, aside=aside)
+    pilot = PilotServer(
+        Engine(), review, steady=time.monotonic, clock=now, judge=judge, jury=judge.jury, aside=aside
+    )
     signer = CertificateService(authority, review, clock=now, steady=time.monotonic)
     standings = Standings()
     pilot.follow(every_standing, standings.take)

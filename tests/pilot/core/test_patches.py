@@ -9,9 +9,11 @@ import pytest
 from tests.pilot.core.meshes import Mesh, helloworld
 
 from meltemi.api.networking.envoy_filter import PatchContext
+from meltemi.model.facts import NACK, Nack, nack_key
 from meltemi.pilot.core.patches.compiled import compiled
-from meltemi.pilot.core.resource import Resource, Roots, Rope
+from meltemi.pilot.core.resource import CDS, LDS, RDS, Resource, Roots, Rope
 from meltemi.pilot.core.roots import roots
+from meltemi.query import Change
 
 HOST = "helloworld.default.svc.cluster.local"
 CLUSTER = f"outbound|5000||{HOST}"
@@ -379,3 +381,30 @@ def test_a_context_is_of_one_side() -> None:
     assert not add.meant_for(PatchContext.SIDECAR_INBOUND)
     assert all(add.meant_for(one) for one in (PatchContext.SIDECAR_OUTBOUND, PatchContext.GATEWAY))
     assert merge.meant_for(PatchContext.SIDECAR_INBOUND)
+
+
+def test_what_envoy_refused_of_a_patched_resource_is_the_resource_as_it_was() -> None:
+    mesh = helloworld()
+    header = {"response_headers_to_add": [{"header": {"key": "x", "value": "1"}}]}
+    before = mesh.roots("sleep")
+    put(
+        mesh,
+        "a",
+        stat_name("a"),
+        patch("HTTP_FILTER", "INSERT_FIRST", {"name": "lua", "typed_config": LUA}),
+        patch("ROUTE_CONFIGURATION", "MERGE", header),
+    )
+    made = resources(mesh.roots("sleep"))
+    keys = {(CDS, "c", CLUSTER), (LDS, "l", "0.0.0.0_5000"), (RDS, "r", "5000")}
+    mesh.engine.apply(
+        [
+            Change(NACK, url, nack_key(name, made[kind, name].version.hex(), "1.40"), Nack("no"))
+            for url, kind, name in sorted(keys)
+        ]
+    )
+    found, was = resources(mesh.roots("sleep")), resources(before)
+    for _, kind, name in keys:
+        assert made[kind, name].version != was[kind, name].version == found[kind, name].version
+        assert any(one.kind == "EnvoyFilter" for one in found[kind, name].origins)
+    told = {str(one.ref) for one in mesh.reports("sleep") if one.code.id == "MEL0503"}
+    assert "envoyfilter default/a" in told

@@ -1,4 +1,4 @@
-"""What translation has to tell: codes MEL0502 to MEL0507, and of patches MEL0150 and MEL0151.
+"""What translation has to tell: codes MEL0502 to MEL0507, and of patches MEL0150 to MEL0152.
 
 What is not applied is told by `api.warnings`.
 """
@@ -62,6 +62,13 @@ PATCHED_NAME_TAKEN = code(
     Level.WARNING,
     "An EnvoyFilter adds a cluster or a listener that has no name, or one that is there already. It is left out: "
     "MERGE changes what is there.",
+)
+REFUSED = code(
+    "MEL0152",
+    "refused-before-push",
+    Level.ERROR,
+    "An Envoy that was asked beforehand refuses what an EnvoyFilter makes. No proxy is sent it: the object's last good "
+    "version stays in force, or nothing of it where there is none.",
 )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
@@ -25,6 +25,7 @@ from meltemi.api.kubernetes.check import knows
 from meltemi.galley.core.closed import closed
 from meltemi.galley.core.facts import INTERNAL, Document, Forgetful, Kept, Key, Stand, Verdict, read
 from meltemi.galley.shell.verdicts import VerdictBook
+from meltemi.pilot.core.findings import REFUSED
 from meltemi.query import Call, Change, Engine, FactKind, Failure
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class Aside:
 
     bad: Object[Any]
     stand: Stand
+    by_envoy: bool = False
+    """Envoy refuses what is made of it: nothing here says when it would not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,8 @@ class SetAside:
             return not trial.take_failures()
 
         for key, aside in list(self._aside.items()):
+            if aside.by_envoy:
+                continue
             change: Change[Any] = Change(FactKind(key[0]), key[1], key[2], aside.bad)
             if engine.dry_run([change], look):
                 self._release(key)
@@ -201,7 +206,31 @@ class SetAside:
         strictest = closed(kind, encode(kind, now))
         return strictest, Stand.NOTHING if strictest is None else Stand.CLOSED
 
+    def choices(self, key: Key, now: Object[Any]) -> tuple[Instead, ...]:
+        """Give what might stand in an object's place, were it set aside: its last good form, if any, and nothing."""
+        fact: FactKind[Any] = FactKind(key[0])
+        good, stand = self._good(key, now)
+        nothing = Instead(Change(fact, key[1], key[2], None), Stand.NOTHING)
+        if good is None or good == now:
+            return (nothing,)
+        return Instead(Change(fact, key[1], key[2], good), stand), nothing
+
+    def refuse(self, engine: Engine, instead: Instead, reason: str) -> None:
+        """Set an object aside since an Envoy refuses what is made of it; the caller applies what stands instead.
+
+        It stays aside until it changes itself.
+        """
+        why = Diagnostic(REFUSED, f"Envoy refuses what it makes: {reason}")
+        self._put_aside(engine, instead, why, by_envoy=True)
+
     def _set_aside(self, engine: Engine, instead: Instead, failure: Failure) -> None:
+        words = (
+            f"Meltemi failed while it translated this object: {failure.error}: {failure.message} "
+            f"(in {failure.where.query})"
+        )
+        self._put_aside(engine, instead, Diagnostic(INTERNAL, words), by_envoy=False)
+
+    def _put_aside(self, engine: Engine, instead: Instead, why: Diagnostic, *, by_envoy: bool) -> None:
         change = instead.change
         key = (change.kind.name, change.namespace, change.name)
         bad = engine.fact(change.kind, change.namespace, change.name)
@@ -211,13 +240,9 @@ class SetAside:
         good = None
         if kind is not None and change.value is not None and instead.stand is Stand.LAST_GOOD:
             good = encode(kind, change.value)
-        words = (
-            f"Meltemi failed while it translated this object: {failure.error}: {failure.message} "
-            f"(in {failure.where.query})"
-        )
-        _log.error("%s is set aside: %s", bad.ref, words)
-        self._aside[key] = Aside(bad, instead.stand)
-        verdict = Verdict((Diagnostic(INTERNAL, words, bad.ref),), instead.stand, bad.generation, bad.uid)
+        _log.error("%s is set aside: %s", bad.ref, why.message)
+        self._aside[key] = Aside(bad, instead.stand, by_envoy)
+        verdict = Verdict((replace(why, ref=bad.ref),), instead.stand, bad.generation, bad.uid)
         self._news[key] = (verdict, good)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,9 +42,21 @@ INNOCENT: Final = Verdict(condemned=False)
 Judge = Callable[[str, str, bytes], Awaitable[Verdict]]
 """Type URL, name and encoded message to a verdict."""
 
+Exhibit = tuple[str, str, bytes]
+"""Type URL, name and encoded message."""
+Jury = Callable[[Sequence[Exhibit], Container[str]], Awaitable[Verdict]]
+"""Resources of one proxy, and the names of the clusters that it has, to one verdict on all."""
+_STUBS: Final = 16
+"""Clusters that are put beside a resource since it names them, before the search is given up."""
+
 
 async def nothing_condemned(_type_url: str, _name: str, _message: bytes) -> Verdict:
     """Judge nobody: where there is no Envoy to ask, a refusal concerns only who refused."""
+    return INNOCENT
+
+
+async def nothing_tried(_resources: Sequence[Exhibit], _known: Container[str]) -> Verdict:
+    """Try nothing beforehand: where there is no Envoy to ask, the proxies' refusals tell."""
     return INNOCENT
 
 
@@ -64,10 +76,35 @@ class EnvoyJudge:
             return Verdict(condemned=True, reason=f"{name} is not a message of its type")
         if bootstrap is None:
             return INNOCENT
-        async with self._one:
-            return await self._ask(bootstrap)
+        found = _verdict(*await self._ask(bootstrap))
+        # What the proxy has in its bootstrap, this Envoy has not: that says nothing about the resource.
+        return INNOCENT if _CLUSTER.search(found.reason) else found
 
-    async def _ask(self, bootstrap: bytes) -> Verdict:
+    async def jury(self, resources: Sequence[Exhibit], known: Container[str]) -> Verdict:
+        """Judge resources together, before any proxy has them. A cluster that the proxy will have is put beside."""
+        stubs: dict[str, None] = {}
+        while True:
+            try:
+                bootstrap = bootstrap_of(resources, tuple(stubs))
+            except DecodeError as error:
+                return Verdict(condemned=True, reason=str(error))
+            found = _verdict(*await self._ask(bootstrap))
+            missing = _CLUSTER.search(found.reason)
+            if missing is None:
+                return found
+            name = missing.group(1)
+            if name in stubs or len(stubs) >= _STUBS:
+                return INNOCENT
+            if name not in known:
+                return found
+            stubs[name] = None
+
+    async def _ask(self, bootstrap: bytes) -> tuple[int, str]:
+        """Give the exit status and what was said; 0 where it took too long."""
+        async with self._one:
+            return await self._run(bootstrap)
+
+    async def _run(self, bootstrap: bytes) -> tuple[int, str]:
         with tempfile.TemporaryDirectory(prefix="meltemi-judge-") as folder:
             file = Path(folder) / "bootstrap.pb"
             file.write_bytes(bootstrap)
@@ -85,24 +122,24 @@ class EnvoyJudge:
                 async with asyncio.timeout(self._timeout):
                     _, told = await process.communicate()
             except TimeoutError:
-                return INNOCENT
+                return 0, ""
             finally:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-            return verdict(process.returncode or 0, told.decode(errors="replace"))
+            return process.returncode or 0, told.decode(errors="replace")
 
 
-def verdict(status: int, told: str) -> Verdict:
+_CLUSTER: Final = re.compile(r"[Uu]nknown (?:static |gRPC )?(?:client |service )?cluster '?([^'\s]*)")
+
+
+def _verdict(status: int, told: str) -> Verdict:
     """Read what a validating Envoy said. Only an error about the configuration condemns."""
     found = re.search(r"error initializing configuration '[^']*': *(.*)", told, re.DOTALL)
     if status == 0 or found is None:
         return INNOCENT
     # One line: Envoy prints its log right behind the message.
     reason = re.split(r"\n(?=\[|$)", found.group(1).strip())[0].strip()
-    # What the proxy has in its bootstrap, this Envoy has not: that says nothing about the resource.
-    if re.search(r"[Uu]nknown (static |gRPC )?(service )?cluster", reason):
-        return INNOCENT
     return Verdict(condemned=True, reason=reason)
 
 
@@ -111,6 +148,11 @@ def bootstrap_with(type_url: str, name: str, message: bytes) -> bytes | None:
 
     Raises DecodeError for bytes that are no message of the type.
     """
+    return bootstrap_of([(type_url, name, message)]) if type_url in (CDS, EDS, LDS, RDS) else None
+
+
+def bootstrap_of(resources: Sequence[Exhibit], stubs: Sequence[str] = ()) -> bytes:
+    """Encode a bootstrap that holds resources, and clusters of the names of `stubs`, which lead nowhere."""
     bootstrap = bootstrap_pb2.Bootstrap()
     bootstrap.node.id = "judge"
     bootstrap.node.cluster = "judge"
@@ -119,31 +161,31 @@ def bootstrap_with(type_url: str, name: str, message: bytes) -> bytes | None:
     ads.transport_api_version = config_source_pb2.V3
     ads.grpc_services.add().envoy_grpc.cluster_name = names.XDS_CLUSTER
     static = bootstrap.static_resources
-    for known in (names.XDS_CLUSTER, names.SDS_CLUSTER):
-        if known != name:
+    given = {name for type_url, name, _ in resources if type_url in (CDS, EDS)}
+    for known in dict.fromkeys((names.XDS_CLUSTER, names.SDS_CLUSTER, *stubs)):
+        if known not in given:
             static.clusters.append(cluster_pb2.Cluster(name=known, type=cluster_pb2.Cluster.STATIC))
-    match type_url:
-        case t if t == CDS:
-            static.clusters.append(cluster_pb2.Cluster.FromString(message))
-        case t if t == LDS:
-            static.listeners.append(listener_pb2.Listener.FromString(message))
-        case t if t == EDS:
-            assignment = endpoint_pb2.ClusterLoadAssignment.FromString(message)
-            cluster = cluster_pb2.Cluster(
-                name=name, type=cluster_pb2.Cluster.STATIC, load_assignment=assignment
-            )
-            static.clusters.append(cluster)
-        case t if t == RDS:
-            routes = route_pb2.RouteConfiguration.FromString(message)
-            # Its clusters come by CDS.
-            routes.validate_clusters.CopyFrom(wrappers_pb2.BoolValue(value=False))
-            static.listeners.append(_serving(routes))
-        case _:
-            return None
+    for index, (type_url, name, message) in enumerate(resources):
+        match type_url:
+            case t if t == CDS:
+                static.clusters.append(cluster_pb2.Cluster.FromString(message))
+            case t if t == LDS:
+                static.listeners.append(listener_pb2.Listener.FromString(message))
+            case t if t == EDS:
+                assignment = endpoint_pb2.ClusterLoadAssignment.FromString(message)
+                cluster = cluster_pb2.Cluster(
+                    name=name, type=cluster_pb2.Cluster.STATIC, load_assignment=assignment
+                )
+                static.clusters.append(cluster)
+            case t if t == RDS:
+                routes = route_pb2.RouteConfiguration.FromString(message)
+                # Its clusters come by CDS.
+                routes.validate_clusters.CopyFrom(wrappers_pb2.BoolValue(value=False))
+                static.listeners.append(_serving(routes, index))
     return bootstrap.SerializeToString()
 
 
-def _serving(routes: route_pb2.RouteConfiguration) -> listener_pb2.Listener:
+def _serving(routes: route_pb2.RouteConfiguration, index: int) -> listener_pb2.Listener:
     router = hcm_pb2.HttpFilter(name="envoy.filters.http.router", typed_config=_any(router_pb2.Router()))
     manager = hcm_pb2.HttpConnectionManager(stat_prefix="judge", route_config=routes, http_filters=[router])
     chain = listener_components_pb2.FilterChain(
@@ -153,9 +195,9 @@ def _serving(routes: route_pb2.RouteConfiguration) -> listener_pb2.Listener:
             )
         ]
     )
-    socket = address_pb2.SocketAddress(address="127.0.0.1", port_value=1)
+    socket = address_pb2.SocketAddress(address="127.0.0.1", port_value=index + 1)
     return listener_pb2.Listener(
-        name="judge", address=address_pb2.Address(socket_address=socket), filter_chains=[chain]
+        name=f"judge-{index}", address=address_pb2.Address(socket_address=socket), filter_chains=[chain]
     )
 
 

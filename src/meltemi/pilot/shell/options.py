@@ -45,5 +45,7 @@ class Options:
     """...and this."""
     validation: float = 10.0
     """`envoy --mode validate` gets so long for one resource."""
+    trial: float = 8.0
+    """What EnvoyFilters make is tried so long, in a turn that has some, before it is left to the proxies."""
     limits: Limits = field(default_factory=Limits)
     """What a stream may ask for."""

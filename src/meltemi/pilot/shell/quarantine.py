@@ -91,13 +91,22 @@ class Quarantine:
                 continue
             if verdict.condemned:
                 _log.error("%s is withdrawn from all: %s", case.name, verdict.reason)
-                self._condemn(case, verdict.reason)
+                self._submit(self._condemn(case, verdict.reason))
 
-    def _condemn(self, case: _Case, reason: str) -> None:
+    def withdraw(
+        self, type_url: str, envoy: str, refused: Sendable, good: Sendable | None, reason: str
+    ) -> list[Change[Any]]:
+        """Withdraw a resource before any proxy has it; give the facts, which the caller applies."""
+        name = refused.item.name
+        self._remember((type_url, name, refused.version, envoy))
+        _log.error("%s is not sent: %s", name, reason)
+        return self._condemn(_Case(type_url, name, envoy, refused, good), reason)
+
+    def _condemn(self, case: _Case, reason: str) -> list[Change[Any]]:
         key = nack_key(case.name, case.refused.version, case.envoy)
         origins = origins_of(case.refused.item)
         self._condemned[case.type, key] = Condemned(case.type, case.name, key, reason, origins)
-        self._submit(_facts(case, key, reason))
+        return _facts(case, key, reason)
 
     def forget(self, unused: Callable[[str, str], bool]) -> None:
         """Drop old verdicts on what translation makes no more, when there are many.

@@ -29,17 +29,18 @@ from meltemi.citadel.core.identity import Authenticate, Identity
 from meltemi.model.facts import NACK, PODS
 from meltemi.model.proxies import view_of
 from meltemi.model.views import View
-from meltemi.pilot.core.push import Shared
+from meltemi.pilot.core.push import Shared, full
 from meltemi.pilot.core.resource import Roots
 from meltemi.pilot.core.roots import roots
 from meltemi.pilot.shell.aside import SetAside
 from meltemi.pilot.shell.bodies import Bodies
 from meltemi.pilot.shell.connection import Connection, Peer
-from meltemi.pilot.shell.judge import Judge, nothing_condemned
+from meltemi.pilot.shell.judge import Judge, Jury, nothing_condemned, nothing_tried
 from meltemi.pilot.shell.options import Options
 from meltemi.pilot.shell.progress import ProgressBook
 from meltemi.pilot.shell.quarantine import Quarantine
 from meltemi.pilot.shell.service import AdsService, Refused
+from meltemi.pilot.shell.trials import Guilty, Shown, Trials
 from meltemi.pilot.shell.variants import Variant
 from meltemi.pilot.shell.worlds import HeldView, Sendables, origins_of
 from meltemi.pilot.wire.ads import Accepted, Rejected
@@ -51,6 +52,8 @@ _log = logging.getLogger(__name__)
 _POD_POLL: Final = 0.25
 _BATCH: Final = 500
 _MANY: Final = 8
+_TRIALS: Final = 8
+"""How often after one transaction something is set aside or withdrawn: the rest is for proxies to say."""
 
 T = TypeVar("T")
 
@@ -69,6 +72,7 @@ class PilotServer:
         steady: Callable[[], float],
         clock: Callable[[], datetime],
         judge: Judge = nothing_condemned,
+        jury: Jury = nothing_tried,
         aside: SetAside | None = None,
         options: Options | None = None,
         view_query: ViewOf = view_of,
@@ -86,6 +90,7 @@ class PilotServer:
         self.quarantine = Quarantine(judge, self.submit)
         """What is withdrawn from all proxies."""
         self._aside = aside if aside is not None else SetAside()
+        self._trials = Trials(jury, self._aside, roots_query, steady=steady)
         self._debounce = Debounce(self.options.quiet, self.options.longest)
         self._changes: list[Change[Any]] = []
         self._wake = asyncio.Event()
@@ -189,10 +194,14 @@ class PilotServer:
             ticket = self._submitted
             self._debounce.fired(self._steady())
             changes = self._aside.admit(self.engine, changes)
+            self._trials.note(changes)
             await self._ingest(changes)
         found = await self._refresh()
         found, instead = await self._set_aside(found)
         changes += instead
+        if not self._trials.idle:
+            found, instead = await self._try(found)
+            changes += instead
         if apply:
             self._transaction += 1
             for batch in _batches(changes):
@@ -235,9 +244,51 @@ class PilotServer:
             # What fails keeps what is in force; that we could not say why must not end the pushes to all others.
             _log.exception("the search for what makes translation fail has failed itself")
         self._aside.tell()
-        # Of a root that failed and then did not, only the end is told.
-        last = {(change.function, change.args): change for change in found}
-        return list(last.values()), instead
+        return _last(found), instead
+
+    async def _try(self, found: list[RootChange]) -> tuple[list[RootChange], list[Change[Any]]]:
+        """Try what EnvoyFilters make on an Envoy, and put what is good in the place of what it refuses."""
+        instead: list[Change[Any]] = []
+        try:
+            self._trials.begin(self.options.trial)
+            for _ in range(_TRIALS):
+                guilty = await self._trials.look(self._shown(found))
+                if guilty is None:
+                    break
+                change = await self._trials.culprit(self.engine, guilty, self._in_thread)
+                changes = self._withdraw(guilty) if change is None else [change]
+                instead += changes
+                self.engine.apply(changes)
+                found = _last([*found, *await self._in_thread(self.engine.refresh)])
+        except Exception:  # noqa: BLE001
+            # A full disk or a missing binary must not end the pushes to everybody.
+            _log.exception("what EnvoyFilters make could not be tried")
+        self._aside.tell()
+        return found, instead
+
+    def _shown(self, found: list[RootChange]) -> list[Shown]:
+        return [
+            Shown(change.args[0], self._views[change.args[0]].roots, change.new)
+            for change in found
+            if change.function is self._roots_query
+            and change.args[0] in self._views
+            and isinstance(change.new, Roots)
+        ]
+
+    def _withdraw(self, guilty: Guilty) -> list[Change[Any]]:
+        """Withdraw resources from all proxies of an Envoy's version, with what this View was sent in their place."""
+        old = guilty.shown.old if guilty.shown.old is not None else Roots()
+        changes: list[Change[Any]] = []
+        for type_url, item in guilty.items:
+            before = next((one for one in full(old, type_url) if one.name == item.name), None)
+            changes += self.quarantine.withdraw(
+                type_url,
+                guilty.shown.view.envoy_version,
+                self._sendables.of(type_url, item),
+                None if before is None else self._sendables.of(type_url, before),
+                guilty.reason,
+            )
+        return changes
 
     async def _refresh(self) -> list[RootChange]:
         cold, self._new_roots = self._new_roots, False
@@ -456,6 +507,11 @@ class _PodStreams:
         self.known = asyncio.Event()
         self.connections: list[Connection] = []
         self.entering = 0
+
+
+def _last(found: list[RootChange]) -> list[RootChange]:
+    """Keep the end of each root's changes: what failed and then did not, what was refused and then put right."""
+    return list({(change.function, change.args): change for change in found}.values())
 
 
 def _batches(changes: list[Change[Any]]) -> Iterable[list[Change[Any]]]:
