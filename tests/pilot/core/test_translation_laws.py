@@ -215,6 +215,11 @@ def class_of(controller: str) -> Document:
     }
 
 
+def near(one: Document) -> Document:
+    """Give a document in the one namespace where all are."""
+    return {**one, "metadata": {**one["metadata"], "namespace": "a"}}
+
+
 CLASSES = st.sampled_from(["istio.io/ingress-controller", "k8s.io/ingress-nginx"]).map(class_of)
 
 
@@ -314,6 +319,10 @@ DOCUMENTS = st.lists(
     min_size=1,
     max_size=9,
 )
+EDGES = st.lists(
+    st.one_of(service().map(near), ingress().map(near), ingress().map(near), CLASSES), min_size=3, max_size=9
+)
+"""Ingresses, and Services that they are likely to mean."""
 SECRET = re.compile(r"kubernetes://[a-z-]+")
 PROXYLESS = {"inject.istio.io/templates": "grpc-agent"}
 PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"), ("ingress", "istio-system"), ("grpc", "b"))
@@ -418,14 +427,22 @@ def test_no_name_is_given_twice_and_nothing_leads_nowhere(documents: list[Docume
     check(mesh)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-@given(DOCUMENTS, st.data())
+def changed(mesh: Mesh, one: Document) -> Document:
+    """Give a document as an update of the one of its name, if there is one: as old as that."""
+    meta = one["metadata"]
+    before = mesh.documents.get((one["kind"], meta.get("namespace", ""), meta["name"]), {"metadata": {}})
+    age = before["metadata"].get("creationTimestamp")
+    return {**one, "metadata": {**meta, **({"creationTimestamp": age} if age else {})}}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(DOCUMENTS | EDGES, st.data())
 def test_incremental_equals_from_scratch(documents: list[Document], data: st.DataObject) -> None:
     mesh = Mesh()
     pods(mesh)
     seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
     for one in documents:
-        mesh.put([one], "a")
+        mesh.put([changed(mesh, one)], "a")
         seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
     keys = [key for key in mesh.documents if key[0] not in ("Pod", "EndpointSlice")]
     kind, namespace, name = data.draw(st.sampled_from(sorted(keys)))
