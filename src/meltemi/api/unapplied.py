@@ -88,14 +88,7 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
         Gap("*port.name", "it is refused: a name never chose a port"),
     ),
     "gateways.networking.istio.io": (
-        Gap("spec.servers[].bind", "the server listens on all addresses"),
-        Gap("spec.servers[].port.targetPort"),
-        Gap("spec.servers[].defaultEndpoint"),
-        Gap(
-            "spec.servers[].tls.mode",
-            "the server is not opened",
-            ("AUTO_PASSTHROUGH",),
-        ),
+        Gap("spec.servers[].port.targetPort", "it is refused: it has no effect in Istio either"),
         Gap("spec.servers[].tls.tlsCertificates[].caCertificates", "use caCertificates of the server"),
         Gap(
             "spec.servers[].tls.caCertCredentialName",
@@ -224,6 +217,7 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
         Stored("spec.http[].websocketUpgrade", "upgrades are allowed always, as in Istio since 1.1"),
     ),
     "gateways.networking.istio.io": (
+        Stored("spec.servers[].defaultEndpoint", "Istio's gateways do not read it: only Sidecars have one"),
         Stored("spec.servers[].name", "for people: listeners are named by their port"),
         Stored("spec.servers[].port.name", "for people: listeners are named by their number"),
     ),

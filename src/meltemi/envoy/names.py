@@ -76,9 +76,9 @@ def service_route(host: str, port: int) -> str:
     return f"{host}:{port}"
 
 
-def gateway_route(port: int) -> str:
+def gateway_route(port: int, bind: str = "") -> str:
     """Name the RouteConfiguration of a gateway's plain HTTP port, as the pod listens on it."""
-    return f"http.{port}"
+    return f"http.{port}.{bind}" if bind else f"http.{port}"
 
 
 def https_route(port: int, port_name: str, gateway: str, namespace: str) -> str:

@@ -13,6 +13,7 @@ from meltemi.query import Db, query
 
 MESH = "mesh"
 """What VirtualServices call the sidecars, among the gateways that they are for."""
+ANY_ADDRESS = "0.0.0.0"
 
 
 def gateway_name(text: str, namespace: str) -> str:
@@ -32,6 +33,11 @@ class Bound:
     server: Server
     port: int
     origin: Ref
+
+    @property
+    def bind(self) -> str:
+        """The address, or `unix:` socket, that the server asks to listen on; "" for all addresses."""
+        return "" if self.server.bind == ANY_ADDRESS else self.server.bind
 
     @property
     def number(self) -> int:

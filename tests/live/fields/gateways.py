@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.live.fields.asking import GATEWAY, Ask
-from tests.live.fields.case import GATEWAYS, Case, Document, Own, says
+from tests.live.fields.case import ECHO, GATEWAYS, Case, Document, Own, entry, says
 
 SERVER = "spec.servers[]"
+ECHO_ACCOUNT = "spiffe://cluster.local/ns/default/sa/default"
 
 
 def documents(
@@ -33,6 +34,19 @@ def outside(**more: Any) -> Any:
     return made
 
 
+def auto_passthrough(own: Own) -> tuple[Document, ...]:
+    """A Gateway that leads to services by their SNI, and a host that sidecars reach so: by echo's."""
+    port = {"number": own.port, "name": "port", "protocol": "TLS"}
+    server = {"port": port, "hosts": ["*.local"], "tls": {"mode": "AUTO_PASSTHROUGH"}}
+    way = {"address": own.pods[GATEWAY], "ports": {"http": own.port}}
+    tls = {"mode": "ISTIO_MUTUAL", "sni": f"outbound_.8080_._.{ECHO}", "subjectAltNames": [ECHO_ACCOUNT]}
+    return (
+        own.document("Gateway", {"selector": {"istio": "ingressgateway"}, "servers": [server]}),
+        entry(own, {"number": 80, "name": "http", "protocol": "HTTP"}, endpoints=[way]),
+        own.document("DestinationRule", {"host": own.host, "trafficPolicy": {"tls": tls}}),
+    )
+
+
 HIT: Document = {"http": [says("hit")]}
 
 
@@ -55,6 +69,23 @@ def cases() -> Iterator[Case]:
         lambda seen: seen.bodies == ["hit"],
         outside(),
         alone=True,
+    )
+    yield Case(
+        "gw-bind",
+        GATEWAYS,
+        (f"{SERVER}.bind",),
+        # Who asks is outside of the pod, and nothing there hands connections to its loopback address.
+        lambda own: documents(own, HIT, bind="127.0.0.1"),
+        lambda seen: seen.statuses == [0] and f"127.0.0.1_{seen.own.port}" in seen.envoys[GATEWAY].listeners,
+        outside(),
+    )
+    yield Case(
+        "gw-auto-passthrough",
+        GATEWAYS,
+        (f"{SERVER}.tls.mode",),
+        auto_passthrough,
+        lambda seen: seen.pods[0] in ("echo-v1", "echo-v2"),
+        lambda own: (own.mesh(),),
     )
     yield Case(
         "gw-selector",

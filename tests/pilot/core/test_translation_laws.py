@@ -157,13 +157,18 @@ def rule(draw: st.DrawFn) -> Document:
 
 @st.composite
 def gateway(draw: st.DrawFn) -> Document:
-    servers = [
+    servers: list[Document] = [
         {
             "port": {"number": number, "name": f"p{number}", "protocol": "HTTP"},
             "hosts": draw(st.lists(HOSTS, min_size=1, max_size=2)),
+            "bind": draw(st.sampled_from(["", "", "0.0.0.0", "127.0.0.1"])),
         }
         for number in draw(st.lists(PORTS, min_size=1, max_size=2, unique=True))
     ]
+    if draw(st.booleans()):
+        port = {"number": 443, "name": "tls", "protocol": "TLS"}
+        hosts = [draw(st.sampled_from(["*.local", "x.a.svc.cluster.local"]))]
+        servers.append({"port": port, "hosts": hosts, "tls": {"mode": "AUTO_PASSTHROUGH"}})
     return document(
         "Gateway", "networking.istio.io/v1", "gw", "a", {"selector": {"app": "x"}, "servers": servers}
     )

@@ -25,7 +25,7 @@ from meltemi.model import settings
 from meltemi.model.gateways import Bound, servers
 from meltemi.model.hosts import overlap
 from meltemi.model.routing import Head, gateway_routing
-from meltemi.pilot.core import edge_tls, listening
+from meltemi.pilot.core import edge_auto, edge_tls, listening
 from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, origin
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, mongo, tcp_chains, tls_chains
@@ -34,6 +34,7 @@ from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
 from meltemi.query import Db, query
 
 HTTP = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
+PASSED = (ServerTLSMode.PASSTHROUGH, ServerTLSMode.AUTO_PASSTHROUGH)
 BYTES = ("TCP", "MONGO", "REDIS", "MYSQL")
 SERVER_NAME = "istio-envoy"
 Named = tuple[tuple[str, int], ...]
@@ -41,30 +42,45 @@ Named = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a gateway proxy opens on one port of its pod."""
+    """What a gateway proxy opens on one port of its pod, on all addresses, on one, or as a unix socket (port 0)."""
 
     port: int
     form: str
     """`http`, `tcp` or `tls` (ended or passed through): what the first server on the port asks for."""
     servers: tuple[Bound, ...]
     """Those that end TLS are among them even where they must stay closed: the names they asked for are theirs."""
+    bind: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return self.bind or names.ANY_ADDRESS
+
+    @property
+    def route(self) -> str:
+        """The name of its routes, if it speaks plain HTTP."""
+        return names.gateway_route(self.port, self.bind)
 
 
 @query
 def opened(q: Db, namespace: str, labels: Map[str], named: Named) -> tuple[Opened, ...]:
     """List what a gateway opens, by port. A server that cannot be opened as asked stays closed, and is told."""
-    found: dict[int, list[Bound]] = {}
-    forms: dict[int, str] = {}
+    found: dict[tuple[int, str], list[Bound]] = {}
+    forms: dict[tuple[int, str], str] = {}
     for one in servers(q, namespace, labels, named):
         form = _form(q, one)
         if not form:
             continue
-        if forms.setdefault(one.port, form) != form:
-            text = f"port {one.port} is opened for {forms[one.port]} already"
+        place = (one.port, one.bind)
+        if forms.setdefault(place, form) != form:
+            where = f"port {one.port}{one.bind and f' of {one.bind}'}"
+            text = f"{where} is opened for {forms[place]} already"
             q.report(Diagnostic(PORT_CONFLICT, text, one.origin, one.path("port")))
             continue
-        found.setdefault(one.port, []).append(one)
-    return tuple(Opened(port, forms[port], tuple(found[port])) for port in sorted(found))
+        found.setdefault(place, []).append(one)
+    return tuple(
+        Opened(port, forms[port, bind], tuple(found[port, bind]), bind) for port, bind in sorted(found)
+    )
 
 
 def _form(q: Db, one: Bound) -> str:
@@ -77,7 +93,7 @@ def _form(q: Db, one: Bound) -> str:
         return "http"
     if protocol in BYTES and mode is None:
         return "tcp"
-    if protocol in ("TLS", "HTTPS") and (mode is ServerTLSMode.PASSTHROUGH or edge_tls.ends(server)):
+    if protocol in ("TLS", "HTTPS") and (mode in PASSED or edge_tls.ends(server)):
         return "tls"
     text = f"{protocol} with TLS {mode.name if mode is not None else 'unset'} is not opened"
     q.report(Diagnostic(SERVER_CLOSED, text, one.origin, one.path("tls")))
@@ -97,10 +113,10 @@ def listeners(q: Db, namespace: str, labels: Map[str], named: Named, envoy: str)
 @query
 def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | None:
     """Translate one port of a gateway; one that has no chain is not opened."""
-    name = names.listener(names.ANY_ADDRESS, wanted.port)
+    name = names.listener(wanted.address, wanted.port)
     if wanted.form == "http":
         web = any(_speaks(one, "GRPC-WEB") for one in wanted.servers)
-        chains: tuple[Chain, ...] = (Chain(name, _http(name, names.gateway_route(wanted.port), web=web)),)
+        chains: tuple[Chain, ...] = (Chain(name, _http(name, wanted.route, web=web)),)
     elif wanted.form == "tls":
         chains = _tls_chains(q, wanted, namespace)
     else:
@@ -114,7 +130,7 @@ def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | No
         return None
     made = Listener(
         name=name,
-        address=names.ANY_ADDRESS,
+        address=wanted.address,
         port=wanted.port,
         direction=Direction.OUTBOUND,
         chains=chains,
@@ -161,6 +177,9 @@ def _tls_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:
     found: list[Chain] = []
     asked: Asked = set()
     for one in wanted.servers:
+        if edge_auto.is_auto(one.server):
+            found.extend(distinct(edge_auto.chains(q, edge_auto.patterns(one), namespace), asked))
+            continue
         if not edge_tls.ends(one.server):
             found.extend(distinct(_byte_chains(q, one, namespace, tls=True), asked))
             continue
@@ -174,19 +193,25 @@ def _tls_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:
 
 
 def _ended_chains(q: Db, one: Bound, named: tuple[str, ...], namespace: str) -> tuple[Chain, ...]:
-    """Make the chains of a server that ends TLS. One that is closed keeps its names, and resets who asks for them."""
+    """Make the chains of a server that ends TLS.
+
+    One that is closed, or that no route is behind, keeps its names, and resets who asks for them.
+    """
     name = edge_tls.route_name(one)
     match = ChainMatch(transport=TLS, server_names=named)
+    kept = (Chain(name, TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),)), match),)
     ended = edge_tls.ended(q, one, namespace)
     if ended is None:
-        return (Chain(name, TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),)), match),)
+        return kept
     if edge_tls.speaks_http(one.server):
-        handler = _http(names.listener(names.ANY_ADDRESS, one.port), name)
+        handler = _http(names.listener(one.bind or names.ANY_ADDRESS, one.port), name)
         return (Chain(name, handler, match, ended.socket),)
-    return tuple(
+    routed = tuple(
         Chain(each.name, each.handler, replace(match, addresses=each.match.addresses), ended.socket)
         for each in _byte_chains(q, one, namespace, tls=False)
     )
+    # What takes some addresses only leaves the others of these names to nobody.
+    return routed if any(not each.match.addresses for each in routed) else (*routed, *kept)
 
 
 def _opens(chain: Chain) -> bool:
@@ -201,6 +226,19 @@ def joint(one: Bound, head: Head, host: str, text: str) -> str | None:
         if place not in ("*", head.namespace) and not (place == "." and head.namespace == own):
             return None
     return overlap(pattern.lower(), host)
+
+
+@query
+def auto_patterns(q: Db, namespace: str, labels: Map[str], named: Named) -> tuple[str, ...]:
+    """List the hosts whose services a gateway passes connections on to by their SNI alone."""
+    found = [
+        pattern
+        for wanted in opened(q, namespace, labels, named)
+        for one in (wanted.servers if wanted.form == "tls" else ())
+        if edge_auto.is_auto(one.server)
+        for pattern in edge_auto.patterns(one)
+    ]
+    return tuple(sorted(set(found)))
 
 
 # Secrets.

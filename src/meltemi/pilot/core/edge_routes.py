@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from meltemi.api.networking.gateway import Server
 from meltemi.api.values import Map
-from meltemi.envoy import names
 from meltemi.envoy.routes import Route, VirtualHost, encode_route_head, encode_virtual_host
 from meltemi.model import settings
 from meltemi.model.gateways import Bound
@@ -26,7 +25,7 @@ def ropes(q: Db, namespace: str, labels: Map[str], named: Named, envoy: str) -> 
     wanted: dict[str, Opened] = {}
     for one in opened(q, namespace, labels, named):
         if one.form == "http":
-            wanted[names.gateway_route(one.port)] = one
+            wanted[one.route] = one
         for server in one.servers if one.form == "tls" else ():
             if edge_tls.speaks_http(server.server) and edge_tls.ended(q, server, namespace) is not None:
                 wanted.setdefault(edge_tls.route_name(server), Opened(one.port, one.form, (server,)))

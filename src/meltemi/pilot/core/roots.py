@@ -19,6 +19,7 @@ from meltemi.pilot.core import (
     assignments,
     clusters,
     edge,
+    edge_auto,
     edge_routes,
     inbound,
     origination,
@@ -74,9 +75,21 @@ def endpoints_root(q: Db, view: View) -> Segments:
 
 
 def _of_view(q: Db, view: View) -> tuple[Segments, Segments]:
-    seen = _known(q, view)
+    seen, envoy = _known(q, view), view.envoy_version
     caller = localities.answer(localities.caller(view), _asked(q, seen))
-    return _outbound(q, seen, view.envoy_version, keeper_of(q, view), caller)
+    made = _outbound(q, seen, envoy, keeper_of(q, view), caller)
+    if view.type is not ProxyType.ROUTER:
+        return made
+    wanted = edge.auto_patterns(q, view.namespace, view.labels, view.named_ports)
+    return made if not wanted else _and_by_name(q, made, wanted, seen, envoy)
+
+
+def _and_by_name(
+    q: Db, made: tuple[Segments, Segments], wanted: tuple[str, ...], seen: Lenses, envoy: str
+) -> tuple[Segments, Segments]:
+    """Add what a gateway passes connections on to by their server name."""
+    clustered = (*made[0], edge_auto.clusters(q, wanted, seen, envoy))
+    return _filled(clustered), _filled((*made[1], edge_auto.assignments(q, wanted, seen, envoy)))
 
 
 def keeper_of(q: Db, view: View) -> str:
