@@ -127,8 +127,9 @@ def told(kind: Kind[Any]) -> set[tuple[type[Enum], str]]:
     found: set[tuple[type[Enum], str]] = set()
 
     def walk(value: Any, path: str) -> None:
-        if path in enums and isinstance(value, str):
-            found.add((enums[path], value))
+        # A list of such values is a field as well.
+        if (named := path if path in enums else path.removesuffix("[]")) in enums and isinstance(value, str):
+            found.add((enums[named], value))
         for key, one in value.items() if isinstance(value, dict) else ():
             walk(one, f"{path}.{key}")
         for one in value if isinstance(value, list) else ():

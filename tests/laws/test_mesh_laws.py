@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.laws import gateway_api
 from tests.laws.client import Client, state_of
 
 from meltemi.api.core.endpoint_slice import (
@@ -36,6 +37,8 @@ from meltemi.api.networking.workload_entry import WorkloadEntry
 from meltemi.api.security.peer_authentication import MutualTLS, MutualTLSMode, PeerAuthentication
 from meltemi.api.values import Map
 from meltemi.model import facts
+from meltemi.model.gateway_api.status import standings
+from meltemi.model.gateway_api.words import GATEWAY_NAME
 from meltemi.model.services import EXPORT_TO
 from meltemi.model.views import ProxyType, View
 from meltemi.model.workload_entries import HEALTH_CHECKS
@@ -49,7 +52,12 @@ NAMES = ("cart", "shop")
 VIEWS = (
     View("blue", labels=Map({"app": "cart"}), workload="cart"),
     View("red", labels=Map({"app": "shop"}), workload="shop"),
-    View("istio-system", ProxyType.ROUTER, labels=Map({"istio": "ingressgateway"}), workload="ingress"),
+    View(
+        "istio-system",
+        ProxyType.ROUTER,
+        labels=Map({"app": "cart", "istio": "ingressgateway", GATEWAY_NAME: "cart"}),
+        workload="ingress",
+    ),
 )
 CONTAINERS = ((Container(name="app"),), (Container(name="app"), Container(name="istio-proxy")))
 
@@ -245,6 +253,16 @@ changes = st.one_of(
         st.sampled_from([True, False, None]),
     ),
     objects(facts.PEER_AUTHENTICATIONS, "PeerAuthentication", policies),
+    st.one_of(
+        objects(facts.API_GATEWAYS, "Gateway", gateway_api.gateways, st.just("cart")),
+        objects(facts.LISTENER_SETS, "ListenerSet", gateway_api.sets),
+        objects(facts.HTTP_ROUTES, "HTTPRoute", gateway_api.http_routes),
+        objects(facts.HTTP_ROUTES, "HTTPRoute", gateway_api.http_routes),
+        objects(facts.GRPC_ROUTES, "GRPCRoute", gateway_api.grpc_routes),
+        objects(facts.TLS_ROUTES, "TLSRoute", gateway_api.tls_routes),
+        objects(facts.TCP_ROUTES, "TCPRoute", gateway_api.tcp_routes),
+        objects(facts.REFERENCE_GRANTS, "ReferenceGrant", gateway_api.grants),
+    ),
     st.builds(
         lambda pair: Change(facts.SETTING, "", *pair),
         st.sampled_from(
@@ -267,6 +285,7 @@ def replay(steps: list[list[Change[Any]]]) -> None:
     clients = {view: Client() for view in VIEWS}
     for view in VIEWS:
         engine.hold(roots, view)
+    engine.hold(standings)
     now: dict[View, Roots] = {}
     done: list[Change[Any]] = []
     for number, step in enumerate(steps):
@@ -275,11 +294,14 @@ def replay(steps: list[list[Change[Any]]]) -> None:
         shared = Shared()
         for change in engine.refresh():
             assert not isinstance(change.new, Failure), change.new
+            if change.function is standings:
+                continue
             now[change.args[0]] = change.new
             clients[change.args[0]].push(push, change.new, shared, str(number + 1))
         assert engine.audit() == ()
         fresh = Engine()
         fresh.apply(done)
+        assert engine.get(standings) == fresh.get(standings)
         for view in VIEWS:
             wanted = state_of(fresh.get(roots, view))
             assert state_of(now[view]) == wanted, "incremental is from scratch"

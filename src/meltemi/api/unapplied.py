@@ -157,12 +157,59 @@ _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
         code=NO_LOCAL,
     ),
 }
-_GATEWAY_API: Final = _kinds(
-    "use a Gateway and a VirtualService of networking.istio.io",
-    "gateway.networking.k8s.io",
-    *("gatewayclasses", "gateways", "listenersets", "referencegrants"),
-    *("httproutes", "grpcroutes", "tlsroutes", "tcproutes", "udproutes", "backendtlspolicies"),
-)
+_DEFAULTED: Final = Gap("spec.useDefaultGateways", "name Gateways in parentRefs")
+_OF_RULES: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror", "RequestRedirect", "URLRewrite", "CORS")
+"""Filters that are not for a single backend, as in Istio."""
+_SESSIONS: Final = Gap("spec.rules[].sessionPersistence", "requests of one session go to any endpoint")
+_GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
+    **_kinds(
+        "connections are as the DestinationRule says", "gateway.networking.k8s.io", "backendtlspolicies"
+    ),
+    **_kinds("no datagrams are carried", "gateway.networking.k8s.io", "udproutes"),
+    "gatewayclasses.gateway.networking.k8s.io": (
+        Gap("spec.parametersRef", "the class is not accepted, and its Gateways are served all the same"),
+    ),
+    "gateways.gateway.networking.k8s.io": (
+        Gap("spec.infrastructure.parametersRef", "the Gateway is not accepted, and nothing is opened"),
+        Gap(
+            "spec.tls",
+            "backends are shown no certificate of it, and where clients were to be checked it closes",
+        ),
+        Gap("spec.defaultScope", "only routes that name the Gateway are attached"),
+    ),
+    "httproutes.gateway.networking.k8s.io": (
+        _DEFAULTED,
+        _SESSIONS,
+        Gap("spec.rules[].filters[].type", "requests are answered 500", ("ExtensionRef", "ExternalAuth")),
+        Gap("spec.rules[].backendRefs[].filters[].type", "requests are answered 500", _OF_RULES),
+        Gap("*filters[].externalAuth", "requests are answered 500"),
+        Gap("*filters[].extensionRef", "requests are answered 500"),
+        *(
+            Gap(
+                f"spec.rules[].backendRefs[].filters[].{name}",
+                "requests are answered 500: use filters of the rule",
+            )
+            for name in ("requestMirror", "requestRedirect", "urlRewrite", "cors")
+        ),
+    ),
+    "grpcroutes.gateway.networking.k8s.io": (
+        _DEFAULTED,
+        _SESSIONS,
+        Gap("spec.rules[].filters[].type", "calls are answered 500", ("ExtensionRef",)),
+        Gap(
+            "spec.rules[].backendRefs[].filters[].type",
+            "calls are answered 500",
+            ("ExtensionRef", "RequestMirror"),
+        ),
+        Gap("*filters[].extensionRef", "calls are answered 500"),
+        Gap(
+            "spec.rules[].backendRefs[].filters[].requestMirror",
+            "calls are answered 500: use filters of the rule",
+        ),
+    ),
+    "tlsroutes.gateway.networking.k8s.io": (_DEFAULTED,),
+    "tcproutes.gateway.networking.k8s.io": (_DEFAULTED,),
+}
 _ISTIO: Final[Mapping[str, tuple[Gap, ...]]] = {
     **_kinds("every workload sees all that is exported to it", "networking.istio.io", "sidecars"),
     **_kinds("no WorkloadEntry is made of it", "networking.istio.io", "workloadgroups"),
@@ -210,6 +257,11 @@ GAPS: Final[Mapping[str, tuple[Gap, ...]]] = {**_FIELDS, **_ISTIO, **_MIXER, **_
 """By the resource of the kind, for `Gateway` is a kind of two groups."""
 
 STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
+    "gatewayclasses.gateway.networking.k8s.io": (Stored("spec.description", "for people"),),
+    "tlsroutes.gateway.networking.k8s.io": (Stored("spec.rules[].name", "for people: there is one rule"),),
+    "tcproutes.gateway.networking.k8s.io": (
+        Stored("spec.rules[].name", "for people: the first rule counts"),
+    ),
     "ingressclasses.networking.k8s.io": (
         Stored("spec.parameters", "there are no settings of a class, as in Istio"),
     ),

@@ -27,6 +27,8 @@ UNRESOLVED = "~"
 """Host of a derived destination that is not there, or may not be referred to: no cluster is ever named so."""
 CREDENTIAL = "kubernetes-gateway://"
 """Before namespace and name of a Secret, where a derived Gateway shows one wherever it is."""
+REFUSED = "refused://"
+"""Stands for the credential of a derived Gateway that refers to what is not there, or may not: its server is closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,14 @@ SERVICE_ENTRY = "serviceentries.networking.istio.io"
 WORKLOAD_ENTRY = "workloadentries.networking.istio.io"
 INGRESS = "ingresses.networking.k8s.io"
 INGRESS_CLASS = "ingressclasses.networking.k8s.io"
+API_GATEWAY = "gateways.gateway.networking.k8s.io"
+GATEWAY_CLASS = "gatewayclasses.gateway.networking.k8s.io"
+LISTENER_SET = "listenersets.gateway.networking.k8s.io"
+REFERENCE_GRANT = "referencegrants.gateway.networking.k8s.io"
+HTTP_ROUTE = "httproutes.gateway.networking.k8s.io"
+GRPC_ROUTE = "grpcroutes.gateway.networking.k8s.io"
+TLS_ROUTE = "tlsroutes.gateway.networking.k8s.io"
+TCP_ROUTE = "tcproutes.gateway.networking.k8s.io"
 ENVOY_FILTER = "envoyfilters.networking.istio.io"
 PEER_AUTHENTICATION = "peerauthentications.security.istio.io"
 KINDS = {
@@ -30,6 +38,14 @@ KINDS = {
     WORKLOAD_ENTRY: "WorkloadEntry",
     PEER_AUTHENTICATION: "PeerAuthentication",
     ENVOY_FILTER: "EnvoyFilter",
+    API_GATEWAY: "Gateway",
+    GATEWAY_CLASS: "GatewayClass",
+    LISTENER_SET: "ListenerSet",
+    REFERENCE_GRANT: "ReferenceGrant",
+    HTTP_ROUTE: "HTTPRoute",
+    GRPC_ROUTE: "GRPCRoute",
+    TLS_ROUTE: "TLSRoute",
+    TCP_ROUTE: "TCPRoute",
 }
 ECHO = "echo.default.svc.cluster.local"
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from tests.live.fields import (
+    api_gateways,
+    api_streams,
     connections,
     delegates,
     destination_rules,
     envoy_filters,
     envoy_filters_old,
+    gateway_api,
     gateway_tls,
     gateways,
     http_matches,
@@ -40,4 +43,7 @@ CASES: tuple[Case, ...] = (
     *envoy_filters.CASES,
     *envoy_filters_old.CASES,
     *values.CASES,
+    *gateway_api.CASES,
+    *api_gateways.CASES,
+    *api_streams.CASES,
 )

@@ -105,7 +105,8 @@ class World:
     def _batch(self, variants: list[Variant]) -> Found:
         documents = [document for one in variants for document in one.documents()]
         refused = self._apply(documents)
-        self._settle([one for one in documents if _name(one) not in refused])
+        # A Secret has no generation to wait for.
+        self._settle([one for one in documents if _name(one) not in refused and one["kind"] != "Secret"])
         answers = asyncio.run(self._ask(variants))
         envoys = {name: self._envoy(name) for name in (GATEWAY, "client", "stranger")}
         return {
@@ -281,6 +282,25 @@ def _fixed() -> Iterator[Document]:
         "front",
         {"selector": {"istio": "ingressgateway"}, "servers": [{"port": port, "hosts": ["*"]}]},
     )
+    yield {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "api", "namespace": "default"},
+        "spec": {
+            "gatewayClassName": "istio",
+            "addresses": [
+                {"type": "Hostname", "value": "istio-ingressgateway.istio-system.svc.cluster.local"}
+            ],
+            "listeners": [
+                {
+                    "name": "http",
+                    "port": 80,
+                    "protocol": "HTTP",
+                    "allowedRoutes": {"namespaces": {"from": "All"}},
+                }
+            ],
+        },
+    }
     subsets = [{"name": version, "labels": {"version": version}} for version in ("v1", "v2")]
     yield of("DestinationRule", "echo", {"host": "echo", "subsets": subsets})
     for name, (namespace, app, version, _) in PODS.items():

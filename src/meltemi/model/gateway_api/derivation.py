@@ -24,7 +24,7 @@ from meltemi.api.networking.virtual_service import (
 )
 from meltemi.api.values import Map
 from meltemi.model import facts
-from meltemi.model.derivation import CREDENTIAL, GATEWAY_API, PLACE, SEMANTICS
+from meltemi.model.derivation import CREDENTIAL, GATEWAY_API, PLACE, REFUSED, SEMANTICS
 from meltemi.model.gateway_api.listeners import Front, Held, front
 from meltemi.model.gateway_api.parents import Route, place_of, routes, routes_at, routes_in_mesh
 from meltemi.model.gateway_api.rules import Rank, rules
@@ -35,8 +35,6 @@ from meltemi.query import Db, query
 
 SEMANTIC: Final = Map({SEMANTICS: GATEWAY_API})
 MESH: Final = "mesh"
-REFUSED: Final = "refused://"
-"""Before a Secret that it may not."""
 CONSUMER: Final = -1.0
 """When VirtualServices of a client's own routes were made: before all others, since they go first."""
 NOT_FOUND: Final = HTTPRoute(direct_response=HTTPDirectResponse(404))

@@ -64,23 +64,31 @@ def read(q: Db, source: Ref, filters: Iterable[Filter], prefix: str) -> Filtered
     request: HeaderOperations | None = None
     response: HeaderOperations | None = None
     for one in filters:
-        if one.request_header_modifier is not None:
-            request = _headers(one.request_header_modifier)
-        elif one.response_header_modifier is not None:
-            response = _headers(one.response_header_modifier)
-        elif one.request_mirror is not None:
-            _mirror(q, source, one.request_mirror, made)
-        elif isinstance(one, HTTPRouteFilter) and one.request_redirect is not None:
-            made.redirect = _redirect(one.request_redirect)
-        elif isinstance(one, HTTPRouteFilter) and one.url_rewrite is not None:
-            made.rewrite = _rewrite(one.url_rewrite, prefix)
-        elif isinstance(one, HTTPRouteFilter) and one.cors is not None:
-            made.cors = _cors(one.cors)
-        else:
-            made.refusal = Problem("UnsupportedValue", f"a filter of type {one.type.name} is not supported")
+        match one.type.name:
+            case "RequestHeaderModifier" if one.request_header_modifier is not None:
+                request = _headers(one.request_header_modifier)
+            case "ResponseHeaderModifier" if one.response_header_modifier is not None:
+                response = _headers(one.response_header_modifier)
+            case "RequestMirror" if one.request_mirror is not None:
+                _mirror(q, source, one.request_mirror, made)
+            case name if not isinstance(one, HTTPRouteFilter) or not _http(one, name, prefix, made):
+                made.refusal = Problem("UnsupportedValue", f"a filter of type {name} is not supported")
     if request is not None or response is not None:
         made.headers = Headers(request, response)
     return made
+
+
+def _http(one: HTTPRouteFilter, name: str, prefix: str, made: Filtered) -> bool:
+    """Read a filter that only HTTPRoutes have; say whether that was possible."""
+    if name == "RequestRedirect" and one.request_redirect is not None:
+        made.redirect = _redirect(one.request_redirect)
+    elif name == "URLRewrite" and one.url_rewrite is not None:
+        made.rewrite = _rewrite(one.url_rewrite, prefix)
+    elif name == "CORS" and one.cors is not None:
+        made.cors = _cors(one.cors)
+    else:
+        return False
+    return True
 
 
 def of_backend(q: Db, source: Ref, filters: Iterable[Filter]) -> tuple[Headers | None, Problem | None]:
@@ -96,8 +104,8 @@ def of_backend(q: Db, source: Ref, filters: Iterable[Filter]) -> tuple[Headers |
 
 def _headers(wanted: HTTPHeaderFilter) -> HeaderOperations:
     return HeaderOperations(
-        Map({one.name: one.value for one in wanted.set}),
-        Map({one.name: one.value for one in wanted.add}),
+        Map({one.name: one.value for one in wanted.set if one.name}),
+        Map({one.name: one.value for one in wanted.add if one.name}),
         wanted.remove,
     )
 

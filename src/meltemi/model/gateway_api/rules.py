@@ -87,6 +87,9 @@ def rules(q: Db, kind: str, namespace: str, name: str) -> Rules:
         unresolved = unresolved or lost
         for match in rule.matches or (None,):
             rank, condition = _grpc(match) if kind == "GRPCRoute" else _http(match or HTTPRouteMatch())
+            if "" in condition.headers or "" in condition.query_params:
+                # What has no name is nothing that a request could bear.
+                continue
             found.append(Ranked(rank, replace(done, name=label, match=(condition,))))
     first = next((one for one in refused if one is not None), None)
     return Rules(tuple(found), (), first, bool(refused) and None not in refused, unresolved)

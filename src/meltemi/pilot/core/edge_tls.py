@@ -15,6 +15,7 @@ from meltemi.envoy import names
 from meltemi.envoy.edge_sockets import Clients, EdgeServer
 from meltemi.galley.validate.gateway import CIPHERS
 from meltemi.model import derived
+from meltemi.model.derivation import REFUSED
 from meltemi.model.gateways import Bound
 from meltemi.pilot.core import credentials, listening
 from meltemi.pilot.core.credentials import Lacking
@@ -30,6 +31,7 @@ MODES = {
     ServerTLSMode.ISTIO_MUTUAL: Clients.REQUIRED,
 }
 """How TLS is ended, and whom that asks for a certificate."""
+_REFUSED = "its tls refers in vain: the condition ResolvedRefs of the listener tells why"
 _HTTP_ALPN = ("h2", "http/1.1")
 _MESH_ALPN = ("istio-peer-exchange", *_HTTP_ALPN)
 
@@ -137,7 +139,7 @@ def _shown(
             if anywhere and (found_at := credentials.anywhere(text)) is not None:
                 made.append(credentials.certificate(q, *found_at, text))
                 continue
-            name = credentials.of_name(text)
+            name = Lacking(_REFUSED) if text == REFUSED else credentials.of_name(text)
             made.append(name if isinstance(name, Lacking) else credentials.certificate(q, namespace, name))
     else:
         files = [(pair.server_certificate, pair.private_key) for pair in tls.tls_certificates]

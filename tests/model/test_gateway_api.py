@@ -1,0 +1,307 @@
+"""What the Gateway API's objects mean and what is said of them, by small meshes of facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.pilot.core.certificates import Authority
+from tests.pilot.core.meshes import Mesh
+
+from meltemi.api.core.service import LoadBalancerIngress
+from meltemi.model import facts
+from meltemi.model.gateway_api.status import Standing, standings
+from meltemi.query import Change
+
+API = "gateway.networking.k8s.io"
+Document = dict[str, Any]
+
+
+def of(kind: str, name: str, spec: Document, namespace: str = "default", version: str = "v1") -> Document:
+    """An object of the Gateway API."""
+    meta = {"name": name, "namespace": namespace}
+    return {"apiVersion": f"{API}/{version}", "kind": kind, "metadata": meta, "spec": spec}
+
+
+def listener(name: str = "http", port: int = 80, protocol: str = "HTTP", **more: Any) -> Document:
+    """A listener."""
+    return {"name": name, "port": port, "protocol": protocol, **more}
+
+
+def gateway(*listeners: Document, **more: Any) -> Document:
+    """The Gateway `gw`."""
+    return of("Gateway", "gw", {"gatewayClassName": "istio", "listeners": list(listeners), **more})
+
+
+def route(*backends: Document, namespace: str = "default", **more: Any) -> Document:
+    """The HTTPRoute `r`, at the Gateway `gw` of the namespace default."""
+    rules = [{"backendRefs": list(backends)}]
+    spec = {"parentRefs": [{"name": "gw", "namespace": "default"}], "rules": rules, **more}
+    return of("HTTPRoute", "r", spec, namespace)
+
+
+def to(name: str = "a", port: int = 80, **more: Any) -> Document:
+    """A backend."""
+    return {"name": name, "port": port, **more}
+
+
+def grant(source_kind: str, namespace: str, **target: str) -> Document:
+    """A ReferenceGrant of the namespace other."""
+    source = {"group": API, "kind": source_kind, "namespace": namespace}
+    return of("ReferenceGrant", "g", {"from": [source], "to": [{"group": "", **target}]}, "other", "v1beta1")
+
+
+@pytest.fixture
+def mesh() -> Mesh:
+    """Services `a` in two namespaces, and the proxy of the Gateway `gw`."""
+    made = Mesh()
+    for namespace in ("default", "other"):
+        made.service("a", namespace)
+    made.pod("gw-istio", ip="198.18.0.9", gateway=True, labels={f"{API}/gateway-name": "gw"})
+    return made
+
+
+def said(mesh: Mesh, key: str) -> Standing:
+    """What is said of an object: `gateways/default/gw`."""
+    plural, _, rest = key.partition("/")
+    return mesh.engine.get(standings)[f"{plural}.{API}/{rest}"]
+
+
+def conditions(one: Any) -> dict[str, tuple[bool, str]]:
+    """Whether each condition holds, and its reason."""
+    return {row.type: (row.holds, row.reason) for row in one.conditions}
+
+
+def reason(mesh: Mesh, condition: str, key: str = "httproutes/default/r") -> str:
+    """The reason of a condition of a route at its only parent."""
+    [part] = said(mesh, key).parts
+    return conditions(part)[condition][1]
+
+
+def routed(mesh: Mesh, name: str = "http.80") -> dict[str, list[Document]]:
+    """The routes of a proxy's RouteConfiguration, by domain."""
+    found = mesh.routes("gw-istio").get(name, {}).get("virtualHosts", ())
+    return {host["domains"][0]: host.get("routes", []) for host in found}
+
+
+def test_a_route_of_another_namespace_needs_leave_of_the_listener(mesh: Mesh) -> None:
+    mesh.put([gateway(listener()), route(to(), namespace="other")])
+    assert reason(mesh, "Accepted", "httproutes/other/r") == "NotAllowedByListeners"
+    assert routed(mesh) == {"*": []}
+    mesh.put([gateway(listener(allowedRoutes={"namespaces": {"from": "All"}}))])
+    assert reason(mesh, "Accepted", "httproutes/other/r") == "Accepted"
+    assert routed(mesh)["*"][0]["route"]["cluster"] == "outbound|80||a.other.svc.cluster.local"
+
+
+def test_a_backend_of_another_namespace_needs_a_grant(mesh: Mesh) -> None:
+    mesh.put([gateway(listener()), route(to(namespace="other"))])
+    assert reason(mesh, "ResolvedRefs") == "RefNotPermitted"
+    assert routed(mesh)["*"][0]["directResponse"]["status"] == 500
+    mesh.put([grant("HTTPRoute", "default", kind="Service", name="b")])
+    assert reason(mesh, "ResolvedRefs") == "RefNotPermitted"
+    mesh.put([grant("HTTPRoute", "default", kind="Service", name="a")])
+    assert reason(mesh, "ResolvedRefs") == "ResolvedRefs"
+    assert routed(mesh)["*"][0]["route"]["cluster"] == "outbound|80||a.other.svc.cluster.local"
+    mesh.delete("ReferenceGrant", "g", "other")
+    assert routed(mesh)["*"][0]["directResponse"]["status"] == 500
+
+
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [
+        (to("nobody"), "BackendNotFound"),
+        (to(port=81), "BackendNotFound"),
+        (to(group="else.test", kind="Thing"), "InvalidKind"),
+    ],
+)
+def test_a_share_of_requests_to_what_is_not_there_fails(mesh: Mesh, backend: Document, told: str) -> None:
+    mesh.put([gateway(listener()), route(to(), backend)])
+    assert reason(mesh, "ResolvedRefs") == told
+    [one] = routed(mesh)["*"]
+    assert [cluster["name"] for cluster in one["route"]["weightedClusters"]["clusters"]] == [
+        "outbound|80||a.default.svc.cluster.local",
+        "outbound|0||~",
+    ]
+    assert one["route"]["clusterNotFoundResponseCode"] == "INTERNAL_SERVER_ERROR"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"parentRefs": [{"name": "gw", "sectionName": "none"}]}, "NoMatchingParent"),
+        ({"parentRefs": [{"name": "gw", "port": 81}]}, "NoMatchingParent"),
+        ({"hostnames": ["else.test"]}, "NoMatchingListenerHostname"),
+    ],
+)
+def test_a_route_that_no_listener_is_for_is_not_accepted(mesh: Mesh, more: Document, told: str) -> None:
+    mesh.put([gateway(listener(hostname="*.example.com")), route(to(), **more)])
+    assert reason(mesh, "Accepted") == told
+    [part] = said(mesh, "gateways/default/gw").parts
+    assert part.fields["attachedRoutes"] == 0
+
+
+def test_nothing_is_said_of_other_controllers_routes(mesh: Mesh) -> None:
+    mesh.put([gateway(listener(), gatewayClassName="else"), route(to())])
+    assert not mesh.engine.get(standings)
+    mine = of("GatewayClass", "else", {"controllerName": "istio.io/gateway-controller"})
+    mesh.put([{**mine, "metadata": {"name": "else"}}])
+    assert reason(mesh, "Accepted") == "Accepted"
+
+
+def test_a_rule_with_a_filter_that_is_not_known_answers_with_an_error(mesh: Mesh) -> None:
+    own = {"type": "ExtensionRef", "extensionRef": {"group": "else.test", "kind": "F", "name": "f"}}
+    closed: Document = {"matches": [{"path": {"value": "/f"}}], "filters": [own], "backendRefs": [to()]}
+    mesh.put([gateway(listener()), route(rules=[closed])])
+    assert reason(mesh, "Accepted") == "UnsupportedValue"
+    assert routed(mesh)["*"][0]["directResponse"]["status"] == 500
+    mesh.put([route(rules=[closed, {"backendRefs": [to()]}])])
+    [part] = said(mesh, "httproutes/default/r").parts
+    assert conditions(part)["Accepted"] == (True, "Accepted")
+    assert conditions(part)["PartiallyInvalid"] == (True, "UnsupportedValue")
+    assert ["directResponse" in one for one in routed(mesh)["*"]] == [True, False]
+
+
+def test_rules_of_several_routes_are_in_the_order_of_precedence(mesh: Mesh) -> None:
+    def rule(path: str, kind: str = "PathPrefix", **more: Any) -> Document:
+        return {"matches": [{"path": {"type": kind, "value": path}, **more}], "backendRefs": [to()]}
+
+    first = route(rules=[rule("/"), rule("/a"), rule("/a", headers=[{"name": "x", "value": "1"}])])
+    second = route(
+        rules=[rule("/a/b"), rule("/z", "Exact"), rule("/a", method="GET"), rule("/.", "RegularExpression")]
+    )
+    second["metadata"]["name"] = "s"
+    mesh.put([gateway(listener()), first, second])
+    found = [(one["name"], one["match"]) for one in routed(mesh)["*"]]
+    assert [name for name, _ in found] == [
+        "default.s.1",
+        "default.s.0",
+        "default.s.2",
+        "default.r.2",
+        "default.r.1",
+        "default.s.3",
+        "default.r.0",
+    ]
+
+
+def test_a_closer_listener_keeps_its_hosts(mesh: Mesh) -> None:
+    wide = listener("wide", hostname="*.example.com")
+    close = listener("close", hostname="a.example.com")
+    at_wide = route(to(), parentRefs=[{"name": "gw", "sectionName": "wide"}])
+    mesh.put([gateway(wide, close), at_wide])
+    found = routed(mesh)
+    assert found["*.example.com"][0]["route"]
+    assert found["a.example.com"][0]["directResponse"]["status"] == 404
+
+
+def test_listeners_that_are_not_told_apart_are_closed(mesh: Mesh) -> None:
+    mesh.put([gateway(listener(), listener("bytes", protocol="TCP"), listener("other", 81)), route(to())])
+    parts = {part.identity["name"]: conditions(part) for part in said(mesh, "gateways/default/gw").parts}
+    assert parts["http"]["Conflicted"] == parts["bytes"]["Conflicted"] == (True, "ProtocolConflict")
+    assert parts["other"]["Programmed"] == (True, "Programmed")
+    assert list(mesh.listeners("gw-istio")) == ["0.0.0.0_81"]
+
+
+def test_certificates_of_other_namespaces_need_a_grant(mesh: Mesh) -> None:
+    tls = {"certificateRefs": [{"name": "cert", "namespace": "other"}]}
+    secret = Authority().pair("a.test").secret("cert", "other")
+    mesh.put([gateway(listener("s", 443, "HTTPS", hostname="a.test", tls=tls)), secret, route(to())])
+    [part] = said(mesh, "gateways/default/gw").parts
+    assert conditions(part)["ResolvedRefs"] == (False, "RefNotPermitted")
+    assert conditions(part)["Programmed"] == (False, "Invalid")
+    assert not mesh.listeners("gw-istio")
+    mesh.put([grant("Gateway", "default", kind="Secret", name="cert")])
+    [part] = said(mesh, "gateways/default/gw").parts
+    assert conditions(part)["ResolvedRefs"] == (True, "ResolvedRefs")
+    assert list(mesh.listeners("gw-istio")) == ["0.0.0.0_443"]
+    # A Gateway that somebody wrote never reaches into other namespaces by such a name.
+    mesh.apply(
+        """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: sly}
+spec:
+  selector: {gateway.networking.k8s.io/gateway-name: gw}
+  servers:
+  - port: {number: 444, name: s, protocol: HTTPS}
+    hosts: ["a.test"]
+    tls: {mode: SIMPLE, credentialName: "kubernetes-gateway://other/cert"}
+"""
+    )
+    assert list(mesh.listeners("gw-istio")) == ["0.0.0.0_443"]
+
+
+def test_clients_that_were_to_be_checked_are_not_let_in_unchecked(mesh: Mesh) -> None:
+    ref = {"group": "", "kind": "ConfigMap", "name": "roots"}
+    frontend = {"default": {"validation": {"caCertificateRefs": [ref]}}}
+    tls = {"certificateRefs": [{"name": "cert"}]}
+    secret = Authority().pair("a.test").secret("cert", "default")
+    listed = (listener("s", 443, "HTTPS", tls=tls), listener())
+    mesh.put([gateway(*listed, tls={"frontend": frontend}), secret, route(to())])
+    parts = {part.identity["name"]: conditions(part) for part in said(mesh, "gateways/default/gw").parts}
+    assert parts["s"]["Accepted"] == (False, "UnsupportedValue")
+    assert list(mesh.listeners("gw-istio")) == ["0.0.0.0_80"]
+
+
+def test_only_gateways_of_its_namespace_serve_a_gateway(mesh: Mesh) -> None:
+    mesh.put([gateway(listener())])
+    mesh.pod("gw-istio", "other", ip="198.18.0.8", gateway=True, labels={f"{API}/gateway-name": "gw"})
+    assert list(mesh.listeners("gw-istio")) == ["0.0.0.0_80"]
+    assert not mesh.listeners("gw-istio", "other")
+
+
+def test_a_gateway_is_programmed_when_its_service_is_reached(mesh: Mesh) -> None:
+    def programmed() -> tuple[bool, str]:
+        return conditions(said(mesh, "gateways/default/gw"))["Programmed"]
+
+    mesh.put([gateway(listener())])
+    assert programmed() == (False, "AddressNotAssigned")
+    selector = {f"{API}/gateway-name": "gw"}
+    mesh.service("gw-istio", ports={"http-80": 80}, selector=selector)
+    assert programmed() == (True, "Programmed")
+    hosts = tuple(one["value"] for one in said(mesh, "gateways/default/gw").fields["addresses"])
+    assert hosts == ("gw-istio.default.svc.cluster.local",)
+    mesh.engine.apply([Change(facts.BALANCERS, "default", "gw-istio", (LoadBalancerIngress("127.0.0.1"),))])
+    [address] = said(mesh, "gateways/default/gw").fields["addresses"]
+    assert dict(address) == {"type": "IPAddress", "value": "127.0.0.1"}
+
+
+def test_routes_of_a_consumer_go_before_those_of_the_producer(mesh: Mesh) -> None:
+    def inside(name: str, path: str, namespace: str) -> Document:
+        parent = {"group": "", "kind": "Service", "name": "a", "namespace": "other"}
+        rule = {"matches": [{"path": {"value": path}}], "backendRefs": [to("own")]}
+        return of("HTTPRoute", name, {"parentRefs": [parent], "rules": [rule]}, namespace)
+
+    for namespace in ("default", "other"):
+        mesh.service("own", namespace)
+    mesh.pod("consumer", "default", ip="198.18.0.11")
+    mesh.pod("producer", "other", ip="198.18.0.12")
+    mesh.put([inside("of-producer", "/p", "other"), inside("of-consumer", "/c", "default")])
+
+    def paths(pod: str, namespace: str) -> list[str]:
+        found = mesh.hosts(pod, "80", namespace)["a.other.svc.cluster.local:80"]["routes"]
+        return [one["match"].get("pathSeparatedPrefix", "/") for one in found]
+
+    assert paths("producer", "other") == ["/p"]
+    assert paths("consumer", "default") == ["/c"]
+    mesh.delete("HTTPRoute", "of-consumer")
+    assert paths("consumer", "default") == ["/p"]
+
+
+def test_a_listener_set_needs_leave_of_its_gateway(mesh: Mesh) -> None:
+    more = of("ListenerSet", "more", {"parentRef": {"name": "gw"}, "listeners": [listener("own", 81)]})
+    at = route(to(), parentRefs=[{"group": API, "kind": "ListenerSet", "name": "more"}])
+    mesh.put([gateway(listener()), more, at])
+    assert conditions(said(mesh, "listenersets/default/more"))["Accepted"] == (False, "NotAllowed")
+    assert reason(mesh, "Accepted") == "NoMatchingParent"
+    mesh.put([gateway(listener(), allowedListeners={"namespaces": {"from": "Same"}})])
+    assert conditions(said(mesh, "listenersets/default/more"))["Accepted"] == (True, "Accepted")
+    assert said(mesh, "gateways/default/gw").fields["attachedListenerSets"] == 1
+    assert routed(mesh, "http.81")["*"][0]["route"]
+
+
+def test_datagrams_are_refused_in_so_many_words(mesh: Mesh) -> None:
+    spec = {"parentRefs": [{"name": "gw"}], "rules": [{"backendRefs": [to()]}]}
+    mesh.put([gateway(listener("dns", 53, "UDP")), of("UDPRoute", "r", spec, version="v1alpha2")])
+    assert reason(mesh, "Accepted", "udproutes/default/r") == "UnsupportedValue"
+    [part] = said(mesh, "gateways/default/gw").parts
+    assert conditions(part)["Accepted"] == (False, "UnsupportedProtocol")
