@@ -102,12 +102,6 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
         Gap("spec.configPatches[].match.context", "there is no waypoint", ("WAYPOINT",)),
         Gap("spec.configPatches[].match.waypoint", "there is no waypoint"),
     ),
-    "serviceentries.networking.istio.io": (
-        Gap("spec.endpoints[].network", "the endpoint is taken to be on the caller's network"),
-    ),
-    "workloadentries.networking.istio.io": (
-        Gap("spec.network", "the workload is taken to be on the caller's network"),
-    ),
 }
 
 _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {

@@ -18,6 +18,7 @@ from meltemi.api.values import EMPTY, Map
 from meltemi.envoy import names
 from meltemi.model import authn, facts, settings, workload_entries
 from meltemi.model.authn import Mtls
+from meltemi.model.networks import networks
 from meltemi.model.services import Distribution, Port, Resolution, Service, entries_of, service
 from meltemi.model.views import NOWHERE, Locality
 from meltemi.model.workload_entries import Member
@@ -50,7 +51,10 @@ class Backend(NamedTuple):
     """
 
     address: str
-    """An IP address; a name, where clients ask DNS; or the path of a Unix socket, whose port is 0."""
+    """An IP address; a name, where clients ask DNS; or the path of a Unix socket, whose port is 0.
+
+    "" is an endpoint of another network, known to its gateways alone.
+    """
     port: int
     labels: Map[str] = EMPTY
     account: str = ""
@@ -61,6 +65,8 @@ class Backend(NamedTuple):
     weight: int = 1
     node: str = ""
     healthy: bool = True
+    network: str = ""
+    """Where its object names one; else its labels or its address tell (`networks.Networks`)."""
 
 
 BUCKETS = 16
@@ -238,7 +244,7 @@ def _from_entries(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
             continue
         for endpoint in made.spec.endpoints:
             one = workload_entries.listed(q, namespace, endpoint)
-            if _reached(found, one):
+            if _reached(found, one) or _behind_gateways(q, found, one):
                 _add_member(found, one, ports, into)
     return listed
 
@@ -276,9 +282,9 @@ def _add_selected(
     """Add the WorkloadEntries that a service selects."""
     for name in workload_entries.selected(q, namespace, labels):
         one = workload_entries.member(q, namespace, name)
-        if one is None or not one.address:
+        if one is None or not (one.address or _behind_gateways(q, found, one)):
             continue
-        if _reached(found, one):
+        if _reached(found, one) or not one.address:
             _add_member(found, one, ports, into)
         else:
             q.report(_unreachable(namespace, name, found, one))
@@ -296,6 +302,14 @@ def _reached(found: Service, one: Member) -> bool:
     return not one.by_name or found.resolution in (Resolution.DNS, Resolution.DNS_ONE)
 
 
+def _behind_gateways(q: Db, found: Service, one: Member) -> bool:
+    """Say whether a workload without an address is on a network that has gateways, which know it."""
+    if one.address or not one.network or found.headless or found.resolution is not Resolution.ENDPOINTS:
+        return False
+    known = networks(q)
+    return known is not None and one.network in known.gateways
+
+
 def _add_member(found: Service, one: Member, ports: tuple[Port, ...], into: list[list[Backend]]) -> None:
     for port, part in zip(ports, into, strict=True):
         number = 0 if one.by_path else _member_port(found, one, port)
@@ -310,6 +324,7 @@ def _add_member(found: Service, one: Member, ports: tuple[Port, ...], into: list
                     one.metadata,
                     one.place,
                     one.weight,
+                    network=one.network,
                 )
             )
 

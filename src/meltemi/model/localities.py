@@ -21,6 +21,7 @@ from meltemi.api.networking.destination_rule import (
 )
 from meltemi.model import destinations, facts, settings
 from meltemi.model.destinations import Rule
+from meltemi.model.networks import networks
 from meltemi.model.services import Distribution, Resolution, service_namespaces, services_in
 from meltemi.model.views import NOWHERE, Locality, View
 from meltemi.model.workloads import HOSTNAME, NETWORK, REGION, SUBZONE, ZONE
@@ -94,6 +95,7 @@ class Asks(NamedTuple):
 
     place: bool = False
     labels: tuple[str, ...] = ()
+    network: bool = False
 
 
 NODE = Asks(labels=(HOSTNAME,))
@@ -105,11 +107,12 @@ class Caller(NamedTuple):
 
     place: Locality = NOWHERE
     labels: tuple[tuple[str, str], ...] = ()
+    network: str = ""
 
 
 def caller(view: View) -> Caller:
     """Return all that may be asked of a proxy."""
-    return Caller(view.locality, tuple(view.affinity.items()))
+    return Caller(view.locality, tuple(view.affinity.items()), view.network)
 
 
 def answer(of: Caller, asked: Asks | None) -> Caller | None:
@@ -117,7 +120,7 @@ def answer(of: Caller, asked: Asks | None) -> Caller | None:
     if asked is None:
         return None
     labels = tuple([pair for pair in of.labels if pair[0] in asked.labels])
-    return Caller(of.place if asked.place else NOWHERE, labels)
+    return Caller(of.place if asked.place else NOWHERE, labels, of.network if asked.network else "")
 
 
 def asks_of(one: Spread) -> Asks | None:
@@ -134,7 +137,11 @@ def together(found: Iterable[Asks | None]) -> Asks | None:
     asks = [one for one in found if one is not None]
     if not asks:
         return None
-    return Asks(any(one.place for one in asks), tuple(sorted({key for one in asks for key in one.labels})))
+    return Asks(
+        any(one.place for one in asks),
+        tuple(sorted({key for one in asks for key in one.labels})),
+        any(one.network for one in asks),
+    )
 
 
 @query
@@ -195,15 +202,22 @@ def asked(q: Db, namespace: str, rules: tuple[tuple[str, str], ...]) -> Asks | N
     """Say what the services of a namespace ask of callers whose lens has these choices of rules."""
     chosen = {choice.partition("/")[0] for _host, choice in rules} - {destinations.NONE}
     places = dict.fromkeys((namespace, settings.ROOT_NAMESPACE.read(q), *sorted(chosen)))
-    return together([asked_by_services(q, namespace).asks, *(asked_by_rules(q, place) for place in places)])
+    rules_ask = [asked_by_rules(q, place) for place in places]
+    return together([asked_by_services(q, namespace).asks, *rules_ask, asked_by_networks(q)])
+
+
+def asked_by_networks(q: Db) -> Asks | None:
+    """Say what all services ask where there are several networks."""
+    return None if networks(q) is None else Asks(network=True)
 
 
 def asked_by_name(q: Db, namespace: str, rules: tuple[tuple[str, str], ...]) -> Asks | None:
     """Say what those services ask whose endpoints stand in their clusters: those found by name."""
     asks = asked(q, namespace, rules)
     # Labels order none of these endpoints, as in Istio.
-    placed = asks is not None and asks.place and asked_by_services(q, namespace).by_name
-    return Asks(place=True) if placed else None
+    if asks is None or not (asks.place or asks.network) or not asked_by_services(q, namespace).by_name:
+        return None
+    return Asks(place=asks.place, network=asks.network)
 
 
 @query

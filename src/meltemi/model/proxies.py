@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meltemi.api.values import Map
 from meltemi.model import authn, envoy_filters, facts, gateways, localities, routing, sidecars
+from meltemi.model.networks import networks
 from meltemi.model.views import ProxyType, View
 from meltemi.model.workloads import Workload, place, trait, workload
 from meltemi.query import Db, query
@@ -18,12 +19,14 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
     reads = set(label_keys(q, namespace))
     targets = set(target_names(q, namespace))
     where = place(q, found)
+    network = _network(q, found)
     return View(
         namespace=namespace,
         type=_type(found),
         labels=Map({key: value for key, value in found.labels.items() if key in reads}),
         workload=found.workload,
         service_account=found.account,
+        network=network,
         locality=where,
         proxy_config=found.config,
         named_ports=tuple(pair for pair in found.named_ports if pair[0] in targets),
@@ -32,10 +35,18 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
             {
                 key: value
                 for key in localities.label_keys(q)
-                if (value := trait(key, found.labels, where, found.node))
+                if (value := trait(key, found.labels, where, found.node, network))
             }
         ),
     )
+
+
+def _network(q: Db, found: Workload) -> str:
+    known = networks(q)
+    if known is None:
+        return ""
+    status = q.fact(facts.POD_STATUS, found.namespace, found.name) if known.ranges else None
+    return known.of(found.labels, "" if status is None else status.ip)
 
 
 def _type(found: Workload) -> ProxyType:

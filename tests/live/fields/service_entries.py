@@ -9,6 +9,9 @@ from tests.live.fields.asking import Ask
 from tests.live.fields.case import SERVICE_ENTRY, Case, Document, Own, entry
 
 INTERNAL = {"location": "MESH_INTERNAL"}
+MUTUAL = {"security.istio.io/tlsMode": "istio"}
+FAR = "far"
+"""A network whose gateway is the pod echo-v2: whoever takes it is answered by that."""
 NOBODY = "spiffe://cluster.local/ns/default/sa/nobody"
 
 
@@ -184,6 +187,15 @@ def cases() -> Iterator[Case]:
             seen.endpoints()[0]["locality"] == {"region": "r", "zone": "z", "sub_zone": "s"}
             and seen.endpoints()[0]["weight"] == 7
         ),
+    )
+    yield Case(
+        "se-endpoint-network",
+        SERVICE_ENTRY,
+        ("spec.endpoints[].network",),
+        lambda own: (entry(own, endpoints=[endpoint(own, network=FAR, labels=MUTUAL)], **INTERNAL),),
+        lambda seen: seen.pods == ["echo-v2"],
+        lambda own: (own.mesh(),),
+        quick=True,
     )
     yield Case(
         "se-workload-selector",

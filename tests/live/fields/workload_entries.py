@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.live.fields.asking import Ask
 from tests.live.fields.case import WORKLOAD_ENTRY, Case, Document, Own, entry
-from tests.live.fields.service_entries import INTERNAL, is_mutual, port
+from tests.live.fields.service_entries import FAR, INTERNAL, MUTUAL, is_mutual, port
 
 
 def chosen(own: Own, *ports: Document, **more: Any) -> Document:
@@ -74,6 +74,18 @@ def cases() -> Iterator[Case]:
             seen.endpoints()[0]["locality"] == {"region": "r", "zone": "z", "sub_zone": "s"}
             and seen.endpoints()[0]["weight"] == 7
         ),
+    )
+    yield Case(
+        "we-network",
+        WORKLOAD_ENTRY,
+        ("spec.network",),
+        lambda own: (
+            chosen(own),
+            workload(own, network=FAR, labels={"variant": own.name, **MUTUAL}),
+        ),
+        lambda seen: seen.pods == ["echo-v2"],
+        once,
+        quick=True,
     )
 
 

@@ -25,6 +25,7 @@ from tests.live.fields.asking import GATEWAY, Ask
 from tests.live.fields.case import KINDS, Answer, Case, Document, Own, Seen
 from tests.live.fields.certificates import pem
 from tests.live.fields.dropping import DROP, without
+from tests.live.fields.service_entries import FAR
 
 from meltemi.api.registry import of_document
 from meltemi.ctl.client import APPLY, ApiError
@@ -40,6 +41,7 @@ PODS = {
 """Name: namespace, app, version, whether it has a sidecar."""
 PLACES = {"client": "r1.z1.s1", "stranger": "r2.z1.s1"}
 """Where pods are, for what asks."""
+NETWORKS = {"client": "near"}
 INGRESS = ("istio-system", "istio-ingressgateway")
 CALLERS = ("client", "stranger", "outsider")
 
@@ -243,6 +245,8 @@ def _pod(name: str, sockets: str) -> Document:
         labels["gateway.networking.k8s.io/gateway-name"] = "edge"
     if name in PLACES:
         labels["istio-locality"] = PLACES[name]
+    if name in NETWORKS:
+        labels["topology.istio.io/network"] = NETWORKS[name]
     container = {
         "name": app,
         "image": "local",
@@ -315,6 +319,16 @@ def _fixed() -> Iterator[Document]:
         yield of("VirtualService", f"call-{name}", spec)
 
 
+def _networks(gateway: str) -> Document:
+    far = {"endpoints": [], "gateways": [{"address": gateway, "port": 8080}]}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system"},
+        "data": {"meshNetworks": json.dumps({"networks": {FAR: far}})},
+    }
+
+
 @contextmanager
 def world() -> Iterator[World]:
     """Start the ledger's mesh."""
@@ -346,6 +360,7 @@ def world() -> Iterator[World]:
             found = mesh.client.json("GET", f"/api/v1/namespaces/{INGRESS[0]}/pods/{INGRESS[1]}")
             made.pods[GATEWAY] = found["status"]["podIP"]
             assert not made._apply(list(gateway_tls.secrets()))
+            mesh.apply(_networks(made.pods["echo-v2"]))
             fixed = [*_fixed(), ingresses.class_of("istio")]
             assert not made._apply(fixed)
             made._settle(fixed)

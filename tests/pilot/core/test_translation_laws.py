@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.pilot.core.certificates import Authority, Pair, opaque
 from tests.pilot.core.meshes import Mesh, messages
 
+from meltemi.galley.core.meshconfig import mesh_settings
 from meltemi.model import destinations, localities
 from meltemi.model.scope import lenses
 from meltemi.model.services import hosts_in
@@ -84,9 +85,18 @@ def entry(draw: st.DrawFn) -> Document:
         spec["addresses"] = [one for one in spec["addresses"] if "/" not in one]
     if spec["resolution"] != "NONE":
         spec["endpoints"] = [
-            {"address": address, "locality": draw(PLACES), "weight": draw(st.integers(1, 9))}
+            {
+                "address": address,
+                "locality": draw(PLACES),
+                "weight": draw(st.integers(1, 9)),
+                "network": draw(st.sampled_from(["", "far"])),
+                "labels": draw(st.sampled_from([{}, {"security.istio.io/tlsMode": "istio"}])),
+            }
             for address in draw(st.lists(st.sampled_from(["10.0.0.1", "10.0.0.2"]), unique=True))
         ]
+        for endpoint in spec["endpoints"]:
+            if spec["resolution"] == "STATIC" and endpoint["network"] and draw(st.booleans()):
+                del endpoint["address"]
     return document("ServiceEntry", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
 
 
@@ -333,6 +343,19 @@ PROXYLESS = {"inject.istio.io/templates": "grpc-agent"}
 PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"), ("ingress", "istio-system"), ("grpc", "b"))
 
 
+NETWORKS = mesh_settings(
+    {
+        "data": {
+            "meshNetworks": """
+networks:
+  near: {endpoints: [{fromCidr: 198.18.0.0/30}], gateways: []}
+  far: {endpoints: [], gateways: [{address: 203.0.113.1, port: 15443}, {address: 203.0.113.2, port: 15443}]}
+"""
+        }
+    }
+).changes
+
+
 def pods(mesh: Mesh) -> None:
     """Add the proxies that are looked at, and a class of Ingresses."""
     mesh.put([class_of("istio.io/ingress-controller")])
@@ -398,6 +421,10 @@ def check(mesh: Mesh) -> None:
         inline = [one.load_assignment for one in clusters.values() if isinstance(one, Cluster)]
         for assignment in (*assigned.values(), *inline):
             assert isinstance(assignment, ClusterLoadAssignment)
+            for group in assignment.endpoints:
+                for one in group.lb_endpoints:
+                    at = one.endpoint.address
+                    assert at.HasField("pipe") or at.socket_address.address, group
             priorities = {group.priority for group in assignment.endpoints}
             assert priorities == set(range(len(priorities))), assignment
         routes = messages(roots, RDS)
@@ -424,10 +451,12 @@ def check(mesh: Mesh) -> None:
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-@given(DOCUMENTS)
-def test_no_name_is_given_twice_and_nothing_leads_nowhere(documents: list[Document]) -> None:
+@given(DOCUMENTS, st.booleans())
+def test_no_name_is_given_twice_and_nothing_leads_nowhere(documents: list[Document], apart: bool) -> None:
     mesh = Mesh()
     pods(mesh)
+    if apart:
+        mesh.engine.apply(NETWORKS)
     mesh.put(documents, "a")
     check(mesh)
 
@@ -446,8 +475,11 @@ def test_incremental_equals_from_scratch(documents: list[Document], data: st.Dat
     mesh = Mesh()
     pods(mesh)
     seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
-    for one in documents:
+    apart = data.draw(st.integers(0, 2 * len(documents)))
+    for number, one in enumerate(documents):
         mesh.put([changed(mesh, one)], "a")
+        if number == apart:
+            mesh.engine.apply(NETWORKS)
         seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
     keys = [key for key in mesh.documents if key[0] not in ("Pod", "EndpointSlice")]
     kind, namespace, name = data.draw(st.sampled_from(sorted(keys)))
@@ -456,5 +488,7 @@ def test_incremental_equals_from_scratch(documents: list[Document], data: st.Dat
         mesh.delete("EndpointSlice", f"{name}-1", namespace)
     seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
     fresh = Mesh()
+    if apart < len(documents):
+        fresh.engine.apply(NETWORKS)
     fresh.put(list(mesh.documents.values()))
     assert {proxy: fresh.roots(*proxy) for proxy in PROXIES} == seen

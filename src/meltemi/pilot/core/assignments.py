@@ -10,16 +10,18 @@ from meltemi.model import credentialed, destinations, localities, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
 from meltemi.model.localities import EVEN, Asks, Caller, Spread
+from meltemi.model.networks import networks
 from meltemi.model.scope import Lens, hosts_through
 from meltemi.model.services import Service, service
 from meltemi.model.views import Locality
 from meltemi.model.workloads import HOSTNAME
 from meltemi.pilot.core import traffic_policy
-from meltemi.pilot.core.clusters import discovery_of, subsets
+from meltemi.pilot.core.clusters import all_mutual_by, discovery_of, subsets
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
+from meltemi.pilot.core.split_horizon import reached
 from meltemi.pilot.core.spreading import grouped
 from meltemi.query import Db, query
 
@@ -62,7 +64,8 @@ def asked(q: Db, namespace: str, host: str, choice: str) -> Asks | None:
         for port in found.ports
         for subset in subsets(rule)
     ]
-    return localities.together([*asks, localities.NODE if found.node_local else None])
+    node = localities.NODE if found.node_local else None
+    return localities.together([*asks, node, localities.asked_by_networks(q)])
 
 
 def _spread(q: Db, found: Service, policy: TrafficPolicy) -> Spread:
@@ -103,6 +106,8 @@ def load_assignments(
             if how is Discovery.EDS:
                 name = names.outbound_cluster(host, port.number, subset)
                 chosen = _of_subset(ready, rule, subset)
+                if caller is not None and caller.network:
+                    chosen = _through_gateways(q, chosen, caller.network, found, policy)
                 spread = EVEN if caller is None else _spread(q, found, policy)
                 made.append(apart(q, name, _resource, name, chosen, spread, caller, origins, envoy, keys))
     return tuple([one for one in made if one is not None])
@@ -113,10 +118,25 @@ Ready = tuple[Backend, bytes]
 
 
 def _within_reach(listed: tuple[Backend, ...], found: Service, caller: Caller | None) -> tuple[Backend, ...]:
-    if not found.node_local or caller is None:
+    if caller is None:
+        return listed
+    if not caller.network:
+        # What has no address is reached from other networks, through its gateways.
+        listed = tuple([one for one in listed if one.address])
+    if not found.node_local:
         return listed
     node = dict(caller.labels).get(HOSTNAME, "")
     return tuple([one for one in listed if one.node == node])
+
+
+def _through_gateways(
+    q: Db, listed: tuple[Ready, ...], caller: str, found: Service, policy: TrafficPolicy
+) -> tuple[Ready, ...]:
+    known = networks(q)
+    if known is None:
+        return listed
+    mutual = all_mutual_by(policy, found, auto=settings.ENABLE_AUTO_MTLS.read(q))
+    return _encoded(q, reached(tuple([one for one, _ in listed]), known, caller, mutual=mutual))
 
 
 def _encoded(_q: Db, listed: tuple[Backend, ...]) -> tuple[Ready, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from meltemi.api.duration import Duration, seconds
 from meltemi.api.networking.destination_rule import (
+    ClientTLSMode,
     ClientTLSSettings,
     LocalityLoadBalancerSetting,
     TcpKeepalive,
@@ -30,6 +31,7 @@ from meltemi.model import credentialed, destinations, localities, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, accounts, backends, backends_of
 from meltemi.model.localities import Caller, Spread
+from meltemi.model.networks import networks
 from meltemi.model.scope import Lens, hosts_through
 from meltemi.model.services import Distribution, Port, Protocol, Resolution, Service, service
 from meltemi.pilot.core import origination, traffic_policy
@@ -38,6 +40,7 @@ from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import CDS, Origin, Resource, Segment, resource, segment
+from meltemi.pilot.core.split_horizon import reached
 from meltemi.pilot.core.spreading import grouped
 from meltemi.query import Db, query
 
@@ -211,7 +214,7 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         outliers=outlier is not None,
         distribution=found.distribution,
     )
-    endpoints = _by_name(q, shared, port, subset, how) if by_name else None
+    endpoints = _by_name(q, shared, port, subset, policy, how) if by_name else None
     if endpoints is not None and not endpoints.groups:
         # Envoy wants exactly one name to ask for, one address at a time.
         discovery = Discovery.STRICT_DNS
@@ -338,6 +341,13 @@ def _security(
     return (mesh if all_mutual(q, found.namespace, found.host) else None), None
 
 
+def all_mutual_by(policy: TrafficPolicy, found: Service, *, auto: bool) -> bool | None:
+    """Say whether clients do Istio's mutual TLS with all endpoints of a service; None where each says so itself."""
+    if policy.tls is not None:
+        return policy.tls.mode is ClientTLSMode.ISTIO_MUTUAL
+    return None if auto and not found.external else False
+
+
 @query
 def all_mutual(q: Db, namespace: str, host: str) -> bool:
     """Say whether a proxy stands before every endpoint of a service that has some."""
@@ -348,7 +358,9 @@ def all_mutual(q: Db, namespace: str, host: str) -> bool:
     return bool(every) and all(one.mtls for one in every)
 
 
-def _by_name(q: Db, shared: Shared, port: Port, subset: str, how: Spread) -> Assignment:
+def _by_name(
+    q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy, how: Spread
+) -> Assignment:
     """Write the endpoints of a DNS cluster into it: those declared or selected, else the service's own name."""
     found = shared.service
     listed = backends(q, found.namespace, found.host, port.number)
@@ -361,6 +373,10 @@ def _by_name(q: Db, shared: Shared, port: Port, subset: str, how: Spread) -> Ass
     if found.resolution is Resolution.DNS_ONE:
         listed = listed[:1]
     name = names.outbound_cluster(found.host, port.number, subset)
+    known = networks(q) if shared.caller is not None and shared.caller.network else None
+    if known is not None and shared.caller is not None:
+        mutual = all_mutual_by(policy, found, auto=shared.mesh.auto_mtls)
+        listed = reached(listed, known, shared.caller.network, mutual=mutual)
     # Labels order none of these, as in Istio.
     spread = None if how.labels and not how.failover else replace(how, labels=())
     return Assignment(name, groups(listed, spread, shared.caller))

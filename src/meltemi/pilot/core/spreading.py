@@ -108,7 +108,7 @@ def _by_labels(
 
 def _rank(one: Backend, values: list[tuple[str, str]]) -> int:
     for index, (key, value) in enumerate(values):
-        if trait(key, one.labels, one.place, one.node) != value:
+        if trait(key, one.labels, one.place, one.node, one.network) != value:
             return len(values) - index
     return 0
 
