@@ -102,6 +102,25 @@ def test_a_sidecar_believes_nobody_else(there: World, keep: list[Document]) -> N
     assert there.ask(HOST)["told"]["sni"] == "y.example.test"
 
 
+def test_a_sidecar_takes_a_secret_where_a_rule_selects_its_workload(
+    there: World, keep: list[Document]
+) -> None:
+    rule = origin(HOST, {"mode": "MUTUAL", "credentialName": "mine", "sni": HOST})
+    rule["spec"]["workloadSelector"] = {"matchLabels": {"app": "sleep"}}
+    apply(there, keep, there.entry(HOST, port(80, "HTTP", 8444)), rule)
+    assert there.ask(HOST)["body"] == "no healthy upstream"
+    [words] = there.told(rule["metadata"]["name"])
+    assert "no secret mine" in words
+    apply(there, keep, client().secret("mine", "default", **{"ca.crt": authority().pem}))
+    until(lambda: there.ask(HOST)["status"] == 200, 10, "the secret opens it")
+    told = there.ask(HOST)["told"]
+    assert (told["client"], told["peer"]) == (["mesh.test"], there.pods["sleep"])
+    # Another's proxy has neither the rule nor the key.
+    assert there.ask(HOST, "other")["status"] != 200
+    assert "kubernetes://mine" in there.mesh.hands.envoy("default", "sleep", "config_dump")
+    assert "kubernetes://mine" not in there.mesh.hands.envoy("default", "other", "config_dump")
+
+
 # The egress gateway.
 
 

@@ -28,15 +28,15 @@ spec:
 
 
 @query
-def choice_of(q: Db, client: str) -> str:
+def choice_of(q: Db, client: str, labels: Map[str]) -> str:
     """Choose from within a query, as translation does."""
-    return destinations.choose(q, "default", HOST, client)
+    return destinations.choose(q, "default", HOST, destinations.asker(q, client, labels))
 
 
-def chosen(mesh: Mesh, client: str) -> str:
+def chosen(mesh: Mesh, client: str, **labels: str) -> str:
     """Name the subsets that a client gets for the service: they say which rules were taken."""
 
-    choice = mesh.engine.get(choice_of, client)
+    choice = mesh.engine.get(choice_of, client, Map(labels))
     found = mesh.engine.get(destinations.rule, "default", HOST, choice)
     return "" if found is None else "+".join(subset.name for subset in found.subsets)
 
@@ -93,6 +93,27 @@ def test_a_rule_may_be_for_others_alone() -> None:
     # Nor does it stand before another that is seen, closer though it be.
     mesh.apply(rule("wide", "default", "*.svc.cluster.local"))
     assert (chosen(mesh, "client"), chosen(mesh, "default")) == ("away", "wide")
+
+
+def test_a_rule_that_selects_workloads_goes_before_the_others_for_these_alone() -> None:
+    mesh = Mesh()
+    mesh.service("app")
+    only = "  workloadSelector: {matchLabels: {app: a}}"
+    mesh.apply(rule("service", "default", "app"))
+    mesh.apply(rule("own", "client", HOST, export="."))
+    mesh.apply(rule("picked", "client", HOST, export=".") + only)
+    assert chosen(mesh, "client") == "own"
+    assert chosen(mesh, "client", app="b") == "own"
+    assert chosen(mesh, "client", app="a", version="v1") == "picked+own"
+    # Of the host that is closest, whoever it is for; and nothing to another namespace's.
+    mesh.apply(rule("wide", "default", "*.svc.cluster.local", export=".") + only)
+    assert chosen(mesh, "default", app="a") == "service"
+    mesh.delete("DestinationRule", "service", "default")
+    assert (chosen(mesh, "default", app="a"), chosen(mesh, "default"), chosen(mesh, "third", app="a")) == (
+        "wide",
+        "",
+        "",
+    )
 
 
 def test_the_first_policy_stands_and_subsets_are_added() -> None:

@@ -83,10 +83,7 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
         Gap("spec.tcp[].match[].sourceSubnet", "callers from everywhere match, as in every Istio"),
         Gap("spec.tls[].match[].sourceSubnet", "callers from everywhere match, as in every Istio"),
     ),
-    "destinationrules.networking.istio.io": (
-        Gap("spec.workloadSelector", "the whole object is left out"),
-        Gap("*port.name", "it is refused: a name never chose a port"),
-    ),
+    "destinationrules.networking.istio.io": (Gap("*port.name", "it is refused: a name never chose a port"),),
     "gateways.networking.istio.io": (
         Gap("spec.servers[].port.targetPort", "it is refused: it has no effect in Istio either"),
         Gap("spec.servers[].tls.tlsCertificates[].caCertificates", "use caCertificates of the server"),

@@ -2,7 +2,9 @@
 
 The order is Istio's: the client's namespace, the service's, the root namespace; in each the closest host wins,
 and those rules of one host and namespace which the client sees are merged, the oldest first: subsets are added, the
-first policy stands. (Istio merges those of equal exportTo only, and takes one of the others by a rule of its own.)
+first policy stands. Rules with a workloadSelector go before the others, for the workloads that they select in their
+own namespace, and are nothing to all else. (Istio merges those of equal exportTo only, takes one of the others by a
+rule of its own, and may merge what selects workloads into what does not.)
 
 A client that nothing sets apart gets the default choice, so that what is made of it is shared; `choice` names the
 namespace where it differs.
@@ -53,15 +55,21 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What choosing among DestinationRules reads of one. One with a workloadSelector is set apart: not yet applied."""
+    """What choosing among DestinationRules reads of one."""
 
     host: str
     name: str
     export_to: tuple[str, ...]
     created: float
-    selective: bool
+    selector: Map[str] | None = None
+    """Labels of the only workloads that it is for, of its own namespace."""
     credentials: bool = False
     """It names a Secret for TLS somewhere."""
+
+    @property
+    def selective(self) -> bool:
+        """Whether it is for some workloads alone."""
+        return self.selector is not None
 
 
 @query
@@ -78,12 +86,13 @@ def _head(q: Db, namespace: str, name: str) -> Head | None:
     made = q.fact(facts.DESTINATION_RULES, namespace, name)
     if made is None:
         return None
+    selector = made.spec.workload_selector
     return Head(
         host=complete(made.spec.host, namespace, settings.CLUSTER_DOMAIN.read(q)),
         name=name,
         export_to=made.spec.export_to or settings.DEFAULT_DESTINATION_RULE_EXPORT_TO.read(q),
         created=made.created,
-        selective=made.spec.workload_selector is not None,
+        selector=None if selector is None else selector.match_labels,
         credentials=_names_secret(made.spec),
     )
 
@@ -134,15 +143,22 @@ Seen = tuple[str, tuple[str, ...]]
 """The rules of a namespace that hold for a service: their host, and their names, oldest first."""
 
 
-def _seen(index: _Index, namespace: str, host: str, client: str | None) -> Seen | None:
-    """Return the rules of the closest host that `client` sees (None: that everyone sees)."""
-    listed = _visible(index.by_host.get(host, ()), namespace, client)
+def _seen(
+    index: _Index, namespace: str, host: str, client: str | None, chosen: tuple[Head, ...] = ()
+) -> Seen | None:
+    """Return the rules of the closest host that `client` sees (None: that everyone sees), those `chosen` first."""
+
+    def named(pattern: str) -> tuple[str, ...]:
+        own = tuple([head.name for head in chosen if head.host == pattern])
+        return own + _visible(index.by_host.get(pattern, ()), namespace, client)
+
+    listed = named(host)
     if listed:
         return host, listed
-    if not index.wild:
+    wild = [*index.wild, *(head.host for head in chosen if is_pattern(head.host))]
+    if not wild:
         return None
-    covering = [one for one in index.wild if covers(one, host)]
-    found = {one: _visible(index.by_host[one], namespace, client) for one in covering}
+    found = {one: named(one) for one in wild if covers(one, host)}
     pattern = closest((one for one, names in found.items() if names), host)
     return None if pattern is None else (pattern, found[pattern])
 
@@ -184,33 +200,77 @@ def variants(q: Db, namespace: str) -> list[Rule]:
     return [replace(one, subsets=tuple(subsets[one.host])) for one in alone]
 
 
-def choose(q: Db, namespace: str, host: str, client: str) -> str:
-    """Return the choice of a client's namespace for a service: DEFAULT where nothing sets it apart."""
-    return choices(q, namespace, (host,), client)[0]
+@query
+def _selective(q: Db, namespace: str) -> tuple[Head, ...]:
+    """List the rules of a namespace that are for some of its workloads alone, oldest first: nearly always none."""
+    return tuple([head for head in heads(q, namespace) if head.selective])
 
 
-def choices(q: Db, namespace: str, hosts: Sequence[str], client: str) -> list[str]:
-    """Return the choices of a client's namespace for several services of one namespace, as `choose` does."""
+def selector_keys(q: Db, namespace: str) -> tuple[str, ...]:
+    """List the labels by which rules of a namespace choose workloads, sorted."""
+    return tuple(sorted({key for head in _selective(q, namespace) for key in head.selector or ()}))
+
+
+def asker(q: Db, client: str, labels: Map[str]) -> str:
+    """Say who asks for rules: a workload's namespace, and behind it the rules that are for such workloads alone."""
+    chosen = [
+        head.name
+        for head in _selective(q, client)
+        if head.selector is not None and labels.contains_all(head.selector)
+    ]
+    return f"{client}/{','.join(chosen)}" if chosen else client
+
+
+def namespace_of(asker: str) -> str:
+    """Return the namespace of who asks."""
+    return asker.partition("/")[0]
+
+
+def chosen_by(q: Db, asker: str) -> tuple[Head, ...]:
+    """List the rules that are for who asks alone."""
+    client, _slash, names = asker.partition("/")
+    wanted = names.split(",") if names else ()
+    return tuple([head for head in _selective(q, client) if head.name in wanted]) if wanted else ()
+
+
+def choose(q: Db, namespace: str, host: str, asker: str) -> str:
+    """Return the choice of who asks (see `asker`) for a service: DEFAULT where nothing sets it apart."""
+    return choices(q, namespace, (host,), asker)[0]
+
+
+def choices(q: Db, namespace: str, hosts: Sequence[str], asker: str) -> list[str]:
+    """Return the choices of who asks for several services of one namespace, as `choose` does."""
     root = settings.ROOT_NAMESPACE.read(q)
+    client, chosen = namespace_of(asker), chosen_by(q, asker)
     asked = {place: _index(q, place) for place in (client, namespace, root)}
     default = {place: asked[place] for place in (namespace, root)}
-    return [_choice(asked, default, host, client) for host in hosts]
+    return [_choice(asked, default, host, client, chosen) for host in hosts]
 
 
-def _choice(asked: dict[str, _Index], default: dict[str, _Index], host: str, client: str) -> str:
-    found = _first(asked, host, client)
+def _choice(
+    asked: dict[str, _Index], default: dict[str, _Index], host: str, client: str, chosen: tuple[Head, ...]
+) -> str:
+    found = _first(asked, host, client, chosen)
     if found == _first(default, host, None):
         return DEFAULT
     if found is None:
         return NONE
     # No name has these signs: who chooses the same shares what is made of it.
     place, (pattern, names) = found
-    return "/".join((place, pattern, ",".join(names)))
+    own = place == client and any(head.name in names for head in chosen)
+    return "/".join((place, pattern, ",".join(names), *(("own",) if own else ())))
 
 
-def _first(places: dict[str, _Index], host: str, client: str | None) -> tuple[str, Seen] | None:
+def keeper_of(choice: str) -> str:
+    """Return the namespace whose Secrets a choice brings along: of a rule for some workloads alone, else ""."""
+    return namespace_of(choice) if choice.endswith("/own") else ""
+
+
+def _first(
+    places: dict[str, _Index], host: str, client: str | None, chosen: tuple[Head, ...] = ()
+) -> tuple[str, Seen] | None:
     for place, index in places.items():
-        found = _seen(index, place, host, client)
+        found = _seen(index, place, host, client, chosen if place == client else ())
         if found is not None:
             return place, found
     return None
@@ -230,7 +290,7 @@ def rule(q: Db, namespace: str, host: str, choice: str) -> Rule | None:
     if choice == NONE:
         return None
     if choice != DEFAULT:
-        place, pattern, names = choice.split("/")
+        place, pattern, names = choice.split("/")[:3]
         return merged(q, place, pattern, tuple(names.split(",")))
     if not _any_public(q, namespace):
         return None

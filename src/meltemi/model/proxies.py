@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meltemi.api.values import Map
-from meltemi.model import authn, envoy_filters, facts, gateways, localities, routing, sidecars
+from meltemi.model import authn, destinations, envoy_filters, facts, gateways, localities, routing, sidecars
 from meltemi.model.networks import networks
 from meltemi.model.views import ProxyType, View
 from meltemi.model.workloads import Workload, place, trait, workload
@@ -61,6 +61,7 @@ def label_keys(q: Db, namespace: str) -> tuple[str, ...]:
     keys = set(_service_keys(q, namespace))
     keys.update(authn.selector_keys(q, namespace), gateways.selector_keys(q), routing.all_asks(q).labels)
     keys.update(sidecars.selector_keys(q, namespace))
+    keys.update(destinations.selector_keys(q, namespace))
     keys.update(envoy_filters.selector_keys(q, namespace))
     return tuple(sorted(keys))
 

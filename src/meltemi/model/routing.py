@@ -281,6 +281,8 @@ class Source:
 
     namespace: str = ""
     labels: Map[str] = EMPTY
+    asker: str = ""
+    """Who asks for DestinationRules (`destinations.asker`), where some are for such workloads alone."""
 
 
 ANY_SOURCE = Source()

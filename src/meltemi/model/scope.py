@@ -263,6 +263,26 @@ def _rules(q: Db, client: str, namespace: str) -> tuple[tuple[str, str], ...]:
     return tuple([(host, choice) for host, choice in choices if choice != destinations.DEFAULT])
 
 
+@query
+def selected(q: Db, seen: Lenses, asker: str) -> Lenses:
+    """Return how a workload sees services that rules select (`destinations.asker`): as the others, but by these rules.
+
+    Lenses are for clusters: routes ask for rules by themselves.
+    """
+    patterns = tuple(dict.fromkeys(head.host for head in destinations.chosen_by(q, asker)))
+    apart = dict(seen.apart)
+    for namespace in seen.namespaces:
+        hosts = _within(q, patterns, namespace)
+        if hosts:
+            lens = seen.through(namespace)
+            rules = dict(lens.rules)
+            rules.update(zip(hosts, destinations.choices(q, namespace, hosts, asker), strict=True))
+            kept = sorted(pair for pair in rules.items() if pair[1] != destinations.DEFAULT)
+            apart[namespace] = replace(lens, rules=tuple(kept))
+    listed = [(namespace, apart[namespace]) for namespace in seen.namespaces if namespace in apart]
+    return Lenses(seen.namespaces, tuple([pair for pair in listed if pair[1] != CLEAR]))
+
+
 def known_to(q: Db, client: str, out: Outgoing) -> Lenses:
     """Return how clients in `client` see all that they are to know."""
     admitted = tuple(dict.fromkeys(one.admitted for one in out.openings))

@@ -580,4 +580,26 @@ def whole() -> Iterator[Case]:
     )
 
 
-CASES = (*whole(), *places(), *settings())
+def selectors() -> Iterator[Case]:
+    """Whom a rule is for: seen by whom it is not for."""
+    policy = {"trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}
+
+    def case(name: str, app: str, shows: tuple[str, ...], expect: Callable[[Seen], bool]) -> Case:
+        spec = {**policy, "workloadSelector": {"matchLabels": {"app": app}}}
+        own = tuple(f"spec.workloadSelector{path}" for path in shows)
+        return Case(f"dr-{name}", DESTINATION_RULE, own, lambda own: documents(own, spec), expect, quick=True)
+
+    yield case(
+        "selected",
+        "client",
+        ("",),
+        lambda seen: (
+            seen.cluster()["lb_policy"] == "RANDOM" and seen.cluster(GATEWAY)["lb_policy"] != "RANDOM"
+        ),
+    )
+    yield case(
+        "not-selected", "nobody", ("", ".matchLabels"), lambda seen: seen.cluster()["lb_policy"] != "RANDOM"
+    )
+
+
+CASES = (*whole(), *selectors(), *places(), *settings())

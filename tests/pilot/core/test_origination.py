@@ -180,6 +180,34 @@ def test_a_sidecar_that_no_selector_names_sends_nothing() -> None:
     assert told(made, "sleep", "default") == []
 
 
+def test_a_sidecar_that_a_selector_names_gets_the_secret_of_its_namespace() -> None:
+    made = mesh(rule(MUTUAL, workloadSelector={"matchLabels": {"app": "sleep"}}))
+    made.pod("awake", ip="198.18.0.6")
+    assert is_closed(made, "sleep", "default")
+    [(_, words)] = told(made, "sleep", "default")
+    assert "no secret out in the proxy's namespace, default" in words
+    # The rule is nothing to others.
+    assert "transportSocket" not in cluster(made, "awake", "default")
+    assert "transportSocket" not in cluster(made)
+    made.put([pair().secret("out", "default", **{"ca.crt": authority().pem})])
+    [shown] = common(cluster(made, "sleep", "default"))["tlsCertificateSdsSecretConfigs"]
+    assert shown["name"] == "kubernetes://out"
+    assert [*made.messages(SDS, "sleep", "default")] == ["kubernetes://out", "kubernetes://out-cacert"]
+    assert made.messages(SDS, "awake", "default") == {}
+    assert made.messages(SDS, "egress", SYSTEM) == {}
+    assert NAME in made.messages(EDS, "sleep", "default")
+    made.delete("DestinationRule", "out")
+    assert made.messages(SDS, "sleep", "default") == {}
+
+
+def test_a_gateway_may_be_selected() -> None:
+    chosen = {"matchLabels": {"istio": "egressgateway"}}
+    made = mesh(rule(SIMPLE, SYSTEM, workloadSelector=chosen), opaque("out", **{"ca.crt": authority().pem}))
+    assert "combinedValidationContext" in common(cluster(made))
+    assert "transportSocket" not in cluster(made, "other", "edge")
+    assert [*made.messages(SDS, "egress", SYSTEM)] == ["kubernetes://out-cacert"]
+
+
 def test_settings_of_a_port_and_of_a_subset_are_told_apart() -> None:
     by_port = {"portLevelSettings": [{"port": {"number": 443}, "tls": SIMPLE}]}
     subset = {"name": "v1", "labels": {"version": "v1"}, "trafficPolicy": by_port}

@@ -159,6 +159,8 @@ def rule(draw: st.DrawFn) -> Document:
         spec["trafficPolicy"] = draw(policy())
     if draw(st.booleans()):
         spec["subsets"][0]["trafficPolicy"] = draw(policy())
+    if draw(st.sampled_from([False, False, True])):
+        spec["workloadSelector"] = {"matchLabels": {"app": draw(NAMES)}}
     tls = draw(st.sampled_from([None, None, "SIMPLE", "MUTUAL"]))
     if tls is not None:
         spec.setdefault("trafficPolicy", {})["tls"] = {"mode": tls, "credentialName": draw(NAMES)}

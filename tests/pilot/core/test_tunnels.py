@@ -101,3 +101,18 @@ def test_nothing_goes_past_a_tunnel() -> None:
     assert handler(made, "240.8.0.1_443")["cluster"] == "BlackHoleCluster"
     told = [one for one in made.reports("sleep") if one.code is TUNNELS_DIFFER]
     assert {(str(one.ref), one.path) for one in told} == {("virtualservice default/far", "spec.tls[0].route")}
+
+
+def test_a_rule_for_some_workloads_shapes_their_routes_and_listeners_alone() -> None:
+    made = mesh("[{destination: {host: forward.test, subset: inherits}}]")
+    made.pod("awake", ip="198.18.0.4")
+    text = RULE.format(namespace="default", export='"."', target="far.test")
+    made.apply(text + "  workloadSelector: {matchLabels: {app: sleep}}")
+    for listener in ("240.8.0.1_443", "240.8.0.2_3128"):
+        assert tunnel(made, listener) == {"hostname": "far.test:443"}
+        assert tunnel(made, listener, "awake") is None
+    assert "outbound|3128|inherits|forward.test" in made.clusters("sleep")
+    assert "outbound|3128|inherits|forward.test" not in made.clusters("awake")
+    # It is not known in the mesh for those alone whom the rule does not select.
+    assert not [one for one in made.reports("sleep") if one.code.id == "MEL0504"]
+    assert [one for one in made.reports("awake") if one.code.id == "MEL0504"]

@@ -18,7 +18,6 @@ from meltemi.model.workloads import HOSTNAME
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.clusters import all_mutual_by, discovery_of, subsets
 from meltemi.pilot.core.findings import origin
-from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
 from meltemi.pilot.core.split_horizon import reached
@@ -39,7 +38,7 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str, calle
     ports = dict(lens.only or ())
     for host in hosts_through(q, namespace, lens):
         choice = choices.get(host, destinations.DEFAULT)
-        by = keeper if host in kept else NOBODY
+        by = keeper if host in kept else destinations.keeper_of(choice)
         answer = answered(q, namespace, host, choice, caller)
         made = isolated(q, load_assignments, namespace, host, choice, envoy, by, answer) or ()
         wanted = ports.get(host)

@@ -37,7 +37,6 @@ from meltemi.model.services import Distribution, Port, Protocol, Resolution, Ser
 from meltemi.pilot.core import origination, traffic_policy
 from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.findings import origin
-from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
 from meltemi.pilot.core.resource import CDS, Origin, Resource, Segment, resource, segment
 from meltemi.pilot.core.split_horizon import reached
@@ -59,7 +58,7 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str, calle
     ports = dict(lens.only or ())
     for host in hosts_through(q, namespace, lens):
         choice = choices.get(host, destinations.DEFAULT)
-        by = keeper if host in kept else NOBODY
+        by = keeper if host in kept else destinations.keeper_of(choice)
         answer = caller if caller is not None and isolated(q, named, namespace, host) else None
         made = isolated(q, clusters, namespace, host, choice, envoy, by, answer) or ()
         wanted = ports.get(host)

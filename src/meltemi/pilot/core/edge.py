@@ -22,6 +22,7 @@ from meltemi.envoy.listeners import (
     encode_listener,
 )
 from meltemi.model import settings
+from meltemi.model.destinations import namespace_of
 from meltemi.model.gateways import Bound, servers
 from meltemi.model.hosts import overlap
 from meltemi.model.routing import Head, gateway_routing
@@ -104,27 +105,28 @@ def _form(q: Db, one: Bound) -> str:
 
 
 @query
-def listeners(q: Db, namespace: str, labels: Map[str], named: Named, envoy: str) -> Segment:
-    """List the listeners of a gateway."""
-    made = [isolated(q, listener, one, namespace, envoy) for one in opened(q, namespace, labels, named)]
+def listeners(q: Db, asker: str, labels: Map[str], named: Named, envoy: str) -> Segment:
+    """List the listeners of a gateway, by its `destinations.asker`."""
+    found = opened(q, namespace_of(asker), labels, named)
+    made = [isolated(q, listener, one, asker, envoy) for one in found]
     return segment(("gateway",), [one for one in made if one is not None])
 
 
 @query
-def listener(q: Db, wanted: Opened, namespace: str, envoy: str) -> Resource | None:
+def listener(q: Db, wanted: Opened, asker: str, envoy: str) -> Resource | None:
     """Translate one port of a gateway; one that has no chain is not opened."""
     name = names.listener(wanted.address, wanted.port)
     if wanted.form == "http":
         web = any(_speaks(one, "GRPC-WEB") for one in wanted.servers)
         chains: tuple[Chain, ...] = (Chain(name, _http(name, wanted.route, web=web)),)
     elif wanted.form == "tls":
-        chains = _tls_chains(q, wanted, namespace)
+        chains = _tls_chains(q, wanted, asker)
     else:
         asked: Asked = set()
         chains = tuple(
             chain
             for one in wanted.servers
-            for chain in distinct(_byte_chains(q, one, namespace, tls=False), asked)
+            for chain in distinct(_byte_chains(q, one, asker, tls=False), asked)
         )
     if not chains:
         return None
@@ -157,14 +159,14 @@ def _http(listener_name: str, route: str, *, web: bool = False) -> HttpChain:
     )
 
 
-def _byte_chains(q: Db, one: Bound, namespace: str, *, tls: bool) -> tuple[Chain, ...]:
+def _byte_chains(q: Db, one: Bound, asker: str, *, tls: bool) -> tuple[Chain, ...]:
     """Make the chains of a server by the `tcp` routes behind it; with `tls` by its `tls` routes, passed through."""
     found: list[Chain] = []
     number = one.number
     for head in gateway_routing(q, one.gateway):
         if not any(joint(one, head, host, text) for host in head.hosts for text in one.server.hosts):
             continue
-        place = Place(number, gateway=one.gateway, client=namespace)
+        place = Place(number, gateway=one.gateway, client=asker)
         if tls:
             found.extend(tls_chains(q, head.key, place, "", ()))
         else:
@@ -172,27 +174,27 @@ def _byte_chains(q: Db, one: Bound, namespace: str, *, tls: bool) -> tuple[Chain
     return mongo(found) if _speaks(one, "MONGO") else tuple(found)
 
 
-def _tls_chains(q: Db, wanted: Opened, namespace: str) -> tuple[Chain, ...]:
+def _tls_chains(q: Db, wanted: Opened, asker: str) -> tuple[Chain, ...]:
     """Make the chains of a TLS port, told apart by the name that clients ask for; none if all would be closed."""
     found: list[Chain] = []
     asked: Asked = set()
     for one in wanted.servers:
         if edge_auto.is_auto(one.server):
-            found.extend(distinct(edge_auto.chains(q, edge_auto.patterns(one), namespace), asked))
+            found.extend(distinct(edge_auto.chains(q, edge_auto.patterns(one), namespace_of(asker)), asked))
             continue
         if not edge_tls.ends(one.server):
-            found.extend(distinct(_byte_chains(q, one, namespace, tls=True), asked))
+            found.extend(distinct(_byte_chains(q, one, asker, tls=True), asked))
             continue
         named = edge_tls.server_names(one.server)
         taken = [name or "all names" for name in named or ("",) if ("", name) in asked]
         if taken:
             text = f"port {one.port} is open for {', '.join(taken)} already, by another server"
             q.report(Diagnostic(PORT_CONFLICT, text, one.origin, one.path("hosts")))
-        found.extend(distinct(_ended_chains(q, one, named, namespace), asked))
+        found.extend(distinct(_ended_chains(q, one, named, asker), asked))
     return tuple(found) if any(_opens(chain) for chain in found) else ()
 
 
-def _ended_chains(q: Db, one: Bound, named: tuple[str, ...], namespace: str) -> tuple[Chain, ...]:
+def _ended_chains(q: Db, one: Bound, named: tuple[str, ...], asker: str) -> tuple[Chain, ...]:
     """Make the chains of a server that ends TLS.
 
     One that is closed, or that no route is behind, keeps its names, and resets who asks for them.
@@ -200,7 +202,7 @@ def _ended_chains(q: Db, one: Bound, named: tuple[str, ...], namespace: str) -> 
     name = edge_tls.route_name(one)
     match = ChainMatch(transport=TLS, server_names=named)
     kept = (Chain(name, TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),)), match),)
-    ended = edge_tls.ended(q, one, namespace)
+    ended = edge_tls.ended(q, one, namespace_of(asker))
     if ended is None:
         return kept
     if edge_tls.speaks_http(one.server):
@@ -208,7 +210,7 @@ def _ended_chains(q: Db, one: Bound, named: tuple[str, ...], namespace: str) -> 
         return (Chain(name, handler, match, ended.socket),)
     routed = tuple(
         Chain(each.name, each.handler, replace(match, addresses=each.match.addresses), ended.socket)
-        for each in _byte_chains(q, one, namespace, tls=False)
+        for each in _byte_chains(q, one, asker, tls=False)
     )
     # What takes some addresses only leaves the others of these names to nobody.
     return routed if any(not each.match.addresses for each in routed) else (*routed, *kept)

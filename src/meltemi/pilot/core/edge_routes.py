@@ -6,6 +6,7 @@ from meltemi.api.networking.gateway import Server
 from meltemi.api.values import Map
 from meltemi.envoy.routes import Route, VirtualHost, encode_route_head, encode_virtual_host
 from meltemi.model import settings
+from meltemi.model.destinations import namespace_of
 from meltemi.model.gateways import Bound
 from meltemi.model.hosts import closeness, complete
 from meltemi.model.routing import Head, gateway_routing
@@ -20,8 +21,9 @@ from meltemi.query import Db, query
 
 
 @query
-def ropes(q: Db, namespace: str, labels: Map[str], named: Named, envoy: str) -> tuple[Rope, ...]:
-    """List the route configurations of a gateway."""
+def ropes(q: Db, asker: str, labels: Map[str], named: Named, envoy: str) -> tuple[Rope, ...]:
+    """List the route configurations of a gateway, by its `destinations.asker`."""
+    namespace = namespace_of(asker)
     wanted: dict[str, Opened] = {}
     for one in opened(q, namespace, labels, named):
         if one.form == "http":
@@ -29,18 +31,18 @@ def ropes(q: Db, namespace: str, labels: Map[str], named: Named, envoy: str) -> 
         for server in one.servers if one.form == "tls" else ():
             if edge_tls.speaks_http(server.server) and edge_tls.ended(q, server, namespace) is not None:
                 wanted.setdefault(edge_tls.route_name(server), Opened(one.port, one.form, (server,)))
-    made = [gateway_rope(q, name, one, namespace, envoy) for name, one in wanted.items()]
+    made = [gateway_rope(q, name, one, asker, envoy) for name, one in wanted.items()]
     return tuple(one for one in made if one is not None)
 
 
 @query
-def gateway_rope(q: Db, name: str, wanted: Opened, namespace: str, envoy: str) -> Rope | None:
+def gateway_rope(q: Db, name: str, wanted: Opened, asker: str, envoy: str) -> Rope | None:
     """Make the routes of one HTTP port, or of one HTTPS server.
 
     They are for the hosts of servers that VirtualServices speak of; all else is 404.
     """
     listed = [
-        isolated(q, gateway_host, domain, number, uses, redirect, namespace)
+        isolated(q, gateway_host, domain, number, uses, redirect, asker)
         for domain, number, uses, redirect in domains(q, wanted)
     ]
     found = [one for one in listed if one is not None]
@@ -101,14 +103,14 @@ def _server_host(q: Db, one: Bound, text: str) -> str:
 
 @query
 def gateway_host(
-    q: Db, domain: str, number: int, uses: tuple[Use, ...], redirect: bool, namespace: str
+    q: Db, domain: str, number: int, uses: tuple[Use, ...], redirect: bool, asker: str
 ) -> Resource | None:
     """Translate one host behind a gateway: the routes of all its VirtualServices, those that catch all last."""
     # Behind two Gateways of one port the same routes are there once.
     found: dict[Route, None] = {}
     origins: dict[Origin, None] = {}
     for gateway, where, name in uses:
-        place = Place(number, gateway=gateway, client=namespace)
+        place = Place(number, gateway=gateway, client=asker)
         found.update(dict.fromkeys(routes_of(q, (where, name), place)))
         origins.update(dict.fromkeys(routed_by(q, where, name)))
     if not found and not redirect:

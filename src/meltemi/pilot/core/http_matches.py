@@ -17,7 +17,7 @@ CLAIMS = "@request.auth.claims"
 class Place:
     """Where routes are used: behind which gateway (`mesh` in sidecars), on which port, for which callers.
 
-    `client` is the caller's namespace where that changes what a destination is, "" where it does not.
+    `client` is who asks (`destinations.asker`) where that changes what a destination is, "" where it does not.
     """
 
     port: int

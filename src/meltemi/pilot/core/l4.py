@@ -180,7 +180,8 @@ def _meant(q: Db, cluster: str, place: Place) -> _Meant | None:
     if direction != "outbound":
         return None
     number, subset, host = rest.split("|")
-    where = home(q, host, place.client) if place.client else next(iter(homes(q, host)), None)
+    asker = place.client
+    where = home(q, host, destinations.namespace_of(asker)) if asker else next(iter(homes(q, host)), None)
     return None if where is None else _Meant(where, host, int(number), subset)
 
 

@@ -169,10 +169,11 @@ def secrets(q: Db, keeper: str, seen: Lenses) -> Segment:
             if host in lens.hidden:
                 continue
             made = service(q, namespace, host)
-            rule = destinations.rule(q, namespace, host, choices.get(host, destinations.DEFAULT))
+            choice = choices.get(host, destinations.DEFAULT)
+            rule = destinations.rule(q, namespace, host, choice)
             if made is None or rule is None:
                 continue
-            for each in _of_rule(q, made, rule, keeper):
+            for each in _of_rule(q, made, rule, keeper or destinations.keeper_of(choice)):
                 found[each.name] = each
                 by = [origin(ref, "spec.trafficPolicy") for ref in rule.origins]
                 origins.setdefault(each.name, dict.fromkeys(each.origins)).update(dict.fromkeys(by))

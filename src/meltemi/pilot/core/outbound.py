@@ -59,7 +59,7 @@ def listeners(
     q: Db, client: str, openings: tuple[Opening, ...], unknown: str, source: Source, envoy: str
 ) -> tuple[Segment, ...]:
     """List the outbound listeners of a namespace's sidecars; every name once."""
-    asker = asker_of(q, client)
+    asker = asker_of(q, client, source)
     parts: list[Segment] = []
     for index, opening in enumerate(openings):
         seen = lenses_within(q, client, opening.within)

@@ -62,7 +62,7 @@ NO_TLS = code(
 def roots(q: Db, view: View, source: Source) -> Roots:
     """Return what a client of this View is served: the parts of which it asks for by name."""
     seen = lenses(q, view.namespace)
-    asker = asker_of(q, view.namespace)
+    asker = asker_of(q, view.namespace, source)
     reached: list[tuple[Segment, Segment]] = []
     listened: list[Segment] = []
     ropes: list[Rope] = []

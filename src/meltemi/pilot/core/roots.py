@@ -7,11 +7,12 @@ have no memos of their own: they only pick what is made already, and a View is o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from meltemi.model import credentialed, localities, routing, sidecars
+from meltemi.model import credentialed, destinations, localities, routing, sidecars
 from meltemi.model.localities import Asks, Caller
 from meltemi.model.routing import Source
-from meltemi.model.scope import Lenses, known_to, lenses, lenses_within
+from meltemi.model.scope import Lenses, known_to, lenses, lenses_within, selected
 from meltemi.model.services import Protocol, entry_protocol
 from meltemi.model.sidecars import Key, Opening
 from meltemi.model.views import ProxyType, View
@@ -36,7 +37,14 @@ from meltemi.query import Db, query
 
 def source_of(q: Db, view: View) -> Source:
     """Keep of a View what routes ask of the calling workload."""
-    return routing.project(routing.all_asks(q), view.namespace, view.labels)
+    found = routing.project(routing.all_asks(q), view.namespace, view.labels)
+    who = asker(q, view)
+    return found if who == view.namespace else replace(found, asker=who)
+
+
+def asker(q: Db, view: View) -> str:
+    """Say who asks for DestinationRules."""
+    return destinations.asker(q, view.namespace, view.labels)
 
 
 def sidecar_of(q: Db, view: View) -> Key | None:
@@ -47,8 +55,11 @@ def sidecar_of(q: Db, view: View) -> Key | None:
 def _known(q: Db, view: View) -> Lenses:
     key = sidecar_of(q, view)
     if key is None:
-        return lenses(q, view.namespace)
-    return known_to(q, view.namespace, sidecars.outgoing(q, key, view.namespace))
+        seen = lenses(q, view.namespace)
+    else:
+        seen = known_to(q, view.namespace, sidecars.outgoing(q, key, view.namespace))
+    who = asker(q, view)
+    return seen if who == view.namespace else selected(q, seen, who)
 
 
 def _outgoing(q: Db, view: View) -> tuple[tuple[Opening, ...], str]:
@@ -81,7 +92,8 @@ def _of_view(q: Db, view: View) -> tuple[Segments, Segments]:
     if view.type is not ProxyType.ROUTER:
         return made
     wanted = edge.auto_patterns(q, view.namespace, view.labels, view.named_ports)
-    return made if not wanted else _and_by_name(q, made, wanted, seen, envoy)
+    # As its chains do: a name is a cluster's for all who come in, whomever rules select.
+    return made if not wanted else _and_by_name(q, made, wanted, lenses(q, view.namespace), envoy)
 
 
 def _and_by_name(
@@ -130,7 +142,7 @@ def _outbound(
 def listeners_root(q: Db, view: View) -> Segments:
     """Return the listeners of a proxy."""
     if view.type is ProxyType.ROUTER:
-        return (edge.listeners(q, view.namespace, view.labels, view.named_ports, view.envoy_version),)
+        return (edge.listeners(q, asker(q, view), view.labels, view.named_ports, view.envoy_version),)
     return (
         *outbound.listeners(q, view.namespace, *_outgoing(q, view), source_of(q, view), view.envoy_version),
         inbound.listener(q, view),
@@ -140,7 +152,7 @@ def listeners_root(q: Db, view: View) -> Segments:
 def routes_root(q: Db, view: View) -> Ropes:
     """Return the route configurations of a proxy: one per RDS name of `listeners_root`."""
     if view.type is ProxyType.ROUTER:
-        return edge_routes.ropes(q, view.namespace, view.labels, view.named_ports, view.envoy_version)
+        return edge_routes.ropes(q, asker(q, view), view.labels, view.named_ports, view.envoy_version)
     return _sidecar_ropes(q, view.namespace, *_outgoing(q, view), source_of(q, view), view.envoy_version)
 
 
@@ -167,8 +179,8 @@ def _sidecar_ropes(
             for port in fresh
         )
         if not one.apart:
-            asker = asker_of(q, client)
-            made.extend(_detected_ropes(q, lenses_within(q, client, one.within), source, asker, envoy))
+            who = asker_of(q, client, source)
+            made.extend(_detected_ropes(q, lenses_within(q, client, one.within), source, who, envoy))
     return tuple(one for one in made if one is not None)
 
 
@@ -197,8 +209,9 @@ def secrets_root(q: Db, view: View) -> Segments:
     made: list[Segment] = []
     if view.type is ProxyType.ROUTER:
         made.append(edge.secrets(q, view.namespace, view.labels, view.named_ports))
-    if keeper := keeper_of(q, view):
-        made.append(origination.secrets(q, keeper, lenses(q, view.namespace)))
+    keeper = keeper_of(q, view)
+    if keeper or (credentialed.patterns(q) and asker(q, view) != view.namespace):
+        made.append(origination.secrets(q, keeper, _known(q, view)))
     return outbound.named_once(made)
 
 

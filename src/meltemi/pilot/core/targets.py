@@ -12,6 +12,7 @@ from meltemi.envoy.routes import HashKey
 from meltemi.model import destinations, facts, settings
 from meltemi.model.derivation import UNRESOLVED
 from meltemi.model.hosts import complete, public
+from meltemi.model.routing import Source
 from meltemi.model.services import home, homes, service
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.findings import UNKNOWN_DESTINATION
@@ -31,8 +32,8 @@ class Target:
 
 @query
 def target(q: Db, host: str, subset: str, number: int, listened: int, client: str) -> Target:
-    """Resolve (FQDN, subset, port number or 0) for a request that came to port `listened`."""
-    place = home(q, host, client) if client else next(iter(homes(q, host)), None)
+    """Resolve (FQDN, subset, port number or 0) for a request that came to port `listened`, for an `asker` or ""."""
+    place = home(q, host, destinations.namespace_of(client)) if client else next(iter(homes(q, host)), None)
     found = service(q, place, host) if place is not None else None
     if place is None or found is None:
         port = number or listened
@@ -81,11 +82,13 @@ def hashes(q: Db, namespace: str) -> bool:
     return _shapes(q, namespace).hashed
 
 
-def asker_of(q: Db, client: str) -> str:
-    """Return for whom routes and listeners are made: a client's namespace, or "" where they are everyone's.
+def asker_of(q: Db, client: str, source: Source) -> str:
+    """Return for whom routes and listeners are made (`destinations.asker`), or "" where they are everyone's.
 
     They differ where a DestinationRule that not everyone gets says more than what is said of clusters.
     """
+    if source.asker:
+        return source.asker
     return client if _shapes(q, client).any or _private_shapes(q) else ""
 
 

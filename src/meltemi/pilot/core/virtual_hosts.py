@@ -98,7 +98,7 @@ def sidecar_rope(
     `auto`: those whose protocol is found out per connection are told apart by name, too, for no listener is theirs.
     """
     seen = lenses_within(q, client, within)
-    asker = asker_of(q, client)
+    asker = asker_of(q, client, source)
     own = segment_of(q, client, port, seen.through(client), True, auto, source, asker)
     parts = [own if part.key == own.key else part for part in segments(q, port, seen, auto, source, asker)]
     if port == 80:
@@ -115,7 +115,7 @@ def socket_rope(
 ) -> Rope | None:
     """Join the routes of all ports of the services that clients reach through a unix domain socket (`unix://...`)."""
     seen = lenses_within(q, client, within)
-    asker = asker_of(q, client)
+    asker = asker_of(q, client, source)
     parts = list(socket_segments(q, client, seen, source, asker))
     parts.extend((extra_segment(q, client, within, source, asker), fallback(q, unknown)))
     name = names.socket_route(path)
