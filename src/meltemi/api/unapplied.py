@@ -86,12 +86,6 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
     "destinationrules.networking.istio.io": (Gap("*port.name", "it is refused: a name never chose a port"),),
     "gateways.networking.istio.io": (
         Gap("spec.servers[].port.targetPort", "it is refused: it has no effect in Istio either"),
-        Gap("spec.servers[].tls.tlsCertificates[].caCertificates", "use caCertificates of the server"),
-        Gap(
-            "spec.servers[].tls.caCertCredentialName",
-            "config maps are not read, and the server stays closed: name a Secret",
-            ("configmap://",),
-        ),
     ),
     "envoyfilters.networking.istio.io": (
         Gap("spec.targetRefs[].kind", "there is no waypoint: it is for nobody", ("Service", "GatewayClass")),
@@ -278,7 +272,7 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
 READ: Final[Mapping[str, str]] = {
     "namespaces": "its name, whether its Pods get a sidecar, `networking.istio.io/traffic-distribution`",
     "nodes": "region, zone and sub-zone of its Pods",
-    "configmaps": "environment of containers; the mesh's settings in `istio` of its root namespace",
+    "configmaps": "environment of containers; authorities for Gateways; the mesh's settings in `istio` of the root",
     "secrets": "environment of containers",
     "serviceaccounts": "the identity of Pods that run as it",
     "services": "ports, selector, addresses, external name, traffic distribution and internal traffic policy, "

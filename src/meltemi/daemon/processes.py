@@ -87,6 +87,7 @@ FED = (
     "services",
     "endpointslices.discovery.k8s.io",
     "pods",
+    "configmaps",
     "serviceaccounts",
     "secrets",
     "ingressclasses.networking.k8s.io",
@@ -212,7 +213,7 @@ def sources(client: KubeClient, layout: Layout, folders: Sequence[Path]) -> tupl
     own = [
         kind for kind in kinds if kind in INGRESSES or not knows(kind.group, kind.storage_version, kind.name)
     ]
-    found: list[Source] = [ClusterSource(client, (*every(kinds), mesh))]
+    found: list[Source] = [ClusterSource(client, every(kinds))]
     for folder in folders:
         mark = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
         memory = _memory(layout, f"directory-{mark}.json")

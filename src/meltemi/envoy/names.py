@@ -91,6 +91,11 @@ def credential(secret: str) -> str:
     return f"kubernetes://{secret}"
 
 
+def map_authorities(config_map: str) -> str:
+    """Name the secret of authorities that the control plane makes of a ConfigMap for a gateway."""
+    return f"configmap://{config_map}{AUTHORITIES_SUFFIX}"
+
+
 def file_certificate(chain: str, key: str) -> str:
     """Name the secret of a certificate and its key that a Gateway names as files."""
     return f"file-cert:{chain}~{key}"

@@ -53,6 +53,8 @@ def secrets() -> Iterator[Document]:
     for name, bits in ((ECDSA, 0), (RSA, 2048)):
         yield authority().pair("*.test", bits=bits).secret(name, **{"ca.crt": authority().pem})
     yield opaque(OTHERS, **{"ca.crt": stranger().pem})
+    map_meta = {"name": OTHERS, "namespace": "istio-system"}
+    yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": map_meta, "data": {"ca.crt": stranger().pem}}
     ecdsa, rsa = authority().pair("*.test"), authority().pair("*.test", bits=2048)
     more = {"rsa.crt": rsa.certificate, "rsa.key": rsa.key}
     yield ecdsa.secret("istio-ingressgateway-certs", **more)
@@ -131,6 +133,8 @@ def files() -> Iterator[Case]:
     good, revoked = {"client": pem("good.test")}, {"client": pem("revoked.test")}
     yield case("files", ("serverCertificate", "privateKey"), {"mode": "SIMPLE", **PAIR}, [200], {})
     mutual = {"mode": "MUTUAL", **PAIR, "caCertificates": f"{CA_FILES}/ca.crt"}
+    each = {"mode": "MUTUAL", "tlsCertificates": [{**PAIR, "caCertificates": f"{CA_FILES}/ca.crt"}]}
+    yield case("files-with-authorities", ("tlsCertificates[].caCertificates",), each, [200, 0], good, {})
     yield case("file-authorities", ("caCertificates",), mutual, [200, 0], good, {})
     crl = {**mutual, "caCrl": f"{CA_FILES}/list.crl"}
     yield case("file-crl", ("caCrl",), crl, [200, 0], good, revoked)
@@ -177,6 +181,14 @@ def cases() -> Iterator[Case]:
         "authorities",
         ("caCertCredentialName",),
         {**MUTUAL, "caCertCredentialName": OTHERS},
+        [200, 0],
+        {"client": other.key + other.certificate},
+        good,
+    )
+    yield case(
+        "authorities-of-a-map",
+        ("caCertCredentialName",),
+        {**MUTUAL, "caCertCredentialName": f"configmap://{OTHERS}"},
         [200, 0],
         {"client": other.key + other.certificate},
         good,

@@ -10,6 +10,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import ocsp
 
 PEM = serialization.Encoding.PEM
 
@@ -75,6 +76,23 @@ class Authority:
             one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
             made = made.add_revoked_certificate(one.build())
         return made.sign(self._key, hashes.SHA256()).public_bytes(PEM).decode()
+
+    def staple(self, pair: Pair) -> bytes:
+        """Answer as an OCSP responder that a certificate is good."""
+        one = x509.load_pem_x509_certificate(pair.certificate.encode())
+        now = dt.datetime.now(dt.UTC)
+        made = ocsp.OCSPResponseBuilder().add_response(
+            cert=one,
+            issuer=self._certificate,
+            algorithm=hashes.SHA256(),
+            cert_status=ocsp.OCSPCertStatus.GOOD,
+            this_update=now - dt.timedelta(hours=1),
+            next_update=now + dt.timedelta(days=1),
+            revocation_time=None,
+            revocation_reason=None,
+        )
+        made = made.responder_id(ocsp.OCSPResponderEncoding.HASH, self._certificate)
+        return made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
     def _sign(self, key: Any, subject: x509.Name, extension: x509.ExtensionType) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)

@@ -337,12 +337,56 @@ def test_a_file_that_is_not_there_closes(tls: dict[str, Any]) -> None:
     assert len(closed(made)) == 1
 
 
-def test_authorities_of_a_config_map_are_not_read() -> None:
+def config_map(**data: str) -> dict[str, Any]:
+    """The ConfigMap that servers name here."""
+    meta = {"name": "clients", "namespace": SYSTEM}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+def test_authorities_may_be_in_a_config_map() -> None:
     tls = {**MUTUAL, "caCertCredentialName": "configmap://clients"}
+    made = mesh(
+        gateway(server(tls)), routed(), pair().secret("shop"), config_map(**{"ca.crt": authority().pem})
+    )
+    found = made.messages(SDS, "ingress", SYSTEM)
+    assert sorted(found) == ["configmap://clients-cacert", "kubernetes://shop"]
+    assert "trustedCa" in found["configmap://clients-cacert"]["validationContext"]
+    assert closed(made) == []
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, {"ca.crt": "hello"}, {"ca.crt": authority().pem, "ca.crl": "hello"}]
+)
+def test_a_config_map_that_lacks_something_closes(data: dict[str, str] | None) -> None:
+    tls = {**MUTUAL, "caCertCredentialName": "configmap://clients"}
+    # The Secret's own authorities do not step in.
     shop = pair().secret("shop", **{"ca.crt": authority().pem})
-    made = mesh(gateway(server(tls)), routed(), shop)
+    given = [] if data is None else [config_map(**data)]
+    made = mesh(gateway(server(tls)), routed(), shop, *given)
     assert LISTENER not in made.listeners("ingress", SYSTEM)
-    assert "configmap://clients" in closed(made)[0]
+    assert "config map" in closed(made)[0]
+
+
+def stapled(one: Pair, staple: bytes) -> dict[str, Any]:
+    """A Secret with the answer of an OCSP responder in it."""
+    made = one.secret("shop")
+    made["data"]["tls.ocsp-staple"] = base64.b64encode(staple).decode()
+    return made
+
+
+def test_an_answer_of_an_ocsp_responder_is_shown_with_its_certificate() -> None:
+    one = pair()
+    staple = authority().staple(one)
+    made = mesh(gateway(server(SIMPLE)), routed(), stapled(one, staple))
+    [found] = made.messages(SDS, "ingress", SYSTEM).values()
+    assert base64.b64decode(found["tlsCertificate"]["ocspStaple"]["inlineBytes"]) == staple
+
+
+@pytest.mark.parametrize("other", [b"hello", authority().staple(authority().pair("other.test"))])
+def test_one_that_is_not_its_own_closes(other: bytes) -> None:
+    made = mesh(gateway(server(SIMPLE)), routed(), stapled(pair(), other))
+    assert LISTENER not in made.listeners("ingress", SYSTEM)
+    assert "tls.ocsp-staple" in closed(made)[0]
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,11 @@ def gateway(draw: st.DrawFn) -> Document:
         port = {"number": 443, "name": "tls", "protocol": "TLS"}
         hosts = [draw(st.sampled_from(["*.local", "x.a.svc.cluster.local"]))]
         servers.append({"port": port, "hosts": hosts, "tls": {"mode": "AUTO_PASSTHROUGH"}})
+    if draw(st.booleans()):
+        name = draw(NAMES)
+        tls = {"mode": "MUTUAL", "credentialName": name, "caCertCredentialName": f"configmap://{name}"}
+        port = {"number": 444, "name": "mutual", "protocol": "HTTPS"}
+        servers.append({"port": port, "hosts": ["*"], "tls": tls})
     return document(
         "Gateway", "networking.istio.io/v1", "gw", "a", {"selector": {"app": "x"}, "servers": servers}
     )
@@ -200,6 +205,13 @@ def secret(draw: st.DrawFn) -> Document:
     left = draw(st.sampled_from([(), ("ca.crt",), ("tls.key",)]))
     kept = {key: text for key, text in made.items() if key not in left}
     return opaque(draw(NAMES), draw(NAMESPACES), **kept)
+
+
+@st.composite
+def config_map(draw: st.DrawFn) -> Document:
+    data = {"ca.crt": certificates()[0].pem} if draw(st.booleans()) else {}
+    meta = {"name": draw(NAMES), "namespace": "a"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
 
 
 @st.composite
@@ -340,6 +352,12 @@ EDGES = st.lists(
     st.one_of(service().map(near), ingress().map(near), ingress().map(near), CLASSES), min_size=3, max_size=9
 )
 """Ingresses, and Services that they are likely to mean."""
+DOORS = st.lists(
+    st.one_of(gateway(), secret().map(near), config_map(), virtual_service(), service()),
+    min_size=3,
+    max_size=9,
+)
+"""Gateways, and what their servers are likely to name."""
 SECRET = re.compile(r"kubernetes://[a-z-]+")
 PROXYLESS = {"inject.istio.io/templates": "grpc-agent"}
 PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"), ("ingress", "istio-system"), ("grpc", "b"))
@@ -472,7 +490,7 @@ def changed(mesh: Mesh, one: Document) -> Document:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(DOCUMENTS | EDGES, st.data())
+@given(DOCUMENTS | EDGES | DOORS, st.data())
 def test_incremental_equals_from_scratch(documents: list[Document], data: st.DataObject) -> None:
     mesh = Mesh()
     pods(mesh)

@@ -200,8 +200,9 @@ def _certificates(found: Findings, at: At, tls: ServerTLSSettings, from_elsewher
             )
         if not tls.private_key:
             found.error((*at, "privateKey"), f"{mode} TLS requires a private key or credentialName")
-    secret = tls.credential_name or tls.credential_names
-    if tls.mode in _MUTUAL and not secret and not tls.ca_certificates and not tls.ca_cert_credential_name:
+    secret = tls.credential_name or tls.credential_names or tls.ca_cert_credential_name
+    files = tls.ca_certificates or any(pair.ca_certificates for pair in tls.tls_certificates)
+    if tls.mode in _MUTUAL and not secret and not files:
         found.error((*at, "caCertificates"), f"{mode} TLS requires the authorities of its clients")
     if tls.ca_certificates and tls.ca_cert_credential_name:
         found.error(

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import ocsp
 from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, TlsCertificate
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret as SecretMessage
@@ -28,6 +29,9 @@ from meltemi.query import Db, query
 PAIRS = (("tls.crt", "tls.key"), ("cert", "key"))
 """Where a chain and its key are: as Kubernetes has it, and as Istio has it besides."""
 AUTHORITIES, REVOKED = ("cacert", "ca.crt"), ("crl", "ca.crl")
+STAPLE = "tls.ocsp-staple"
+"""Where the answer of an OCSP responder is, in DER, that is shown together with a certificate."""
+MAP = "configmap://"
 MOUNTS = {
     f"/etc/istio/{gateway}-{what}": f"istio-{gateway}-{what}"
     for gateway in ("ingressgateway", "egressgateway")
@@ -87,7 +91,8 @@ def certificate(q: Db, namespace: str, name: str, label: str = "") -> Resource |
     )
     if not chain:
         return Lacking(f"secret {namespace}/{name} has no tls.crt with its tls.key, nor cert with key")
-    return _shown(label or names.credential(name), Origin("Secret", namespace, name), chain, key)
+    origin, staple = Origin("Secret", namespace, name), data.get(STAPLE, b"")
+    return _shown(label or names.credential(name), origin, chain, key, staple)
 
 
 @query
@@ -120,6 +125,23 @@ def authorities(q: Db, namespace: str, name: str, label: str = "") -> Resource |
 
 
 @query
+def authorities_of_map(q: Db, namespace: str, name: str) -> Resource | Lacking:
+    """Make the secret of who signs the other side, of a ConfigMap."""
+    if "/" in name:
+        return Lacking(f"{name} names a namespace: only config maps of the proxy's own are read")
+    made = q.fact(facts.CONFIG_MAPS, namespace, name)
+    if made is None:
+        return Lacking(f"there is no config map {name} in the proxy's namespace, {namespace}")
+    data = made.spec.data
+    roots = next((data[one] for one in AUTHORITIES if data.get(one)), "")
+    if not roots:
+        return Lacking(f"config map {namespace}/{name} has no ca.crt, nor cacert, to know the other side by")
+    revoked = next((data[one].encode() for one in REVOKED if one in data), None)
+    origin = Origin("ConfigMap", namespace, name)
+    return _believed(names.map_authorities(name), origin, roots.encode(), revoked)
+
+
+@query
 def authorities_of_files(q: Db, namespace: str, roots: str, crl: str) -> Resource | Lacking:
     """Make the secret of who signs clients, of files; `crl` may be ""."""
     found = _file(q, namespace, roots)
@@ -147,12 +169,14 @@ def _file(q: Db, namespace: str, path: str) -> bytes | Lacking:
     return found or Lacking(f"secret {namespace}/{name} has no {key}")
 
 
-def _shown(name: str, origin: Origin, chain: bytes, key: bytes) -> Resource | Lacking:
-    if fault := _fault(chain, key):
+def _shown(name: str, origin: Origin, chain: bytes, key: bytes, staple: bytes = b"") -> Resource | Lacking:
+    if fault := _fault(chain, key) or _staple_fault(chain, staple):
         return Lacking(f"secret {origin.namespace}/{origin.name}: {fault}")
     pair = TlsCertificate(
         certificate_chain=DataSource(inline_bytes=chain), private_key=DataSource(inline_bytes=key)
     )
+    if staple:
+        pair.ocsp_staple.inline_bytes = staple
     return resource(SDS, name, encode(SecretMessage(name=name, tls_certificate=pair)), (origin,))
 
 
@@ -162,7 +186,8 @@ def _believed(name: str, origin: Origin, roots: bytes, revoked: bytes | None) ->
         if revoked is not None:
             x509.load_pem_x509_crl(revoked)
     except _UNREADABLE:
-        return Lacking(f"secret {origin.namespace}/{origin.name}: its authorities or its CRL cannot be read")
+        what = "config map" if origin.kind == "ConfigMap" else "secret"
+        return Lacking(f"{what} {origin.namespace}/{origin.name}: its authorities or its CRL cannot be read")
     context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=roots))
     if revoked is not None:
         context.crl.inline_bytes = revoked
@@ -175,6 +200,19 @@ def _absent(namespace: str, name: str) -> Lacking:
 
 def _data(secret: Secret) -> dict[str, bytes]:
     return {**secret.data, **{key: text.encode() for key, text in secret.string_data.items()}}
+
+
+def _staple_fault(chain: bytes, staple: bytes) -> str:
+    """Say why Envoy would refuse an OCSP staple, and the certificate with it; "" if it would not, or there is none."""
+    if not staple:
+        return ""
+    try:
+        answer = ocsp.load_der_ocsp_response(staple)
+        serial = answer.serial_number
+    except _UNREADABLE:
+        return f"its {STAPLE} is no good answer of an OCSP responder"
+    ours = x509.load_pem_x509_certificates(chain)[0].serial_number
+    return "" if serial == ours else f"its {STAPLE} is about another certificate"
 
 
 def _fault(chain: bytes, key: bytes) -> str:

@@ -158,11 +158,17 @@ def _signers(q: Db, tls: ServerTLSSettings, namespace: str, *, anywhere: bool) -
     text = "".join(tls.credential_names[:1])
     if anywhere and (key := credentials.anywhere(text)) is not None:
         return credentials.authorities(q, *key, text)
+    if tls.ca_cert_credential_name.startswith(credentials.MAP):
+        map_name = tls.ca_cert_credential_name.removeprefix(credentials.MAP)
+        return credentials.authorities_of_map(q, namespace, map_name)
     if tls.ca_cert_credential_name:
         # A Secret `x-cacert` that is named here is meant itself: never the authorities that `x` may have besides.
         name = credentials.of_authorities(tls.ca_cert_credential_name)
     elif tls.ca_certificates or not (tls.credential_name or tls.credential_names):
-        return credentials.authorities_of_files(q, namespace, tls.ca_certificates, tls.ca_crl)
+        # Clients have one set of authorities, whichever certificate they are shown: the first that is given.
+        listed = (tls.ca_certificates, *(pair.ca_certificates for pair in tls.tls_certificates))
+        roots = next((file for file in listed if file), "")
+        return credentials.authorities_of_files(q, namespace, roots, tls.ca_crl)
     else:
         name = credentials.of_name(tls.credential_name or tls.credential_names[0])
     return name if isinstance(name, Lacking) else credentials.authorities(q, namespace, name)
