@@ -189,3 +189,69 @@ def test_a_name_of_a_type_makes_no_other_module_be_imported(name: str) -> None:
 def test_messages_say_what_is_wanted(value: dict[str, Any], message: str) -> None:
     found = findings("EnvoyFilter", cluster(**value), version=V1ALPHA3)
     assert [one.message for one in found if one.level is Level.ERROR] == [message]
+
+
+def broken(apply_to: str, operation: str, value: dict[str, Any]) -> list[str]:
+    spec = {"configPatches": [{"applyTo": apply_to, "patch": {"operation": operation, "value": value}}]}
+    return [
+        one.path.removeprefix(VALUE)
+        for one in findings("EnvoyFilter", spec, version=V1ALPHA3)
+        if one.code.id == "MEL0153"
+    ]
+
+
+HOST = {"name": "a", "domains": ["a"]}
+TO = {"match": {"prefix": "/"}, "route": {"cluster": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("apply_to", "operation", "value", "paths"),
+    [
+        ("CLUSTER", "ADD", {}, [".name"]),
+        ("CLUSTER", "MERGE", {}, []),
+        ("CLUSTER", "MERGE", {"connect_timeout": "0s"}, [".connect_timeout"]),
+        ("CLUSTER", "MERGE", {"connectTimeout": "-1s"}, [".connectTimeout"]),
+        ("CLUSTER", "MERGE", {"load_assignment": {}}, []),
+        ("CLUSTER", "ADD", {"name": "a", "load_assignment": {}}, [".load_assignment.cluster_name"]),
+        ("VIRTUAL_HOST", "ADD", {"name": "a"}, [".domains"]),
+        ("VIRTUAL_HOST", "MERGE", {"routes": [{"route": {"cluster": "a"}}]}, [".routes[0].match"]),
+        ("VIRTUAL_HOST", "ADD", {**HOST, "routes": [{"match": {"prefix": "/"}}]}, [".routes[0]"]),
+        ("VIRTUAL_HOST", "ADD", {**HOST, "routes": [TO]}, []),
+        (
+            "VIRTUAL_HOST",
+            "MERGE",
+            {"response_headers_to_add": [{"header": {"key": "", "value": "c"}}]},
+            [".response_headers_to_add[0].header.key"],
+        ),
+        ("HTTP_ROUTE", "MERGE", {"direct_response": {"status": 99}}, [".direct_response.status"]),
+        (
+            "HTTP_FILTER",
+            "INSERT_FIRST",
+            {
+                "name": "a",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer",
+                    "max_request_bytes": 0,
+                },
+            },
+            [".typed_config.max_request_bytes"],
+        ),
+        (
+            "HTTP_ROUTE",
+            "MERGE",
+            {
+                "typed_per_filter_config": {
+                    "a": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3"
+                        ".LocalRateLimit"
+                    }
+                }
+            },
+            [".typed_per_filter_config.a.stat_prefix"],
+        ),
+    ],
+)
+def test_what_envoy_never_takes_is_refused(
+    apply_to: str, operation: str, value: dict[str, Any], paths: list[str]
+) -> None:
+    assert broken(apply_to, operation, value) == paths

@@ -33,19 +33,19 @@ REPLACE = code(
     "IST0152",
     "envoy-filter-uses-replace-operation-incorrectly",
     Level.WARNING,
-    "REPLACE is for HTTP_FILTER, NETWORK_FILTER and the like only; elsewhere the patch is passed over.",
+    "REPLACE is for filters, virtual hosts and the like only; elsewhere the patch is passed over.",
 )
 ADD = code(
     "IST0153",
     "envoy-filter-uses-add-operation-incorrectly",
     Level.WARNING,
-    "ADD is passed over for ROUTE_CONFIGURATION and HTTP_ROUTE.",
+    "ADD is passed over for ROUTE_CONFIGURATION; Istio's reference says so of HTTP_ROUTE, too.",
 )
 REMOVE = code(
     "IST0154",
     "envoy-filter-uses-remove-operation-incorrectly",
     Level.WARNING,
-    "REMOVE is passed over for ROUTE_CONFIGURATION and HTTP_ROUTE.",
+    "REMOVE is passed over for ROUTE_CONFIGURATION; Istio's reference says so of HTTP_ROUTE, too.",
 )
 RELATIVE_WITH_VERSION = code(
     "IST0155",
@@ -69,6 +69,7 @@ _REPLACEABLE: Final = (
     ApplyTo.HTTP_FILTER,
     ApplyTo.LISTENER_FILTER,
     ApplyTo.EXTENSION_CONFIG,
+    ApplyTo.VIRTUAL_HOST,
 )
 _RELATIVE: Final = (Operation.INSERT_BEFORE, Operation.INSERT_AFTER, Operation.REPLACE, Operation.REMOVE)
 
@@ -129,7 +130,8 @@ def _patch(found: Findings, at: At, one: ConfigPatch) -> None:
         # Imported only where there is a patch: Envoy's messages are many.
         from meltemi.galley.validate import envoy_patch
 
-        envoy_patch.check(found, (*here, "value"), one.apply_to, value.value)
+        merged = one.patch.operation in (Operation.MERGE, Operation.REMOVE, Operation.INVALID)
+        envoy_patch.check(found, (*here, "value"), one.apply_to, value.value, whole=not merged)
 
 
 def _match(found: Findings, at: At, apply_to: ApplyTo, match: ObjectMatch) -> None:
@@ -208,7 +210,10 @@ def _operation(found: Findings, at: At, one: ConfigPatch, patch: Patch, versione
     if one.apply_to in (ApplyTo.ROUTE_CONFIGURATION, ApplyTo.HTTP_ROUTE):
         for operation, kind in ((Operation.ADD, ADD), (Operation.REMOVE, REMOVE)):
             if patch.operation is operation:
-                found.add(kind, here, f"{operation.name} is passed over for {one.apply_to.name}", "use MERGE")
+                words = f"{operation.name} is passed over for {one.apply_to.name}"
+                if one.apply_to is ApplyTo.HTTP_ROUTE:
+                    words = f"Istio's reference says that {words}, and releases do apply it, as is done here"
+                found.add(kind, here, words, "use MERGE")
                 return
     if versioned is None:
         return

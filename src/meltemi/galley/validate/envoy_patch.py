@@ -13,9 +13,11 @@ from typing import Any, Final
 from google.protobuf import any_pb2, json_format, message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from meltemi.api.diagnostics import Level
 from meltemi.api.networking.envoy_filter import ApplyTo
 from meltemi.api.problems import nearest, shown
-from meltemi.envoy.messages import MESSAGES, OLD, ROOTS, load, message, split, within
+from meltemi.envoy.messages import MESSAGES, OLD, ROOTS, blank, load, message, split, within
+from meltemi.galley.validate import envoy_rules
 from meltemi.galley.validate.findings import At, Findings
 
 _EXTENSIONS: Final = "envoy.extensions."
@@ -64,12 +66,21 @@ _WANTED: Final = {
 }
 
 
-def check(found: Findings, at: At, apply_to: ApplyTo, value: dict[str, Any]) -> None:
-    """Check what is merged or added."""
-    descriptor = message(MESSAGES[apply_to])
-    if descriptor is None:
+def check(found: Findings, at: At, apply_to: ApplyTo, value: dict[str, Any], *, whole: bool = False) -> None:
+    """Check what is merged or, `whole`, added."""
+    descriptor, made = message(MESSAGES[apply_to]), blank(MESSAGES[apply_to])
+    if descriptor is None or made is None:
         raise LookupError(f"{MESSAGES[apply_to]} is not among the messages of Envoy")
+    before = len(found.all())
     _Reader(found).message(at, descriptor, value)
+    if any(one.level is Level.ERROR for one in found.all()[before:]):
+        return
+    try:
+        json_format.ParseDict(value, made, ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, TypeError, OverflowError):
+        # Settings that another build of Envoy knows: told already.
+        return
+    envoy_rules.check(found, at, made, value, whole=whole)
 
 
 def _nearest_type(name: str) -> str:
