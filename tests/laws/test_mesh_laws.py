@@ -71,7 +71,7 @@ hosts = st.builds(
 service_ports = st.lists(
     st.builds(
         lambda name, port, target: ServicePort(name=name, port=port, target_port=target),
-        st.sampled_from(["http", "tcp", "grpc-x", "", "https"]),
+        st.sampled_from(["http", "tcp", "grpc-x", "", "https", "mongo", "grpc-web"]),
         st.sampled_from([80, 81, 443]),
         st.sampled_from([8080, "web", None]),
     ),

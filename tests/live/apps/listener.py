@@ -1,4 +1,5 @@
-"""Clients of `speaker.py`, one for each protocol: `python listener.py FORM HOST PORT [WHAT]` prints JSON.
+"""Clients of `speaker.py`, one for each protocol: `python listener.py FORM HOST PORT [WHAT [TIMES]]` prints JSON:
+the answer, or a list of so many.
 
 FORM is http, websocket, grpc, stream (a gRPC answer of several messages), web (gRPC-Web), line (bytes), greeting (a
 server that speaks first), tls, or mongo.
@@ -19,8 +20,11 @@ import grpc
 
 
 async def http(host: str, port: int, what: str) -> Any:
-    """Ask for a path."""
-    async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/{what}") as answer:
+    """Ask for a path; `authority/path` sets the authority."""
+    authority, _, path = what.rpartition("/")
+    headers = {"host": authority} if authority else {}
+    url = f"http://{host}:{port}/{path}"
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
         told = json.loads(body) if (body := await answer.text()).startswith("{") else {}
         return {"status": answer.status, "server": answer.headers.get("server", ""), **told}
 
@@ -126,11 +130,17 @@ FORMS = {
 }
 
 
-async def main(form: str, host: str, port: str, what: str = "hello") -> None:
+async def main(form: str, host: str, port: str, what: str = "hello", times: str = "1") -> None:
+    """Ask, and print."""
+    found = [await asked(form, host, int(port), what) for _ in range(int(times))]
+    print(json.dumps(found if len(found) > 1 else found[0]))
+
+
+async def asked(form: str, host: str, port: int, what: str) -> Any:
     """Ask once."""
     try:
         async with asyncio.timeout(10):
-            found = await FORMS[form](host, int(port), what)
+            return await FORMS[form](host, port, what)
     except (
         OSError,
         TimeoutError,
@@ -138,8 +148,7 @@ async def main(form: str, host: str, port: str, what: str = "hello") -> None:
         grpc.aio.AioRpcError,
         asyncio.IncompleteReadError,
     ) as error:
-        found = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(found))
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 if __name__ == "__main__":

@@ -39,7 +39,10 @@ def handler(port: int) -> Any:
             return socket
         told = {key.lower(): value for key, value in request.headers.items()}
         version = f"{request.version.major}.{request.version.minor}"
-        return web.json_response({"port": port, "version": version, "path": request.path, "headers": told})
+        name = os.environ.get("SPEAKER", "")
+        return web.json_response(
+            {"name": name, "port": port, "version": version, "path": request.path, "headers": told}
+        )
 
     return answer
 
@@ -62,6 +65,11 @@ def service(port: int) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler("test.Echo", methods)
 
 
+def label(port: int) -> str:
+    """What a line's answer begins with: the name of the app in `SPEAKER`, else the port."""
+    return os.environ.get("SPEAKER") or str(port)
+
+
 def stream(port: int, *, first: bool) -> Any:
     """What answers a connection: a greeting before anything is asked, then each line with the port."""
 
@@ -70,7 +78,7 @@ def stream(port: int, *, first: bool) -> Any:
             if first:
                 writer.write(f"{port} welcome\n".encode())
             while line := await reader.readline():
-                writer.write(f"{port} ".encode() + line)
+                writer.write(f"{label(port)} ".encode() + line)
                 await writer.drain()
         finally:
             writer.close()

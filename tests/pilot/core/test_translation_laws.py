@@ -36,7 +36,7 @@ ADDRESSES = st.sampled_from(["198.19.0.9", "198.19.0.8", "198.51.100.0/24"])
 PORTS = st.sampled_from([80, 81])
 EXPORTS = st.sampled_from(["*", ".", "a"])
 PLACES = st.sampled_from(["", "r1/z1", "r1/z2", "r2/z1"])
-SPOKEN = st.sampled_from(["http", "tcp", "tls", "web"])
+SPOKEN = st.sampled_from(["http", "tcp", "tls", "web", "mongo", "grpc-web"])
 
 Document = dict[str, Any]
 

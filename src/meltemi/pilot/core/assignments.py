@@ -6,7 +6,7 @@ from meltemi.api.networking.destination_rule import TrafficPolicy
 from meltemi.envoy import names
 from meltemi.envoy.clusters import Discovery
 from meltemi.envoy.endpoints import encode_endpoint, encode_place, join_assignment, join_group
-from meltemi.model import credentialed, destinations, localities, settings
+from meltemi.model import credentialed, destinations, gatewayed, localities, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
 from meltemi.model.localities import EVEN, Asks, Caller, Spread
@@ -35,12 +35,14 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str, calle
     listed: list[Resource] = []
     choices = dict(lens.rules)
     kept = credentialed.hosts(q, namespace) if keeper else ()
+    headless = gatewayed.headless(q, namespace) if keeper else ()
     ports = dict(lens.only or ())
     for host in hosts_through(q, namespace, lens):
         choice = choices.get(host, destinations.DEFAULT)
         by = keeper if host in kept else destinations.keeper_of(choice)
         answer = answered(q, namespace, host, choice, caller)
-        made = isolated(q, load_assignments, namespace, host, choice, envoy, by, answer) or ()
+        balanced = bool(keeper) and host in headless
+        made = isolated(q, load_assignments, namespace, host, choice, envoy, by, answer, balanced) or ()
         wanted = ports.get(host)
         listed.extend([one for one in made if names.port_of(one.name) in wanted] if wanted else made)
     return segment(("ns", namespace), listed)
@@ -78,7 +80,14 @@ def _spread(q: Db, found: Service, policy: TrafficPolicy) -> Spread:
 
 @query
 def load_assignments(
-    q: Db, namespace: str, host: str, choice: str, envoy: str, keeper: str, caller: Caller | None
+    q: Db,
+    namespace: str,
+    host: str,
+    choice: str,
+    envoy: str,
+    keeper: str,
+    caller: Caller | None,
+    balanced: bool,
 ) -> tuple[Resource, ...]:
     """Translate a service's endpoints: those of each of its ports, and of each subset those that bear its labels.
 
@@ -94,14 +103,14 @@ def load_assignments(
     made: list[Resource | None] = []
     for port in found.ports:
         whole = traffic_policy.effective(rule, port.number, "")
-        usual = discovery_of(q, found, whole, keeper)
+        usual = discovery_of(q, found, whole, keeper, balanced=balanced)
         ready = apart(q, host, _encoded, _within_reach(listed.get(port.number, ()), found, caller))
         if ready is None:
             # A fault of ours is no news that there are no endpoints.
             continue
         for subset in subsets(rule):
             policy = traffic_policy.of_subset(whole, rule, port.number, subset)
-            how = usual if policy is whole else discovery_of(q, found, policy, keeper)
+            how = usual if policy is whole else discovery_of(q, found, policy, keeper, balanced=balanced)
             if how is Discovery.EDS:
                 name = names.outbound_cluster(host, port.number, subset)
                 chosen = _of_subset(ready, rule, subset)

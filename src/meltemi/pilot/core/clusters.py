@@ -27,7 +27,7 @@ from meltemi.envoy.clusters import (
 from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint
 from meltemi.envoy.forward_proxy import DnsCache
 from meltemi.envoy.sockets import ClientSocket, MutualClient
-from meltemi.model import credentialed, destinations, localities, settings
+from meltemi.model import credentialed, destinations, gatewayed, localities, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, accounts, backends, backends_of
 from meltemi.model.localities import Caller, Spread
@@ -48,19 +48,21 @@ from meltemi.query import Db, query
 def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str, caller: Caller | None) -> Segment:
     """List the clusters of a namespace's services, as clients with this lens see them.
 
-    `keeper` is the namespace whose Secrets these clients get, NOBODY where they get none or nothing asks for any;
-    `caller` is what `localities.asked_by_name` asks of those clients for this namespace, None where all endpoints are
-    alike.
+    `keeper` is the namespace of these clients where they are gateways that reach something in their own way, by a
+    Secret of that namespace for one, else NOBODY; `caller` is what `localities.asked_by_name` asks of those clients
+    for this namespace, None where all endpoints are alike.
     """
     listed: list[Resource] = []
     choices = dict(lens.rules)
     kept = credentialed.hosts(q, namespace) if keeper else ()
+    headless = gatewayed.headless(q, namespace) if keeper else ()
     ports = dict(lens.only or ())
     for host in hosts_through(q, namespace, lens):
         choice = choices.get(host, destinations.DEFAULT)
         by = keeper if host in kept else destinations.keeper_of(choice)
         answer = caller if caller is not None and isolated(q, named, namespace, host) else None
-        made = isolated(q, clusters, namespace, host, choice, envoy, by, answer) or ()
+        balanced = bool(keeper) and host in headless
+        made = isolated(q, clusters, namespace, host, choice, envoy, by, answer, balanced) or ()
         wanted = ports.get(host)
         listed.extend([one for one in made if names.port_of(one.name) in wanted] if wanted else made)
     return segment(("ns", namespace), listed)
@@ -75,12 +77,19 @@ def named(q: Db, namespace: str, host: str) -> bool:
 
 @query
 def clusters(
-    q: Db, namespace: str, host: str, choice: str, envoy: str, keeper: str, caller: Caller | None
+    q: Db,
+    namespace: str,
+    host: str,
+    choice: str,
+    envoy: str,
+    keeper: str,
+    caller: Caller | None,
+    balanced: bool,
 ) -> tuple[Resource, ...]:
     """Translate a service: a cluster for each of its ports and for each subset of it.
 
     One memo for all, since what changes one nearly always changes the others. `caller` counts where endpoints stand
-    in clusters themselves.
+    in clusters themselves; `balanced` is for gateways: a headless service's endpoints are chosen among.
     """
     found = service(q, namespace, host)
     if found is None:
@@ -99,6 +108,7 @@ def clusters(
         envoy,
         refused(q, CDS, host),
         keeper,
+        balanced,
     )
     made: list[Resource | None] = []
     for port in found.ports:
@@ -165,6 +175,7 @@ class Shared:
     envoy: str
     refused: tuple[str, ...]
     keeper: str
+    balanced: bool
 
 
 Encoder = Callable[[str], bytes]
@@ -200,7 +211,7 @@ def _resource(
 
 def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy) -> Cluster:
     found, rule, pool = shared.service, shared.rule, policy.connection_pool
-    discovery = discovery_of(q, found, policy, shared.keeper)
+    discovery = discovery_of(q, found, policy, shared.keeper, balanced=shared.balanced)
     direct = discovery is Discovery.ORIGINAL_DST
     by_name = discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS)
     outlier = None if direct else traffic_policy.outlier(policy.outlier_detection)
@@ -273,11 +284,11 @@ def lookup_of(q: Db, found: Service) -> DnsCache | None:
     return DnsCache(found.host, seconds(settings.DNS_REFRESH_RATE.read(q)))
 
 
-def discovery_of(q: Db, found: Service, policy: TrafficPolicy, keeper: str) -> Discovery:
-    """Decide how a service's cluster finds its endpoints."""
+def discovery_of(q: Db, found: Service, policy: TrafficPolicy, keeper: str, *, balanced: bool) -> Discovery:
+    """Decide how a service's cluster finds its endpoints; `balanced` is as in `clusters`."""
     if origination.is_closed(q, policy.tls, keeper):
         return Discovery.STATIC
-    if found.headless or found.resolution is Resolution.ORIGINAL:
+    if found.resolution is Resolution.ORIGINAL or (found.headless and not balanced):
         return Discovery.ORIGINAL_DST
     if found.resolution is Resolution.DNS:
         return Discovery.STRICT_DNS

@@ -157,11 +157,11 @@ def destination(
     rule = destinations.rule(q, namespace, host, choice)
     assigned = {
         one.name: one
-        for one in assignments.load_assignments(q, namespace, host, choice, envoy, NOBODY, caller)
+        for one in assignments.load_assignments(q, namespace, host, choice, envoy, NOBODY, caller, False)
     }
     reached: list[Resource] = []
     endpoints: list[Resource] = []
-    for one in clusters.clusters(q, namespace, host, choice, envoy, NOBODY, None):
+    for one in clusters.clusters(q, namespace, host, choice, envoy, NOBODY, None, False):
         _, port, subset, _ = one.name.split("|")
         if _asks_for_tls(rule, int(port), subset):
             _tell(q, one.name, rule)

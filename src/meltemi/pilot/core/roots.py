@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from meltemi.model import credentialed, destinations, localities, routing, sidecars
+from meltemi.model import credentialed, destinations, gatewayed, localities, routing, sidecars
 from meltemi.model.localities import Asks, Caller
 from meltemi.model.routing import Source
 from meltemi.model.scope import Lenses, known_to, lenses, lenses_within, selected
@@ -105,8 +105,8 @@ def _and_by_name(
 
 
 def keeper_of(q: Db, view: View) -> str:
-    """Return the namespace whose Secrets a proxy gets for TLS that it begins: NOBODY where no rule asks for any."""
-    return view.namespace if view.type is ProxyType.ROUTER and credentialed.patterns(q) else NOBODY
+    """Return a gateway's namespace, NOBODY of sidecars and where gateways reach all as sidecars do."""
+    return view.namespace if view.type is ProxyType.ROUTER and gatewayed.some(q) else NOBODY
 
 
 @query
@@ -128,8 +128,8 @@ def _outbound(
     made, assigned = [clusters.common(q)], []
     for namespace in seen.namespaces:
         lens = seen.through(namespace)
-        # Where nothing is kept in secret, clients of all kinds share.
-        by = keeper if keeper and credentialed.hosts(q, namespace) else NOBODY
+        # Where nothing is kept in secret and nothing is headless, clients of all kinds share.
+        by = keeper if keeper and gatewayed.hosts(q, namespace) else NOBODY
         answer = by_name = None
         if caller is not None:
             answer = localities.answer(caller, localities.asked(q, namespace, lens.rules))
