@@ -191,6 +191,9 @@ def test_a_closer_listener_keeps_its_hosts(mesh: Mesh) -> None:
     found = routed(mesh)
     assert found["*.example.com"][0]["route"]
     assert found["a.example.com"][0]["directResponse"]["status"] == 404
+    # Nor does a route of the wide one reach them by naming them.
+    mesh.put([route(to(), parentRefs=[{"name": "gw", "sectionName": "wide"}], hostnames=["a.example.com"])])
+    assert routed(mesh)["a.example.com"][0]["directResponse"]["status"] == 404
 
 
 def test_listeners_that_are_not_told_apart_are_closed(mesh: Mesh) -> None:

@@ -330,6 +330,56 @@ def envoy_filter(draw: st.DrawFn) -> Document:
     return document("EnvoyFilter", "networking.istio.io/v1alpha3", draw(NAMES), draw(NAMESPACES), spec)
 
 
+API = "gateway.networking.k8s.io"
+
+
+@st.composite
+def api_gateway(draw: st.DrawFn) -> Document:
+    hosts = st.sampled_from([{}, {"hostname": "e.example.com"}, {"hostname": "*.example.com"}])
+    kinds: st.SearchStrategy[Document] = st.sampled_from(
+        [
+            {"protocol": "HTTP"},
+            {"protocol": "TCP"},
+            {"protocol": "TLS", "tls": {"mode": "Passthrough"}},
+            {"protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "cert"}]}},
+        ]
+    )
+    listeners = {}
+    for index, (port, form, host) in enumerate(
+        draw(st.lists(st.tuples(PORTS, kinds, hosts), min_size=1, max_size=3))
+    ):
+        found = {**form, **({} if form["protocol"] == "TCP" else host)}
+        key = (port, found["protocol"], found.get("hostname", ""))
+        listeners[key] = {"name": f"l{index}", "port": port, **found}
+    spec = {
+        "gatewayClassName": "istio",
+        "listeners": list(listeners.values()),
+        **draw(st.sampled_from([{}, {"addresses": [{"type": "Hostname", "value": "x.a"}]}])),
+    }
+    return document("Gateway", f"{API}/v1", "gw", "a", spec)
+
+
+@st.composite
+def api_route(draw: st.DrawFn) -> Document:
+    kind, version = draw(
+        st.sampled_from(
+            [("HTTPRoute", "v1"), ("GRPCRoute", "v1"), ("TLSRoute", "v1"), ("TCPRoute", "v1alpha2")]
+        )
+    )
+    parents = [{"name": "gw", "namespace": "a"}, {"group": "", "kind": "Service", "name": "x"}]
+    spec: Document = {
+        "parentRefs": draw(st.lists(st.sampled_from(parents), min_size=1, max_size=2, unique_by=str)),
+        "rules": [
+            {"backendRefs": [{"name": draw(NAMES), "port": draw(PORTS), "weight": draw(st.integers(0, 2))}]}
+        ],
+    }
+    if kind != "TCPRoute":
+        spec["hostnames"] = draw(
+            st.lists(st.sampled_from(["e.example.com", "*.example.com"]), min_size=1, max_size=2, unique=True)
+        )
+    return document(kind, f"{API}/{version}", draw(NAMES), draw(NAMESPACES), spec)
+
+
 DOCUMENTS = st.lists(
     st.one_of(
         service(),
@@ -342,6 +392,8 @@ DOCUMENTS = st.lists(
         CLASSES,
         sidecar(),
         envoy_filter(),
+        api_gateway(),
+        api_route(),
         node(),
         space(),
     ),
@@ -382,7 +434,8 @@ def pods(mesh: Mesh) -> None:
     mesh.pod("x", "a", ip="198.18.0.2", node="n1")
     mesh.pod("y", "b", ip="198.18.0.3", labels={"app": "y", "istio-locality": "r2.z1"})
     mesh.pod("x-2", "a", ip="198.18.0.7", labels={"app": "x", "version": "2"}, node="n2", ready=False)
-    mesh.pod("edge", "a", ip="198.18.0.4", labels={"app": "x"}, gateway=True)
+    edge = {"app": "x", f"{API}/gateway-name": "gw"}
+    mesh.pod("edge", "a", ip="198.18.0.4", labels=edge, gateway=True)
     mesh.pod("ingress", "istio-system", ip="198.18.0.5", labels={"istio": "ingressgateway"}, gateway=True)
     mesh.pod("grpc", "b", ip="198.18.0.6", sidecar=False, annotations=PROXYLESS)
 

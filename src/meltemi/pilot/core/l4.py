@@ -14,7 +14,7 @@ from meltemi.api.values import Map
 from meltemi.envoy import names
 from meltemi.envoy.listeners import TLS, Chain, ChainMatch, TcpChain
 from meltemi.model import derived, destinations
-from meltemi.model.derivation import Key
+from meltemi.model.derivation import UNRESOLVED, Key
 from meltemi.model.gateways import MESH, gateway_name
 from meltemi.model.services import Protocol, home, homes, service
 from meltemi.pilot.core import traffic_policy
@@ -122,6 +122,9 @@ def _handler(
     for index, one in enumerate(route):
         weight = (one.weight or 1) if alone else one.weight
         if one.destination is None or weight <= 0:
+            continue
+        if one.destination.host == UNRESOLVED:
+            clusters.append((names.BLACK_HOLE, weight))
             continue
         reached = resolve(
             q,
