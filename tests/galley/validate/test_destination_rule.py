@@ -125,6 +125,18 @@ def test_what_istio_takes_is_taken(spec: dict[str, Any]) -> None:
     assert errors("DestinationRule", spec) == []
 
 
+def test_a_secret_without_a_selector_is_for_gateways() -> None:
+    tls = {"mode": "SIMPLE", "credentialName": "s"}
+    by_port = {"portLevelSettings": [{"port": {"number": 443}, "tls": tls}]}
+    subsets = [{"name": "v1", "trafficPolicy": {"tls": tls}}, {"name": "v2", "trafficPolicy": by_port}]
+    assert told("DestinationRule", rule(subsets=subsets)) == [
+        ("MEL0131", "spec.subsets[0].trafficPolicy.tls.credentialName"),
+        ("MEL0131", "spec.subsets[1].trafficPolicy.portLevelSettings[0].tls.credentialName"),
+    ]
+    selector = {"matchLabels": {"a": "b"}}
+    assert told("DestinationRule", rule(subsets=subsets, exportTo=["."], workloadSelector=selector)) == []
+
+
 def test_what_is_likely_wrong_is_told() -> None:
     assert told("DestinationRule", policy(tls={"mode": "SIMPLE"})) == [
         ("IST0128", f"{AT}.tls.caCertificates")

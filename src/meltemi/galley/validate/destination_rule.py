@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.duration import Duration
 from meltemi.api.kind import Object
@@ -19,6 +21,7 @@ from meltemi.api.networking.destination_rule import (
 )
 from meltemi.galley.validate import balancing, client_tls, rules
 from meltemi.galley.validate.findings import (
+    CREDENTIAL_OF_GATEWAYS,
     NO_SERVER_VERIFICATION,
     NO_SERVER_VERIFICATION_OF_PORT,
     At,
@@ -30,6 +33,7 @@ def validate(obj: Object[DestinationRule]) -> tuple[Diagnostic, ...]:
     """Check a DestinationRule."""
     found = Findings(obj)
     spec = obj.spec
+    _credentials(found, spec)
     fault = rules.wildcard_domain_fault(spec.host)
     if fault and not rules.is_address(spec.host):
         found.error(("spec", "host"), fault)
@@ -51,6 +55,30 @@ def validate(obj: Object[DestinationRule]) -> tuple[Diagnostic, ...]:
             ("spec", "workloadSelector"), "a selector without labels is for every workload in the namespace"
         )
     return found.all()
+
+
+def _credentials(found: Findings, spec: DestinationRule) -> None:
+    """Say who takes Secrets that a rule names for TLS."""
+    if spec.workload_selector is not None:
+        return
+    for at, tls in _all_tls(spec):
+        if tls.credential_name and tls.mode in (ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL):
+            text = "is for gateways alone, since no workloadSelector names sidecars: these do not connect to the host"
+            found.add(CREDENTIAL_OF_GATEWAYS, (*at, "credentialName"), text)
+
+
+def _all_tls(spec: DestinationRule) -> Iterator[tuple[At, ClientTLSSettings]]:
+    policies: list[tuple[At, TrafficPolicy | None]] = [(("spec", "trafficPolicy"), spec.traffic_policy)]
+    for index, subset in enumerate(spec.subsets):
+        policies.append((("spec", "subsets", index, "trafficPolicy"), subset.traffic_policy))
+    for at, policy in policies:
+        if policy is None:
+            continue
+        if policy.tls is not None:
+            yield (*at, "tls"), policy.tls
+        for index, one in enumerate(policy.port_level_settings):
+            if one.tls is not None:
+                yield (*at, "portLevelSettings", index, "tls"), one.tls
 
 
 def _subset(found: Findings, at: At, subset: Subset) -> None:

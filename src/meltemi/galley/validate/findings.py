@@ -35,6 +35,14 @@ NO_SERVER_VERIFICATION_OF_PORT = code(
     "TLS to a port of the destination is begun without authorities that its certificate must be signed by, "
     "so that the server is not verified.",
 )
+CREDENTIAL_OF_GATEWAYS = code(
+    "MEL0131",
+    "credential-of-gateways",
+    Level.INFO,
+    "A DestinationRule without a workloadSelector names a Secret for TLS. Gateways take it, each from its own "
+    "namespace; sidecars do not, and connect to the host not at all: they would have nothing to show, and nobody to "
+    "believe. (Istio's sidecars send plain text.) Name those that shall connect by a workloadSelector.",
+)
 ADDRESSES_REQUIRED = code(
     "IST0134",
     "service-entry-addresses-required",
