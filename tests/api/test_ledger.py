@@ -118,6 +118,7 @@ def told(kind: Kind[Any]) -> set[tuple[type[Enum], str]]:
         "file": "/tls.pem",
         "crl": "/list.crl",
         "sockets": "/run",
+        **{name: f"/{name}.pem" for name in ("authority", "revoked", "rsa", "ecdsa")},
     }
     enums = {
         entry.path: inner

@@ -93,6 +93,25 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
         Gap("spec.configPatches[].match.context", "there is no waypoint", ("WAYPOINT",)),
         Gap("spec.configPatches[].match.waypoint", "there is no waypoint"),
     ),
+    "sidecars.networking.istio.io": (
+        Gap("spec.egress[].port.targetPort", "it is refused: it never had an effect"),
+        Gap("spec.ingress[].port.targetPort", "it is refused: it never had an effect"),
+        Gap("spec.outboundTrafficPolicy.egressProxy.port.name", "it is refused: a name never chose a port"),
+        *(
+            Gap(f"spec.ingress[].tls.{name}", "it is refused: a sidecar's certificates are files of its pod")
+            for name in ("credentialName", "subjectAltNames", "httpsRedirect")
+        ),
+        *(
+            Gap(f"spec.ingress[].tls.{name}", "name files: the port is closed meanwhile")
+            for name in ("credentialNames", "caCertCredentialName")
+        ),
+        Gap("spec.ingress[].tls.tlsCertificates[].caCertificates", "use caCertificates of the listener"),
+        Gap(
+            "spec.ingress[].tls.mode",
+            "it is refused: what a sidecar ends is no mesh traffic",
+            ("ISTIO_MUTUAL", "AUTO_PASSTHROUGH"),
+        ),
+    ),
 }
 
 _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
@@ -196,7 +215,6 @@ _GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
     "tcproutes.gateway.networking.k8s.io": (_DEFAULTED,),
 }
 _ISTIO: Final[Mapping[str, tuple[Gap, ...]]] = {
-    **_kinds("every workload sees all that is exported to it", "networking.istio.io", "sidecars"),
     **_kinds("no WorkloadEntry is made of it", "networking.istio.io", "workloadgroups"),
     **_kinds("proxies tell what they tell by default", "telemetry.istio.io", "telemetries"),
     **_kinds("no proxy loads it", "extensions.istio.io", "wasmplugins", "trafficextensions"),
@@ -252,6 +270,10 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
     ),
     "virtualservices.networking.istio.io": (
         Stored("spec.http[].websocketUpgrade", "upgrades are allowed always, as in Istio since 1.1"),
+    ),
+    "sidecars.networking.istio.io": (
+        Stored("spec.egress[].port.name", "for people: listeners are named by their number"),
+        Stored("spec.ingress[].port.name", "for people: listeners are named by their number"),
     ),
     "gateways.networking.istio.io": (
         Stored("spec.servers[].defaultEndpoint", "Istio's gateways do not read it: only Sidecars have one"),

@@ -96,6 +96,7 @@ FED = (
     "destinationrules.networking.istio.io",
     "gateways.networking.istio.io",
     "serviceentries.networking.istio.io",
+    "sidecars.networking.istio.io",
     "workloadentries.networking.istio.io",
     "envoyfilters.networking.istio.io",
     "peerauthentications.security.istio.io",

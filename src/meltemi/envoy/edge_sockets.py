@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from envoy.config.core.v3.base_pb2 import TransportSocket
+from envoy.config.core.v3.base_pb2 import DataSource, TransportSocket
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import (
     CertificateValidationContext,
     SubjectAltNameMatcher,
+    TlsCertificate,
     TlsParameters,
 )
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig
@@ -65,6 +66,58 @@ class EdgeServer:
     highest: TLSProtocol = TLSProtocol.TLSV1_3
     ciphers: tuple[str, ...] = ()
     curves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileServer:
+    """TLS that a sidecar ends for clients from anywhere, with files of its pod: (chain, key) each.
+
+    `authorities` and `crl` say whose clients are good; they are asked for a certificate as `clients` says.
+    """
+
+    certificates: tuple[tuple[str, str], ...]
+    alpn: tuple[str, ...] = ("h2", "http/1.1")
+    authorities: str = ""
+    crl: str = ""
+    clients: Clients = Clients.UNASKED
+    spki: tuple[str, ...] = ()
+    hashes: tuple[str, ...] = ()
+    lowest: TLSProtocol = TLSProtocol.TLSV1_2
+    highest: TLSProtocol = TLSProtocol.TLSV1_3
+    ciphers: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
+
+
+def file_server(socket: FileServer) -> TransportSocket:
+    """TLS from clients of a sidecar."""
+    common = CommonTlsContext(
+        alpn_protocols=socket.alpn,
+        tls_params=TlsParameters(
+            tls_minimum_protocol_version=VERSIONS[socket.lowest],
+            tls_maximum_protocol_version=VERSIONS[socket.highest],
+            cipher_suites=socket.ciphers,
+            ecdh_curves=socket.curves,
+        ),
+        tls_certificates=[
+            TlsCertificate(certificate_chain=DataSource(filename=chain), private_key=DataSource(filename=key))
+            for chain, key in socket.certificates
+        ],
+    )
+    if socket.clients is not Clients.UNASKED:
+        common.validation_context.CopyFrom(
+            CertificateValidationContext(
+                # Unset, it would believe every certificate: a name that no file has is refused.
+                trusted_ca=DataSource(filename=socket.authorities),
+                crl=DataSource(filename=socket.crl) if socket.crl else None,
+                verify_certificate_spki=socket.spki,
+                verify_certificate_hash=socket.hashes,
+            )
+        )
+    context = DownstreamTlsContext(
+        common_tls_context=common,
+        require_client_certificate=boolean(socket.clients is Clients.REQUIRED),
+    )
+    return TransportSocket(name=sockets.TLS, typed_config=pack(context))
 
 
 def server(socket: EdgeServer) -> TransportSocket:

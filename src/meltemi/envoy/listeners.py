@@ -141,7 +141,7 @@ class Chain:
     name: str
     handler: HttpChain | TcpChain
     match: ChainMatch = ChainMatch()
-    tls: sockets.ServerSocket | edge_sockets.EdgeServer | None = None
+    tls: sockets.ServerSocket | edge_sockets.EdgeServer | edge_sockets.FileServer | None = None
 
 
 class Paths(Enum):
@@ -273,6 +273,8 @@ def _asking(protocol: str) -> Filter:
 def _tls(chain: Chain, listener: Listener) -> TransportSocket | None:
     if isinstance(chain.tls, edge_sockets.EdgeServer):
         return edge_sockets.server(chain.tls)
+    if isinstance(chain.tls, edge_sockets.FileServer):
+        return edge_sockets.file_server(chain.tls)
     return None if chain.tls is None else sockets.server(chain.tls, listener.mesh_tls)
 
 

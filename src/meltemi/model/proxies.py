@@ -20,10 +20,11 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
     targets = set(target_names(q, namespace))
     where = place(q, found)
     network = _network(q, found)
+    labels = Map({key: value for key, value in found.labels.items() if key in reads})
     return View(
         namespace=namespace,
         type=_type(found),
-        labels=Map({key: value for key, value in found.labels.items() if key in reads}),
+        labels=labels,
         workload=found.workload,
         service_account=found.account,
         network=network,
@@ -38,6 +39,7 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
                 if (value := trait(key, found.labels, where, found.node, network))
             }
         ),
+        address=_address(q, namespace, pod_name) if sidecars.reads_address(q, namespace, labels) else "",
     )
 
 
@@ -53,6 +55,11 @@ def _type(found: Workload) -> ProxyType:
     if found.gateway:
         return ProxyType.ROUTER
     return ProxyType.PROXYLESS if found.proxyless else ProxyType.SIDECAR
+
+
+def _address(q: Db, namespace: str, pod_name: str) -> str:
+    status = q.fact(facts.POD_STATUS, namespace, pod_name)
+    return "" if status is None else status.ip
 
 
 @query

@@ -9,7 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meltemi.api.kind import Object
-from meltemi.api.networking.sidecar import CaptureMode, EgressListener, OutboundMode, Sidecar
+from meltemi.api.networking.destination_rule import ConnectionPoolSettings
+from meltemi.api.networking.gateway import ServerTLSSettings
+from meltemi.api.networking.sidecar import (
+    CaptureMode,
+    EgressListener,
+    IngressListener,
+    OutboundMode,
+    Sidecar,
+    SidecarPort,
+)
 from meltemi.api.networking.virtual_service import Destination
 from meltemi.api.values import Map
 from meltemi.model import facts, settings
@@ -21,7 +30,9 @@ Key = tuple[str, str]
 """Namespace and name of a Sidecar."""
 
 ANY = "*"
+POD = "0.0.0.0"
 _OWN = "."
+_UNIX = "unix://"
 EVERYTHING = ((ANY, ANY),)
 
 
@@ -103,6 +114,30 @@ class Outgoing:
     unknown: Unknown | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """One ingress listener. `endpoint` is where the application is: (address, port), or (`unix://` and a path, 0).
+
+    None is wherever the connection was going; the address `0.0.0.0` is the pod's own.
+    """
+
+    number: int
+    protocol: str = ""
+    bind: str = ""
+    captured: bool = True
+    endpoint: tuple[str, int] | None = None
+    tls: ServerTLSSettings | None = None
+    pool: ConnectionPoolSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What a Sidecar takes in; without `intakes` the ports that Services lead to."""
+
+    intakes: tuple[Intake, ...] = ()
+    pool: ConnectionPoolSettings | None = None
+
+
 WHOLE = Outgoing()
 """Of a workload without a Sidecar, or with one that says nothing of egress."""
 
@@ -147,13 +182,18 @@ def outgoing(q: Db, key: Key, client: str) -> Outgoing:
     made = q.fact(facts.SIDECARS, *key)
     if made is None:
         return WHOLE
-    openings = tuple([_opening(one, client) for one in made.spec.egress])
+    openings = tuple([_opening(one, client) for one in made.spec.egress if _is_somewhere(one)])
     policy, unknown = made.spec.outbound_traffic_policy, None
     if policy is not None:
         allowed = policy.mode is OutboundMode.ALLOW_ANY
         proxy = policy.egress_proxy if allowed else None
         unknown = Unknown(allowed, None if proxy is None else _target(q, proxy, client))
-    return Outgoing(openings or WHOLE.openings, unknown)
+    return Outgoing(openings if made.spec.egress else WHOLE.openings, unknown)
+
+
+def _is_somewhere(made: EgressListener) -> bool:
+    """Say whether a listener has a port, a socket, or is for the rest; others the rules refuse."""
+    return made.port is None or bool(made.port.number) or made.bind.startswith(_UNIX)
 
 
 def _opening(made: EgressListener, client: str) -> Opening:
@@ -178,6 +218,48 @@ def _opening(made: EgressListener, client: str) -> Opening:
 def _target(q: Db, wanted: Destination, client: str) -> tuple[str, str, int]:
     host = complete(wanted.host, client, settings.CLUSTER_DOMAIN.read(q))
     return host, wanted.subset, wanted.port.number if wanted.port is not None else 0
+
+
+@query
+def incoming(q: Db, key: Key) -> Incoming:
+    """Return what a Sidecar says of what proxies take in."""
+    made = q.fact(facts.SIDECARS, *key)
+    if made is None:
+        return Incoming()
+    return Incoming(
+        tuple([_intake(one) for one in made.spec.ingress if one.port is not None and one.port.number]),
+        made.spec.inbound_connection_pool,
+    )
+
+
+def _intake(made: IngressListener) -> Intake:
+    port = made.port or SidecarPort()
+    return Intake(
+        number=port.number,
+        protocol=port.protocol.upper(),
+        bind=made.bind,
+        captured=made.capture_mode is not CaptureMode.NONE,
+        endpoint=_endpoint(made.default_endpoint),
+        tls=made.tls,
+        pool=made.connection_pool,
+    )
+
+
+def _endpoint(text: str) -> tuple[str, int] | None:
+    if not text or text.startswith(_UNIX):
+        return (text, 0) if text else None
+    host, _colon, port = text.rpartition(":")
+    # Pods have no IPv6: what means "here" in it means the same address.
+    here = {"[::1]": "127.0.0.1", "[::]": POD, "": POD}.get(host, host)
+    return (here, int(port)) if port.isdecimal() else None
+
+
+def reads_address(q: Db, namespace: str, labels: Map[str]) -> bool:
+    """Say whether what proxies of a workload take in goes to an address of the pod: nearly never."""
+    key = chosen(q, namespace, labels)
+    if key is None:
+        return False
+    return any(one.endpoint is not None and one.endpoint[0] == POD for one in incoming(q, key).intakes)
 
 
 def has_port(q: Db, namespace: str, host: str, port: int) -> bool:

@@ -45,7 +45,7 @@ class View:
 
     `labels` are only those keys that some selector in reach reads; `named_ports` only those container ports
     that some Service of the namespace names as its target. `affinity` are labels by which some service orders its
-    endpoints, as `workloads.trait` has them.
+    endpoints, as `workloads.trait` has them; `address` is the pod's only where its Sidecar sends what comes in there.
     """
 
     namespace: str
@@ -65,3 +65,4 @@ class View:
     metadata: Map[str] = EMPTY
     """Only those keys that an EnvoyFilter in reach asks for."""
     affinity: Map[str] = EMPTY
+    address: str = ""

@@ -32,6 +32,7 @@ class Ask:
     headers: dict[str, str] = field(default_factory=dict)
     form: str = "http"
     address: str = ""
+    """An IP address, or the path of a Unix socket."""
     port: int = 80
     times: int = 1
     every: float = 0.0
@@ -78,7 +79,7 @@ async def _answer(ask: dict[str, Any], later: float = 0.0) -> dict[str, Any]:
 async def _http(ask: dict[str, Any]) -> dict[str, Any]:
     connection = Connection(ask["address"], ask["port"])
     try:
-        if ask["form"] == "https":
+        if ask["form"] == "https" or ask["address"].startswith("/"):
             connection.reader, connection.writer = await _connect(ask)
         headers = {**ask["headers"], **({"content-length": "0"} if ask["method"] == "POST" else {})}
         found = await connection.request(ask["method"], ask["path"], ask["host"], headers, keep=False)
@@ -104,6 +105,8 @@ async def _bytes(ask: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _connect(ask: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if ask["address"].startswith("/"):
+        return await asyncio.open_unix_connection(ask["address"])
     if ask["form"] not in ("tls", "https"):
         return await asyncio.open_connection(ask["address"], ask["port"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

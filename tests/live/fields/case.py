@@ -26,6 +26,7 @@ HTTP_ROUTE = "httproutes.gateway.networking.k8s.io"
 GRPC_ROUTE = "grpcroutes.gateway.networking.k8s.io"
 TLS_ROUTE = "tlsroutes.gateway.networking.k8s.io"
 TCP_ROUTE = "tcproutes.gateway.networking.k8s.io"
+SIDECAR = "sidecars.networking.istio.io"
 ENVOY_FILTER = "envoyfilters.networking.istio.io"
 PEER_AUTHENTICATION = "peerauthentications.security.istio.io"
 KINDS = {
@@ -46,6 +47,7 @@ KINDS = {
     GRPC_ROUTE: "GRPCRoute",
     TLS_ROUTE: "TLSRoute",
     TCP_ROUTE: "TCPRoute",
+    SIDECAR: "Sidecar",
 }
 ECHO = "echo.default.svc.cluster.local"
 

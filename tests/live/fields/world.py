@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 from tests.live import meshes
-from tests.live.fields import asking, gateway_tls, ingresses
+from tests.live.fields import asking, gateway_tls, ingresses, sidecars
 from tests.live.fields.asking import GATEWAY, Ask
 from tests.live.fields.case import KINDS, Answer, Case, Document, Own, Seen
 from tests.live.fields.certificates import pem
@@ -35,6 +35,7 @@ PODS = {
     "echo-v1": ("default", "echo", "v1", True),
     "echo-v2": ("default", "echo", "v2", True),
     "client": ("default", "client", "v1", True),
+    "scoped": ("default", "scoped", "v1", True),
     "stranger": ("other", "stranger", "v1", True),
     "outsider": ("default", "outsider", "v1", False),
 }
@@ -104,13 +105,22 @@ class World:
         found.update(self._batch([one for one in variants if not one.case.alone]))
         return found
 
+    def play(self, case: Case) -> Seen:
+        """See a case alone in the mesh, and take it out again."""
+        number = next(self.numbers)
+        one = Variant(case, "", Own(f"f{number}", number, self.pods))
+        try:
+            return self._batch([one])[case.id, ""]
+        finally:
+            self._delete(one.documents())
+
     def _batch(self, variants: list[Variant]) -> Found:
         documents = [document for one in variants for document in one.documents()]
         refused = self._apply(documents)
         # A Secret has no generation to wait for.
         self._settle([one for one in documents if _name(one) not in refused and one["kind"] != "Secret"])
         answers = asyncio.run(self._ask(variants))
-        envoys = {name: self._envoy(name) for name in (GATEWAY, "client", "stranger")}
+        envoys = {name: self._envoy(name) for name in (GATEWAY, "client", "stranger", "scoped")}
         return {
             (one.case.id, one.drop): Seen(one.own, got, envoys, refused.get(one.own.name, ""))
             for one, got in zip(variants, answers, strict=True)
@@ -354,6 +364,7 @@ def world() -> Iterator[World]:
             crl = file.with_name("list.crl")
             crl.write_text(gateway_tls.authority().crl())
             made = World(mesh, {"file": str(file), "crl": str(crl), "sockets": sockets})
+            made.pods.update(sidecars.files(file.parent))
             for name, (namespace, _, _, _) in PODS.items():
                 found = mesh.client.json("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
                 made.pods[name] = found["status"]["podIP"]

@@ -286,3 +286,112 @@ def test_a_socket_has_the_services_of_all_ports() -> None:
     assert {name for name in hosts if name != "allow_any"} == {f"web.b.{DOMAIN}:80", f"web.b.{DOMAIN}:8080"}
     assert "web.b" in hosts[f"web.b.{DOMAIN}:80"]["domains"]
     assert "web.b:8080" in hosts[f"web.b.{DOMAIN}:8080"]["domains"]
+
+
+INGRESS = """{ingress: [
+  {port: {number: 80, protocol: HTTP, name: web}, defaultEndpoint: "127.0.0.1:8080"},
+  {port: {number: 81, protocol: HTTP, name: pod}, defaultEndpoint: "0.0.0.0:8081"},
+  {port: {number: 9000, protocol: TCP, name: db}, defaultEndpoint: "unix:///tmp/app"},
+  {port: {number: 9001, protocol: TCP, name: own}, bind: 127.0.0.9, captureMode: NONE}]}"""
+
+
+def inbound(made: Mesh, pod: str = "web", namespace: str = "a") -> dict[str, object]:
+    """The inbound clusters of a proxy by port: their only address, or their type."""
+    found = {}
+    for name, one in made.clusters(pod, namespace).items():
+        if name.startswith("inbound|"):
+            listed = one.get("loadAssignment", {}).get("endpoints", ())
+            address = listed[0]["lbEndpoints"][0]["endpoint"]["address"] if listed else None
+            found[name.split("|")[1]] = address or one["type"]
+    return found
+
+
+def test_ingress_replaces_the_ports_that_services_lead_to() -> None:
+    made = mesh()
+    assert inbound(made) == {"80": "ORIGINAL_DST", "8080": "ORIGINAL_DST"}
+    sidecar(made, INGRESS)
+    assert inbound(made) == {
+        "80": {"socketAddress": {"address": "127.0.0.1", "portValue": 8080}},
+        "81": {"socketAddress": {"address": "198.18.0.1", "portValue": 8081}},
+        "9000": {"pipe": {"path": "/tmp/app"}},
+        "9001": "ORIGINAL_DST",
+    }
+    chains = made.listeners("web", "a")["virtualInbound"]["filterChains"]
+    ports = {chain["filterChainMatch"].get("destinationPort") for chain in chains}
+    assert {80, 81, 9000} <= ports
+    assert 9001 not in ports
+    assert made.listeners("web", "a")["127.0.0.9_9001"]["address"]["socketAddress"]["portValue"] == 9001
+    # Only who sends to the pod's address knows it.
+    assert made.view("web", "a").address == "198.18.0.1"
+    assert made.view("web", "b").address == ""
+
+
+def test_limits_of_a_port_go_before_those_of_all() -> None:
+    made = mesh()
+
+    def most() -> dict[str, int]:
+        found = made.clusters("web", "a")
+        return {
+            name.split("|")[1]: one["circuitBreakers"]["thresholds"][0]["maxConnections"]
+            for name, one in found.items()
+            if name.startswith("inbound|")
+        }
+
+    sidecar(made, "{inboundConnectionPool: {tcp: {maxConnections: 7}}}")
+    assert most() == {"80": 7, "8080": 7}
+    sidecar(
+        made,
+        """{inboundConnectionPool: {tcp: {maxConnections: 7}}, ingress: [
+  {port: {number: 80, protocol: HTTP, name: a}},
+  {port: {number: 81, protocol: HTTP, name: b}, connectionPool: {tcp: {maxConnections: 3}}}]}""",
+    )
+    assert most() == {"80": 7, "81": 3}
+
+
+TLS = "{mode: SIMPLE, serverCertificate: /c.pem, privateKey: /k.pem}"
+
+
+def test_tls_of_its_own_is_ended_only_where_mutual_tls_is_off() -> None:
+    made = mesh()
+    sidecar(made, f"{{ingress: [{{port: {{number: 80, protocol: HTTP, name: a}}, tls: {TLS}}}]}}")
+
+    def sockets() -> list[str]:
+        chains = made.listeners("web", "a")["virtualInbound"]["filterChains"]
+        found = [one for one in chains if one.get("filterChainMatch", {}).get("destinationPort") == 80]
+        return [str(one["transportSocket"]["typedConfig"]) for one in found if "transportSocket" in one]
+
+    assert not any("/c.pem" in one for one in sockets())
+    assert [one.path for one in made.reports("web", "a") if one.code.id == "MEL0140"] == [
+        "spec.ingress[0].tls"
+    ]
+    made.apply(
+        """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: none, namespace: a}
+spec: {selector: {matchLabels: {app: web}}, portLevelMtls: {"80": {mode: DISABLE}}}
+"""
+    )
+    assert len(sockets()) == 1
+    assert "/c.pem" in sockets()[0]
+    assert not [one for one in made.reports("web", "a") if one.code.id == "MEL0140"]
+
+
+def test_tls_that_cannot_be_closes_its_port() -> None:
+    made = mesh()
+    made.apply(
+        """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: none, namespace: a}
+spec: {selector: {matchLabels: {app: web}}, portLevelMtls: {"80": {mode: DISABLE}}}
+"""
+    )
+    tls = TLS[:-1] + ", minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_2}"
+    sidecar(made, f"{{ingress: [{{port: {{number: 80, protocol: HTTP, name: a}}, tls: {tls}}}]}}")
+    chains = made.listeners("web", "a")["virtualInbound"]["filterChains"]
+    found = [one for one in chains if one.get("filterChainMatch", {}).get("destinationPort") == 80]
+    assert [one["filters"][0]["typedConfig"]["cluster"] for one in found] == ["BlackHoleCluster"]
+    assert [one.path for one in made.reports("web", "a") if one.code.id == "MEL0141"] == [
+        "spec.ingress[0].tls"
+    ]

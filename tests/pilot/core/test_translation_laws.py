@@ -252,6 +252,19 @@ def near(one: Document) -> Document:
 CLASSES = st.sampled_from(["istio.io/ingress-controller", "k8s.io/ingress-nginx"]).map(class_of)
 
 
+INTAKES: st.SearchStrategy[Document] = st.builds(
+    lambda number, spoken, mode, endpoint: {
+        "port": {"number": number, "protocol": spoken, "name": "p"},
+        "captureMode": mode,
+        **({"defaultEndpoint": endpoint} if endpoint else {}),
+    },
+    PORTS,
+    st.sampled_from(["HTTP", "TCP", ""]),
+    st.sampled_from(["DEFAULT", "NONE"]),
+    st.sampled_from(["", "127.0.0.1:8080", "0.0.0.0:8080", "unix:///tmp/a"]),
+)
+
+
 @st.composite
 def sidecar(draw: st.DrawFn) -> Document:
     hosts = st.lists(
@@ -291,6 +304,10 @@ def sidecar(draw: st.DrawFn) -> Document:
         if policy["mode"] == "ALLOW_ANY" and draw(st.booleans()):
             policy["egressProxy"] = {"host": draw(HOSTS.filter(lambda host: "*" not in host))}
         spec["outboundTrafficPolicy"] = policy
+    if draw(st.booleans()):
+        spec["ingress"] = draw(
+            st.lists(INTAKES, min_size=1, max_size=2, unique_by=lambda one: one["port"]["number"])
+        )
     return document("Sidecar", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
 
 

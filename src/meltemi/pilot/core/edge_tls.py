@@ -95,8 +95,8 @@ def _ended(
 ) -> Ended | Lacking:
     """`anywhere` says that its credentials may be in other namespaces: that was found out before."""
     usual = listening.tls_defaults(q)
-    lowest, highest = _versions(tls, usual.lowest)
-    if fault := _fault(tls, lowest, highest):
+    lowest, highest = versions(tls, usual.lowest)
+    if fault := fault_of(tls, lowest, highest):
         return Lacking(fault)
     clients = MODES[tls.mode]
     mesh = tls.mode is ServerTLSMode.ISTIO_MUTUAL
@@ -174,7 +174,8 @@ def _signers(q: Db, tls: ServerTLSSettings, namespace: str, *, anywhere: bool) -
     return name if isinstance(name, Lacking) else credentials.authorities(q, namespace, name)
 
 
-def _versions(tls: ServerTLSSettings, usual: TLSProtocol) -> tuple[TLSProtocol, TLSProtocol]:
+def versions(tls: ServerTLSSettings, usual: TLSProtocol) -> tuple[TLSProtocol, TLSProtocol]:
+    """Return the lowest and the highest version of TLS that is spoken."""
     unset = TLSProtocol.TLS_AUTO
     highest = TLSProtocol.TLSV1_3 if tls.max_protocol_version is unset else tls.max_protocol_version
     if tls.min_protocol_version is not unset:
@@ -184,7 +185,7 @@ def _versions(tls: ServerTLSSettings, usual: TLSProtocol) -> tuple[TLSProtocol, 
     return lowest, highest
 
 
-def _fault(tls: ServerTLSSettings, lowest: TLSProtocol, highest: TLSProtocol) -> str:
+def fault_of(tls: ServerTLSSettings, lowest: TLSProtocol, highest: TLSProtocol) -> str:
     """Say what Envoy would not take, or nobody could speak: it would refuse the other servers of the port, too."""
     if lowest.value > highest.value:
         return f"the lowest version, {lowest.name}, is above the highest, {highest.name}"

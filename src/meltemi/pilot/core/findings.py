@@ -43,6 +43,19 @@ SERVER_CLOSED = code(
     Level.WARNING,
     "A server of a Gateway is not opened, since what it asks for is not there or is not applied yet.",
 )
+INGRESS_TLS_UNUSED = code(
+    "MEL0140",
+    "sidecar-tls-not-used",
+    Level.WARNING,
+    "A Sidecar has a port end TLS of its own, and the mesh's mutual TLS is on there, which goes first. As in Istio, "
+    "only a port for which a PeerAuthentication turns that off ends the Sidecar's TLS.",
+)
+INGRESS_CLOSED = code(
+    "MEL0141",
+    "sidecar-port-closed",
+    Level.WARNING,
+    "A Sidecar has a port end TLS of its own in a way that cannot be. The port takes no connections.",
+)
 TRANSLATION_FAILED = code(
     "MEL0507",
     "translation-failed",

@@ -5,13 +5,16 @@ What a port takes is PeerAuthentication's to say: with STRICT there is no chain 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.api.duration import seconds
+from meltemi.api.networking.destination_rule import ConnectionPoolSettings
+from meltemi.api.networking.gateway import ServerTLSSettings
 from meltemi.api.values import Map
-from meltemi.envoy import names
+from meltemi.envoy import names, sockets
 from meltemi.envoy.clusters import Balancing, Cluster, Discovery, Http, Thresholds, encode_cluster
+from meltemi.envoy.endpoints import Assignment, Group, LoadEndpoint
 from meltemi.envoy.filters import GRPC_WEB
 from meltemi.envoy.listeners import (
     HTTP_ALPN,
@@ -28,17 +31,20 @@ from meltemi.envoy.listeners import (
 )
 from meltemi.envoy.routes import Forward, Route, VirtualHost, WeightedTarget
 from meltemi.envoy.sockets import MutualServer
-from meltemi.model import authn, settings
+from meltemi.model import authn, facts, settings, sidecars
 from meltemi.model.authn import Mtls
 from meltemi.model.gateways import pod_port
-from meltemi.model.services import Protocol, services_in
-from meltemi.model.views import View
+from meltemi.model.services import Protocol, entry_protocol, services_in
+from meltemi.model.sidecars import Intake
+from meltemi.model.views import NOWHERE, View
 from meltemi.pilot.core import listening
 from meltemi.pilot.core.clusters import spoken
-from meltemi.pilot.core.findings import PORT_CONFLICT, origin
+from meltemi.pilot.core.findings import INGRESS_CLOSED, INGRESS_TLS_UNUSED, PORT_CONFLICT, origin
+from meltemi.pilot.core.intake import file_server, limited
 from meltemi.pilot.core.l4 import mongo
 from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import CDS, LDS, Resource, Segment, segment
+from meltemi.pilot.core.traffic_policy import tcp_idle_timeout
 from meltemi.query import Db, query
 
 SERVER_NAME = "istio-envoy"
@@ -47,13 +53,62 @@ _TO_GRPC = frozenset({GRPC_WEB})
 
 @dataclass(frozen=True, slots=True)
 class AppPort:
-    """A port of the app that some Service leads to; the oldest Service decides what is spoken."""
+    """A port of the app that some Service leads to (the oldest decides what is spoken), or that a Sidecar names.
+
+    `endpoint` is where the app is, if that is not where the connection was going: (address, port), or (path of a Unix
+    socket, 0). `bind` is the address of a listener of its own; "" is in the one for all. `at` is the Sidecar's field.
+    """
 
     number: int
     protocol: Protocol
     host: str
     service_port: int
     origin: Ref | None = None
+    endpoint: tuple[str, int] | None = None
+    pool: ConnectionPoolSettings | None = None
+    bind: str = ""
+    tls: ServerTLSSettings | None = None
+    at: str = ""
+
+
+def ports_of(q: Db, view: View) -> tuple[AppPort, ...]:
+    """List the ports that a sidecar takes in: those that its Sidecar names, else those that Services lead to."""
+    key = sidecars.chosen(q, view.namespace, view.labels)
+    said = None if key is None else sidecars.incoming(q, key)
+    if key is not None and said is not None and said.intakes:
+        made = q.fact(facts.SIDECARS, *key)
+        ref = None if made is None else made.ref
+        host = f"{key[1]}.{key[0]}"
+        return tuple(
+            [
+                _taken_in(one, index, host, ref, said.pool, view.address)
+                for index, one in enumerate(said.intakes)
+            ]
+        )
+    ports = app_ports(q, view.namespace, view.labels, view.named_ports)
+    if said is None or said.pool is None:
+        return ports
+    return tuple([replace(port, pool=said.pool) for port in ports])
+
+
+def _taken_in(
+    one: Intake, index: int, host: str, ref: Ref | None, pool: ConnectionPoolSettings | None, pod: str
+) -> AppPort:
+    endpoint = one.endpoint
+    if endpoint is not None and endpoint[0] == sidecars.POD:
+        endpoint = (pod, endpoint[1])
+    return AppPort(
+        one.number,
+        entry_protocol(one.number, one.protocol),
+        host,
+        one.number,
+        ref,
+        endpoint=endpoint,
+        pool=pool if one.pool is None else one.pool,
+        bind="" if one.captured else one.bind or names.ANY_ADDRESS,
+        tls=one.tls,
+        at=f"spec.ingress[{index}]",
+    )
 
 
 @query
@@ -88,24 +143,61 @@ def _word(protocol: Protocol) -> str:
 @query
 def clusters(q: Db, ports: tuple[AppPort, ...], envoy: str) -> Segment:
     """List the clusters that lead to the app."""
-    listed = [inbound_cluster(q, port.number, port.protocol, envoy) for port in ports]
-    listed.append(inbound_cluster(q, 0, Protocol.AUTO, envoy))
+    listed = [
+        inbound_cluster(
+            q,
+            port.number,
+            port.protocol,
+            envoy,
+            port.endpoint,
+            port.pool,
+            port.origin if port.at or port.pool else None,
+        )
+        for port in ports
+    ]
+    listed.append(inbound_cluster(q, 0, Protocol.AUTO, envoy, None, None, None))
     return segment(("inbound",), [one for one in listed if one is not None])
 
 
 @query
-def inbound_cluster(q: Db, port: int, protocol: Protocol, envoy: str) -> Resource | None:
-    """Translate a port of the app; 0 is any port that no Service leads to."""
+def inbound_cluster(
+    q: Db,
+    port: int,
+    protocol: Protocol,
+    envoy: str,
+    endpoint: tuple[str, int] | None,
+    pool: ConnectionPoolSettings | None,
+    said: Ref | None,
+) -> Resource | None:
+    """Translate a port of the app; 0 is any port that no Service leads to. `said` is the Sidecar that has it so."""
+    timeout = seconds(settings.CONNECT_TIMEOUT.read(q))
+    name = names.inbound_cluster(port) if port else names.INBOUND_PASSTHROUGH
     made = Cluster(
-        name=names.inbound_cluster(port) if port else names.INBOUND_PASSTHROUGH,
+        name=name,
         discovery=Discovery.ORIGINAL_DST,
-        connect_timeout=seconds(settings.CONNECT_TIMEOUT.read(q)),
+        connect_timeout=timeout,
         balancing=Balancing.PROVIDED,
         thresholds=Thresholds(),
         http=Http(spoken(protocol)),
         inbound=True,
     )
-    return settle(q, CDS, made.name, encode_cluster(made), (), envoy)
+    if endpoint is not None:
+        made = made._replace(
+            discovery=Discovery.STATIC,
+            balancing=Balancing.ROUND_ROBIN,
+            endpoints=_assignment(name, *endpoint),
+            # A path has no source address.
+            inbound=bool(endpoint[1]),
+        )
+    origins = () if said is None else (origin(said),)
+    return settle(q, CDS, name, encode_cluster(limited(made, pool, timeout)), origins, envoy)
+
+
+def _assignment(name: str, address: str, port: int) -> Assignment:
+    if not address:
+        # The pod's own, which it does not have yet.
+        return Assignment(name)
+    return Assignment(name, (Group(NOWHERE, (LoadEndpoint(address.removeprefix(sockets.UNIX), port),)),))
 
 
 # The listener.
@@ -114,7 +206,8 @@ def inbound_cluster(q: Db, port: int, protocol: Protocol, envoy: str) -> Resourc
 @query
 def listener(q: Db, view: View) -> Segment:
     """Return the inbound listener of a sidecar. Refused without a predecessor, it is one that takes nothing."""
-    ports = app_ports(q, view.namespace, view.labels, view.named_ports)
+    every = ports_of(q, view)
+    ports = tuple([port for port in every if not port.bind])
     policy = authn.policy(q, view.namespace, view.labels)
     chains: list[Chain] = [
         Chain(
@@ -124,19 +217,50 @@ def listener(q: Db, view: View) -> Segment:
         )
     ]
     for port in ports:
-        chains.extend(_port_chains(port, policy.of(port.number)))
+        chains.extend(_chains(q, port, policy.of(port.number)))
     known = {port.number for port in ports}
     for number, mode in policy.ports:
         if number not in known:
-            chains.extend(_bytes_chains(number, mode, names.INBOUND_PASSTHROUGH))
-    chains.extend(_bytes_chains(0, policy.mode, names.INBOUND_PASSTHROUGH))
+            chains.extend(_bytes_chains(number, mode, _PASSTHROUGH))
+    chains.extend(_bytes_chains(0, policy.mode, _PASSTHROUGH))
     made = _listener(q, tuple(chains), _sniffed(ports, policy), _quiet(ports, policy))
     origins = [origin(port.origin) for port in ports if port.origin is not None]
     found = settle(q, LDS, made.name, encode_listener(made), dict.fromkeys(origins), view.envoy_version)
     if found is None:
         # It carries policy: left out, a newly started proxy would let everything pass to the app's port by itself.
         found = settle(q, LDS, made.name, encode_listener(_listener(q, (), (), ())), (), view.envoy_version)
-    return segment(("inbound",), () if found is None else (found,))
+    apart = [_apart(q, port, policy, view.envoy_version) for port in every if port.bind]
+    return segment(("inbound",), [one for one in (found, *apart) if one is not None])
+
+
+def _apart(q: Db, port: AppPort, policy: authn.Policy, envoy: str) -> Resource | None:
+    """Make the listener of a port that a Sidecar has bound by itself."""
+    name = names.listener(port.bind, port.number)
+    if port.number in (names.PROXY_PORT, names.INBOUND_PORT):
+        text = f"port {port.number} is the proxy's own: a Sidecar cannot open it"
+        q.report(Diagnostic(PORT_CONFLICT, text, port.origin, f"{port.at}.port"))
+        return None
+    chains = tuple(
+        [
+            replace(chain, match=replace(chain.match, port=0))
+            for chain in _chains(q, port, policy.of(port.number))
+        ]
+    )
+    asks = any(chain.match != ChainMatch() for chain in chains)
+    made = Listener(
+        name=name,
+        address=port.bind,
+        port=port.number,
+        direction=Direction.INBOUND,
+        chains=chains,
+        inspect_tls=asks,
+        paths=listening.paths(q),
+        mesh_tls=listening.mesh_tls(q),
+        inspect_http=any(chain.match.alpn == HTTP_ALPN for chain in chains),
+        detection_timeout=seconds(settings.PROTOCOL_DETECTION_TIMEOUT.read(q)),
+    )
+    origins = () if port.origin is None else (origin(port.origin),)
+    return settle(q, LDS, name, encode_listener(made), origins, envoy)
 
 
 def _listener(q: Db, chains: tuple[Chain, ...], sniffed: tuple[int, ...], quiet: tuple[int, ...]) -> Listener:
@@ -173,17 +297,50 @@ def _quiet(ports: tuple[AppPort, ...], policy: authn.Policy) -> tuple[int, ...]:
         port.number
         for port in ports
         if port.protocol in (Protocol.TCP, Protocol.MONGO, Protocol.TLS, Protocol.HTTPS)
+        and port.tls is None
         and policy.of(port.number) is Mtls.DISABLE
     )
 
 
-def _port_chains(port: AppPort, mode: Mtls) -> list[Chain]:
+def _chains(q: Db, port: AppPort, mode: Mtls) -> list[Chain]:
+    """List the chains of a port: with TLS of the Sidecar's own only where the mesh's is off, as in Istio."""
+    ends = None if port.tls is None else file_server(q, port.tls)
+    if ends is None:
+        return _port_chains(port, mode)
+    if mode is not Mtls.DISABLE:
+        text = f"mutual TLS is on at port {port.number}: the Sidecar's own TLS is not used"
+        hint = f"turn it off by portLevelMtls {port.number} of a PeerAuthentication"
+        q.report(Diagnostic(INGRESS_TLS_UNUSED, text, port.origin, f"{port.at}.tls", hint))
+        return _port_chains(port, mode)
+    label = f"{names.ANY_ADDRESS}_{port.number}_tls"
+    if isinstance(ends, str):
+        q.report(
+            Diagnostic(INGRESS_CLOSED, f"port {port.number} is closed: {ends}", port.origin, f"{port.at}.tls")
+        )
+        closed = TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),))
+        return [Chain(label, closed, ChainMatch(port=port.number))]
+    match = ChainMatch(port=port.number, transport=TLS)
+    handler = _http(port) if port.protocol.http else _stream(port)
+    return [Chain(label, handler, match, ends), _plain_refused(port)]
+
+
+def _plain_refused(port: AppPort) -> Chain:
+    """Take plain text to nowhere: the chain for all ports would take it to the app."""
+    label = f"{names.ANY_ADDRESS}_{port.number}"
+    return Chain(label, TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),)), ChainMatch(port=port.number))
+
+
+def _stream(port: AppPort) -> TcpChain:
     cluster = names.inbound_cluster(port.number)
+    return TcpChain(cluster, ((cluster, 1),), tcp_idle_timeout(port.pool))
+
+
+def _port_chains(port: AppPort, mode: Mtls) -> list[Chain]:
+    stream = _stream(port)
     if not port.protocol.http and port.protocol is not Protocol.AUTO:
-        made = _bytes_chains(port.number, mode, cluster)
+        made = _bytes_chains(port.number, mode, stream)
         return [*mongo(made)] if port.protocol is Protocol.MONGO else made
     http = _http(port)
-    stream = TcpChain(cluster, ((cluster, 1),))
     label = f"{names.ANY_ADDRESS}_{port.number}"
     found: list[Chain] = []
     if mode is not Mtls.DISABLE:
@@ -208,8 +365,10 @@ def _port_chains(port: AppPort, mode: Mtls) -> list[Chain]:
     return found
 
 
-def _bytes_chains(number: int, mode: Mtls, cluster: str) -> list[Chain]:
-    handler = TcpChain(cluster, ((cluster, 1),))
+_PASSTHROUGH = TcpChain(names.INBOUND_PASSTHROUGH, ((names.INBOUND_PASSTHROUGH, 1),))
+
+
+def _bytes_chains(number: int, mode: Mtls, handler: TcpChain) -> list[Chain]:
     label = f"{names.ANY_ADDRESS}_{number}" if number else "virtualInbound-catchall"
     if mode is Mtls.DISABLE:
         return [Chain(label, handler, ChainMatch(port=number))]

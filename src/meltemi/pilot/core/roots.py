@@ -75,8 +75,7 @@ def clusters_root(q: Db, view: View) -> Segments:
     """Return the clusters of a proxy."""
     parts = list(_of_view(q, view)[0])
     if view.type is ProxyType.SIDECAR:
-        ports = inbound.app_ports(q, view.namespace, view.labels, view.named_ports)
-        parts.append(inbound.clusters(q, ports, view.envoy_version))
+        parts.append(inbound.clusters(q, inbound.ports_of(q, view), view.envoy_version))
     return tuple(parts)
 
 
@@ -143,10 +142,12 @@ def listeners_root(q: Db, view: View) -> Segments:
     """Return the listeners of a proxy."""
     if view.type is ProxyType.ROUTER:
         return (edge.listeners(q, asker(q, view), view.labels, view.named_ports, view.envoy_version),)
-    return (
-        *outbound.listeners(q, view.namespace, *_outgoing(q, view), source_of(q, view), view.envoy_version),
-        inbound.listener(q, view),
+    outward = outbound.listeners(
+        q, view.namespace, *_outgoing(q, view), source_of(q, view), view.envoy_version
     )
+    inward = inbound.listener(q, view)
+    # With more than one there are those that a Sidecar's ingress binds: where its egress has the same, that goes first.
+    return (*outward, inward) if len(inward.resources) < 2 else outbound.named_once([*outward, inward])
 
 
 def routes_root(q: Db, view: View) -> Ropes:
