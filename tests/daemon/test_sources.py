@@ -20,6 +20,7 @@ from meltemi.daemon import __main__ as entry
 from meltemi.daemon import processes, routes
 from meltemi.daemon.specs import system_specs
 from meltemi.galley.core.facts import Stand, Verdict
+from meltemi.galley.shell.directory import DirectorySource
 from meltemi.galley.shell.feed import SourceState
 from meltemi.galley.shell.kube import KubeClient
 from meltemi.init.core import Layout
@@ -31,6 +32,14 @@ def test_the_api_server_comes_first_then_directories_in_their_order() -> None:
     found = processes.sources(KubeClient("unix:///s"), LAYOUT, [Path("/b"), Path("/a")])
     assert [one.name for one in found] == ["kubernetes", "directory /b", "directory /a"]
     assert [one.trusted for one in found] == [True, False, False]
+
+
+def test_ingresses_are_configuration_and_may_stand_in_directories_too() -> None:
+    _, folder = processes.sources(KubeClient("unix:///s"), LAYOUT, [Path("/a")])
+    assert isinstance(folder, DirectorySource)
+    kinds = {scope.kind.name for scope in folder._scopes.values()}
+    assert {"Ingress", "IngressClass", "Gateway"} <= kinds
+    assert not {"Service", "Pod", "Secret"} & kinds
 
 
 def test_folders_reach_the_daemon_and_only_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,6 @@ from tests.live import meshes
 from tests.live.meshes import Mesh, until
 from tests.pilot.core.certificates import Authority
 
-from meltemi.ctl.client import ApiError
-
 pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
 
 OURS = Authority("ours")
@@ -91,22 +89,9 @@ def closed(mesh: Mesh, path: str, host: str = "hello.test") -> bool:
 
 
 def applied(mesh: Mesh, *documents: dict[str, Any]) -> None:
-    """Apply Ingresses and wait until the gateway has them."""
+    """Apply objects and wait until the gateway has them."""
     mesh.apply(*documents)
-    for one in documents:
-        space, name = one["metadata"].get("namespace", ""), one["metadata"]["name"]
-        plural = "ingresses" if one["kind"] == "Ingress" else "ingressclasses"
-        where = f"/meltemi/v1/progress/{plural}.networking.k8s.io/{space}/{name}"
-        until(lambda where=where: reconciled(mesh, where), 20, f"{name} is everywhere")  # type: ignore[misc]
-
-
-def reconciled(mesh: Mesh, where: str) -> bool:
-    """Say whether every proxy has an object."""
-    try:
-        told = mesh.client.json("GET", where)
-    except ApiError:
-        return False
-    return bool(told["generation"] and told["reconciled"] >= told["total"])
+    mesh.meltemi("wait", *(f"{one['kind'].lower()}/{one['metadata']['name']}" for one in documents)).good()
 
 
 @pytest.fixture

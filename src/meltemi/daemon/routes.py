@@ -55,10 +55,14 @@ def _config_dump(pilot: PilotServer) -> Serve:
 
 
 def _progress(pilot: PilotServer) -> Serve:
-    """`/meltemi/v1/progress/RESOURCE/NAMESPACE/NAME`: how far an object has come, and who lacks it."""
+    """`/meltemi/v1/progress/RESOURCE/NAMESPACE/NAME`: how far an object has come, and who lacks it.
+
+    The namespace is `-` for kinds without.
+    """
 
     async def serve(request: web.Request) -> web.Response:
         parts = request.path.removeprefix("/meltemi/v1/progress/").strip("/").split("/")
+        parts[1:2] = ["" if part == "-" else part for part in parts[1:2]]
         found = pilot.progress.progress(*parts) if len(parts) == 3 else None
         if found is None:
             return _json({"error": "translation does not know this object"}, 404)
