@@ -209,6 +209,24 @@ def test_settings_of_a_filter_are_merged_and_those_of_another_type_are_not() -> 
     before = outbound(helloworld())
     put(mesh, "a", patch("NETWORK_FILTER", "MERGE", {"typed_config": LUA}, match))
     assert outbound(mesh) == before
+    (found,) = mesh.reports("sleep")
+    assert (found.code.id, found.path) == (
+        "MEL0150",
+        "spec.configPatches[0].patch.value.typed_config",
+    )
+
+
+def test_a_manager_that_is_none_any_more_is_left_as_it_is() -> None:
+    mesh = helloworld()
+    match = {"context": "SIDECAR_OUTBOUND", "listener": {"filterChain": {"filter": {"name": MANAGER}}}}
+    struct = {"@type": "type.googleapis.com/xds.type.v3.TypedStruct", "type_url": HCM}
+    put(
+        mesh,
+        "a",
+        patch("NETWORK_FILTER", "REPLACE", {"name": MANAGER, "typed_config": struct}, match),
+        patch("HTTP_FILTER", "INSERT_FIRST", {"name": "lua", "typed_config": LUA}, match),
+    )
+    assert outbound(mesh)["filterChains"][0]["filters"][0]["typedConfig"]["typeUrl"] == HCM
 
 
 def test_an_added_http_filter_never_stands_behind_the_router() -> None:
@@ -408,3 +426,46 @@ def test_what_envoy_refused_of_a_patched_resource_is_the_resource_as_it_was() ->
         assert any(one.kind == "EnvoyFilter" for one in found[kind, name].origins)
     told = {str(one.ref) for one in mesh.reports("sleep") if one.code.id == "MEL0503"}
     assert "envoyfilter default/a" in told
+
+
+def test_the_root_namespaces_come_first_however_young() -> None:
+    mesh = helloworld()
+    put(mesh, "own", stat_name("own"))
+    put(mesh, "root", stat_name("root"), namespace="istio-system")
+    assert told(mesh) == "own"
+
+
+def test_every_change_is_as_if_it_had_always_been_so() -> None:
+    mesh = helloworld()
+    proxies = (("sleep", "default"), ("helloworld-v1", "default"), ("ingressgateway", "istio-system"))
+    header = {"response_headers_to_add": [{"header": {"key": "x", "value": "1"}}]}
+    lua = patch("HTTP_FILTER", "INSERT_FIRST", {"name": "lua", "typed_config": LUA})
+
+    def as_from_scratch() -> bool:
+        fresh = Mesh()
+        fresh.put([json.loads(json.dumps(one)) for one in mesh.documents.values()])
+        return all(mesh.roots(*one) == fresh.roots(*one) for one in proxies)
+
+    for pod, namespace in proxies:
+        mesh.engine.hold(roots, mesh.view(pod, namespace))
+    steps: tuple[tuple[str, tuple[Document, ...], str, Document], ...] = (
+        ("a", (stat_name("a"),), "default", {}),
+        ("a", (stat_name("b"),), "default", {}),
+        ("b", (stat_name("c"), lua), "istio-system", {}),
+        ("a", (stat_name("b"),), "default", {"priority": -1}),
+        (
+            "a",
+            (patch("VIRTUAL_HOST", "MERGE", header),),
+            "default",
+            {"workloadSelector": {"labels": {"app": "sleep"}}},
+        ),
+        ("b", (patch("VIRTUAL_HOST", "MERGE", header), lua), "istio-system", {}),
+    )
+    for name, patches, namespace, spec in steps:
+        put(mesh, name, *patches, namespace=namespace, **spec)
+        assert as_from_scratch()
+    mesh.service("more", ports={"http": 5000})
+    assert as_from_scratch()
+    for name, namespace in (("a", "default"), ("b", "istio-system")):
+        mesh.delete("EnvoyFilter", name, namespace)
+        assert as_from_scratch()

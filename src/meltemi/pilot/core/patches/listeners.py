@@ -42,6 +42,8 @@ class Patched:
 
     body: bytes | None
     used: tuple[Origin, ...]
+    misfits: tuple[tuple[Origin, str], ...] = ()
+    """Patches whose settings are of another type than those of the filter that they match, by its name."""
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class _Work:
     context: PatchContext
     ports: PortNames
     used: dict[Origin, None] = field(default_factory=dict)
+    misfits: dict[tuple[Origin, str], None] = field(default_factory=dict)
 
     def of(self, apply_to: ApplyTo) -> list[Patch]:
         return [one for one in self.patches if one.apply_to is apply_to]
@@ -65,7 +68,7 @@ def patched(
     work = _Work(patches, context, ports)
     if not _patch_listener(work, listener):
         return Patched(None, tuple(work.used))
-    return Patched(encode(listener) if work.used else encoded, tuple(work.used))
+    return Patched(encode(listener) if work.used else encoded, tuple(work.used), tuple(work.misfits))
 
 
 def _patch_listener(work: _Work, listener: Listener) -> bool:
@@ -148,7 +151,7 @@ def _patch_filters(work: _Work, listener: Listener, chain: FilterChain) -> None:
     for one in chain.filters:
         for patch in work.of(ApplyTo.NETWORK_FILTER):
             fits = patch.operation is Operation.MERGE and patch.filter in ("", one.name)
-            if fits and _matches(work, patch, listener, chain) and _merge_filter(one, patch):
+            if fits and _matches(work, patch, listener, chain) and _merge_filter(work, one, patch):
                 work.used[patch.origin] = None
         if one.name == HTTP_CONNECTION_MANAGER:
             _patch_manager(work, listener, chain, one)
@@ -160,12 +163,13 @@ def _end(listed: list[Filter]) -> int:
     return len(listed) - terminal
 
 
-def _merge_filter(held: Filter | HttpFilter, patch: Patch) -> bool:
+def _merge_filter(work: _Work, held: Filter | HttpFilter, patch: Patch) -> bool:
     """Merge name and settings of a filter, if they are of one type."""
     given = type(held).FromString(patch.value)
     if not held.HasField("typed_config"):
         return False
     if given.HasField("typed_config") and not merge_any(held.typed_config, given.typed_config):
+        work.misfits[patch.origin, held.name] = None
         return False
     held.name = given.name or held.name
     return True
@@ -173,7 +177,10 @@ def _merge_filter(held: Filter | HttpFilter, patch: Patch) -> bool:
 
 def _patch_manager(work: _Work, listener: Listener, chain: FilterChain, held: Filter) -> None:
     """Patch the HTTP filters of a connection manager, and the routes that are written into it."""
-    manager = HttpConnectionManager.FromString(held.typed_config.value)
+    manager = HttpConnectionManager()
+    if not held.typed_config.Unpack(manager):
+        # A patch has put something else there under this name.
+        return
     used: dict[Origin, None] = {}
     if work.context is PatchContext.SIDECAR_INBOUND and manager.HasField("route_config"):
         used.update(dict.fromkeys(routes.patch_whole(manager.route_config, work.patches, work.context)))
@@ -188,7 +195,7 @@ def _patch_manager(work: _Work, listener: Listener, chain: FilterChain, held: Fi
     for one in manager.http_filters:
         for patch in fitting:
             fits = patch.operation is Operation.MERGE and patch.sub_filter == one.name
-            if fits and _merge_filter(one, patch):
+            if fits and _merge_filter(work, one, patch):
                 used[patch.origin] = None
     for origin in _discover(manager, work.of(ApplyTo.EXTENSION_CONFIG)):
         used[origin] = None

@@ -15,7 +15,7 @@ from meltemi.model import envoy_filters
 from meltemi.model.scope import lenses
 from meltemi.model.views import ProxyType, View
 from meltemi.pilot.core import edge, inbound
-from meltemi.pilot.core.findings import PATCHED_NAME_TAKEN
+from meltemi.pilot.core.findings import PATCH_LEFT_OUT, PATCHED_NAME_TAKEN
 from meltemi.pilot.core.patches import clusters, listeners, port_names, routes
 from meltemi.pilot.core.patches.clusters import Hosts
 from meltemi.pilot.core.patches.listeners import Patched
@@ -224,8 +224,13 @@ def listener_segment(
 
 @query
 def listener(q: Db, made: Resource, which: Which, context: PatchContext, ports: PortNames) -> Patched:
-    """Apply patches to a listener."""
-    return listeners.patched(message_of(made.entry)[1], list(read(q, which)), context, ports)
+    """Apply patches to a listener; what does not fit is told."""
+    found = listeners.patched(message_of(made.entry)[1], list(read(q, which)), context, ports)
+    for origin, name in found.misfits:
+        ref = Ref(origin.kind, origin.namespace, origin.name)
+        text = f"the patch is left out: its settings are of another type than those of {name}"
+        q.report(Diagnostic(PATCH_LEFT_OUT, text, ref, f"{origin.path}.patch.value.typed_config"))
+    return found
 
 
 # Routes.
