@@ -37,8 +37,8 @@ class Way:
 def command(call: Invocation, *, service: str, port: int | None, local_port: int, browser: bool) -> int:
     """Print the URL of a service.
 
-    Where a VirtualService leads to it from a gateway, the ingress gateway's. Else a port of 127.0.0.1 is forwarded to
-    one of its pods until Ctrl-C.
+    Where a VirtualService, an Ingress or an HTTPRoute leads to it from a gateway, the gateway's; a gateway's own by
+    the port that it has here. Else a port of 127.0.0.1 is forwarded to one of its pods until Ctrl-C.
     """
     client = call.client()
     name, _, namespace = service.removeprefix("svc/").partition(".")
@@ -54,7 +54,10 @@ def command(call: Invocation, *, service: str, port: int | None, local_port: int
     ingress = next((row["url"] for row in gateways(call.layout) if row["name"] == "ingress 80"), "")
     if "istio" in (found["spec"].get("selector") or {}) and ingress:
         return _show(Way(f"{ingress}/"), browser=browser)
-    way = None if port else through_ingress(ingress, namespace, name, _routes(client))
+    own = at_loopback(found, port)
+    if own is not None:
+        return _show(own, browser=browser)
+    way = None if port else _through_gateways(client, ingress, namespace, name)
     if way is not None:
         return _show(way, browser=browser)
     number = _target(found, port)
@@ -62,12 +65,75 @@ def command(call: Invocation, *, service: str, port: int | None, local_port: int
     return _forward(call, (namespace, pod, number), local_port, browser=browser)
 
 
-def _routes(client: Client) -> list[Any]:
+def _through_gateways(client: Client, ingress: str, namespace: str, name: str) -> Way | None:
+    """Ask each kind of route in turn; those of Istio's own first."""
+    istio = _listed(client, "/apis/networking.istio.io/v1/virtualservices")
+    found = through_ingress(ingress, namespace, name, istio)
+    if found is None:
+        kubernetes = _listed(client, f"/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses")
+        found = by_ingress(ingress, name, kubernetes)
+    if found is None:
+        gateway_api = _listed(client, "/apis/gateway.networking.k8s.io/v1/httproutes")
+        services = _listed(client, "/api/v1/services")
+        found = by_http_route(namespace, name, gateway_api, services)
+    return found
+
+
+def _listed(client: Client, where: str) -> list[Any]:
     try:
-        found = client.json("GET", "/apis/networking.istio.io/v1/virtualservices")
+        found = client.json("GET", where)
     except ApiError:
         return []
     return list(found.get("items") or ())
+
+
+HEALTH = 15021
+"""A gateway's port for probes: nobody means that one who names none."""
+
+
+def at_loopback(service: Mapping[str, Any], wanted: int | None) -> Way | None:
+    """Give the port that a gateway's Service has on this machine, if it has one."""
+    status = (service.get("status") or {}).get("loadBalancer") or {}
+    rows = ((status.get("ingress") or [{}])[0]).get("ports") or ()
+    for port, row in zip(service["spec"].get("ports") or (), rows, strict=False):
+        number = port.get("port")
+        if number == wanted or (wanted is None and number != HEALTH):
+            scheme = "https" if number in (443, 8443) else "http"
+            return Way(f"{scheme}://127.0.0.1:{row['port']}/")
+    return None
+
+
+def by_ingress(ingress: str, name: str, rows: Iterable[Mapping[str, Any]]) -> Way | None:
+    """Find the first path of an Ingress of its namespace that leads to a service."""
+    for row in rows if ingress else ():
+        for rule in (row.get("spec") or {}).get("rules") or ():
+            for one in (rule.get("http") or {}).get("paths") or ():
+                if ((one.get("backend") or {}).get("service") or {}).get("name") == name:
+                    host = str(rule.get("host") or "")
+                    return Way(f"{ingress}{one.get('path') or '/'}", host.replace("*", "any"))
+    return None
+
+
+def by_http_route(
+    namespace: str, name: str, rows: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]
+) -> Way | None:
+    """Find the first path of an HTTPRoute that leads to a service, at the Gateway that was deployed for it."""
+    gateways = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in services}
+    for row in rows:
+        spec, place = row.get("spec") or {}, row["metadata"].get("namespace")
+        for rule in spec.get("rules") or ():
+            backends = {
+                (one.get("namespace") or place, one.get("name")) for one in rule.get("backendRefs") or ()
+            }
+            for parent in spec.get("parentRefs") or () if (namespace, name) in backends else ():
+                own = (str(parent.get("namespace") or place), f"{parent.get('name')}-istio")
+                way = at_loopback(gateways[own], parent.get("port")) if own in gateways else None
+                if way is not None:
+                    match = (rule.get("matches") or [{}])[0]
+                    at = str((match.get("path") or {}).get("value") or "/")
+                    host = str((spec.get("hostnames") or [""])[0])
+                    return Way(f"{way.url.removesuffix('/')}{at}", host.replace("*", "any"))
+    return None
 
 
 def through_ingress(

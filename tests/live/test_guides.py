@@ -1,4 +1,4 @@
-"""The guide `docs/guides/first-hour.md`, typed as it stands: every command, and every line that it shows."""
+"""The guides, typed as they stand: every command, and every line that they show."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from meltemi.ctl.tour import cli
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "first-hour.md"
+GUIDES = Path(__file__).resolve().parents[2] / "docs" / "guides"
 
 
 @pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def shell() -> Iterator[dict[str, str]]:
     """An environment as a newcomer's, with folders of its own; no process of it is left afterwards."""
     with tempfile.TemporaryDirectory(prefix="ml-") as root:
         Path(root, "r").mkdir(mode=0o700)
@@ -44,7 +44,15 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
         assert not left, f"processes are left: {left}"
 
 
-def test_every_command_shows_what_the_guide_shows(shell: dict[str, str]) -> None:
-    assert len(typed(GUIDE.read_text(encoding="utf-8"))) > 50
-    found = wrong(GUIDE, shell, shell["PWD"], 200)
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        pytest.param("first-hour.md", 50, id="first-hour"),
+        pytest.param("ways-in-and-out.md", 20, id="ways-in-and-out", marks=pytest.mark.long),
+    ],
+)
+def test_every_command_shows_what_the_guide_shows(shell: dict[str, str], name: str, least: int) -> None:
+    guide = GUIDES / name
+    assert len(typed(guide.read_text(encoding="utf-8"))) > least
+    found = wrong(guide, shell, shell["PWD"], 200)
     assert found == [], "\n\n".join(found)
