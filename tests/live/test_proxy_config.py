@@ -234,7 +234,7 @@ def test_headers_are_as_told(mesh: meshes.Mesh) -> None:
     assert "x-envoy-attempt-count" not in quiet["told"]["headers"]
     assert "x-envoy-upstream-service-time" in usual["headers"]
     # Both proxies on the way write it.
-    assert "x-envoy-upstream-service-time" not in ask(mesh, "quiet", "quiet/")["headers"]
+    assert "x-envoy-upstream-service-time" not in ask(mesh, "quiet", "quiet.default/")["headers"]
     assert quiet["told"]["headers"]["x-forwarded-port"] == "80"
     assert "x-forwarded-port" not in usual["told"]["headers"]
 
