@@ -178,6 +178,34 @@ networks:
     assert seen(mesh) == {"203.0.113.9:443": 1}
 
 
+def test_who_passes_mutual_tls_on_reaches_its_own_network_and_the_gateways_of_others() -> None:
+    text = NETWORKS.replace("fromRegistry: Kubernetes", "fromCidr: 198.51.100.0/24")
+    mesh = mesh_of(
+        f"address: 10.0.0.1, network: near, {MUTUAL}",
+        "address: 10.0.0.2",
+        f"network: far, {MUTUAL}",
+        text=text,
+    )
+    labels = {"istio": "eastwest", "topology.istio.io/network": "near"}
+    mesh.pod("near", "istio-system", ip="198.18.0.5", labels=labels, gateway=True)
+    mesh.pod("none", "istio-system", ip="198.18.0.6", labels={"istio": "eastwest"}, gateway=True)
+    mesh.apply(
+        """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: eastwest, namespace: istio-system}
+spec:
+  selector: {istio: eastwest}
+  servers:
+  - {port: {number: 15443, name: tls, protocol: TLS}, hosts: ["*.test"], tls: {mode: AUTO_PASSTHROUGH}}
+"""
+    )
+    name = "outbound_.80_._.app.test"
+    gateways = ["203.0.113.2:15443", "203.0.113.3:15443"]
+    assert mesh.endpoints("near", "istio-system")[name] == ["10.0.0.1:80", *gateways]
+    assert mesh.endpoints("none", "istio-system")[name] == ["10.0.0.1:80"]
+
+
 def test_a_gateway_without_an_address_is_told() -> None:
     mesh = mesh_of(f"address: 10.0.0.1, network: far, {MUTUAL}")
     declared = yaml.safe_load(NETWORKS)

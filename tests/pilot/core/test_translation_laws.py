@@ -22,10 +22,12 @@ from tests.pilot.core.meshes import Mesh, messages
 
 from meltemi.galley.core.meshconfig import mesh_settings
 from meltemi.model import destinations, localities
+from meltemi.model.localities import Asks
 from meltemi.model.scope import lenses
 from meltemi.model.services import hosts_in
 from meltemi.pilot.core import assignments
 from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS, SDS
+from meltemi.query import Db, query
 
 NAMESPACES = st.sampled_from(["a", "b", "istio-system"])
 NAMES = st.sampled_from(["x", "y"])
@@ -476,25 +478,35 @@ def handlers(listener: Message) -> list[Message]:
     return found
 
 
-def check_asks(mesh: Mesh, client: str) -> None:
-    """Check that what one service asks of callers is among what is asked for its namespace: else none would answer."""
-    seen = mesh.engine.get(lenses, client)
+@query
+def asks(q: Db, client: str) -> tuple[tuple[Asks | None, Asks], ...]:
+    """Pair what services ask of callers in a namespace: all of a namespace, and each of them."""
+    found = []
+    seen = lenses(q, client)
     for namespace in seen.namespaces:
         lens = seen.through(namespace)
-        asked = mesh.engine.get(localities.asked, namespace, lens.rules)
-        for host in mesh.engine.get(hosts_in, namespace):
-            choice = dict(lens.rules).get(host, destinations.DEFAULT)
-            one = mesh.engine.get(assignments.asked, namespace, host, choice)
+        asked = localities.asked(q, namespace, lens.rules)
+        for host in hosts_in(q, namespace):
+            one = assignments.asked(q, namespace, host, dict(lens.rules).get(host, destinations.DEFAULT))
             if one is not None:
-                assert asked is not None
-                assert one.place <= asked.place
-                assert set(one.labels) <= set(asked.labels)
+                found.append((asked, one))
+    return tuple(found)
+
+
+def check_asks(mesh: Mesh, client: str) -> None:
+    """Check that what one service asks of callers is among what is asked for its namespace: else none would answer."""
+    for asked, one in mesh.engine.get(asks, client):
+        assert asked is not None
+        assert one.place <= asked.place
+        assert one.network <= asked.network
+        assert set(one.labels) <= set(asked.labels)
 
 
 def check(mesh: Mesh) -> None:
     """Check everything that Envoy would refuse, or that would lead nowhere."""
-    for pod, namespace in PROXIES:
+    for namespace in dict.fromkeys(namespace for _pod, namespace in PROXIES):
         check_asks(mesh, namespace)
+    for pod, namespace in PROXIES:
         roots = mesh.roots(pod, namespace)
         for listed in (roots.clusters, roots.endpoints, roots.listeners):
             given = [one.name for part in listed for one in part.resources]

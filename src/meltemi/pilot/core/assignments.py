@@ -40,7 +40,7 @@ def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str, calle
     for host in hosts_through(q, namespace, lens):
         choice = choices.get(host, destinations.DEFAULT)
         by = keeper if host in kept else destinations.keeper_of(choice)
-        answer = answered(q, namespace, host, choice, caller)
+        answer = None if caller is None else answered(q, namespace, host, choice, caller)
         balanced = bool(keeper) and host in headless
         made = isolated(q, load_assignments, namespace, host, choice, envoy, by, answer, balanced) or ()
         wanted = ports.get(host)
@@ -61,7 +61,7 @@ def asked(q: Db, namespace: str, host: str, choice: str) -> Asks | None:
         return None
     rule = destinations.rule(q, namespace, host, choice)
     asks = [
-        localities.asks_of(_spread(q, found, traffic_policy.effective(rule, port.number, subset)))
+        localities.asks_of(spread_of(q, found, traffic_policy.effective(rule, port.number, subset)))
         for port in found.ports
         for subset in subsets(rule)
     ]
@@ -69,7 +69,8 @@ def asked(q: Db, namespace: str, host: str, choice: str) -> Asks | None:
     return localities.together([*asks, node, localities.asked_by_networks(q)])
 
 
-def _spread(q: Db, found: Service, policy: TrafficPolicy) -> Spread:
+def spread_of(q: Db, found: Service, policy: TrafficPolicy) -> Spread:
+    """Say how requests to a service with this policy are spread."""
     return localities.spread(
         policy.load_balancer,
         settings.LOCALITY.read(q),
@@ -104,7 +105,7 @@ def load_assignments(
     for port in found.ports:
         whole = traffic_policy.effective(rule, port.number, "")
         usual = discovery_of(q, found, whole, keeper, balanced=balanced)
-        ready = apart(q, host, _encoded, _within_reach(listed.get(port.number, ()), found, caller))
+        ready = apart(q, host, _encoded, within_reach(listed.get(port.number, ()), found, caller))
         if ready is None:
             # A fault of ours is no news that there are no endpoints.
             continue
@@ -115,8 +116,9 @@ def load_assignments(
                 name = names.outbound_cluster(host, port.number, subset)
                 chosen = _of_subset(ready, rule, subset)
                 if caller is not None and caller.network:
-                    chosen = _through_gateways(q, chosen, caller.network, found, policy)
-                spread = EVEN if caller is None else _spread(q, found, policy)
+                    backends = tuple([one for one, _ in chosen])
+                    chosen = _encoded(q, through_gateways(q, backends, caller, found, policy))
+                spread = EVEN if caller is None else spread_of(q, found, policy)
                 made.append(apart(q, name, _resource, name, chosen, spread, caller, origins, envoy, keys))
     return tuple([one for one in made if one is not None])
 
@@ -125,7 +127,8 @@ Ready = tuple[Backend, bytes]
 """An endpoint, and what it is in a load assignment: the same in that of the service and those of its subsets."""
 
 
-def _within_reach(listed: tuple[Backend, ...], found: Service, caller: Caller | None) -> tuple[Backend, ...]:
+def within_reach(listed: tuple[Backend, ...], found: Service, caller: Caller | None) -> tuple[Backend, ...]:
+    """Leave out what a caller cannot or may not reach; gateways may still be needed on the way to others."""
     if caller is None:
         return listed
     if not caller.network:
@@ -137,14 +140,15 @@ def _within_reach(listed: tuple[Backend, ...], found: Service, caller: Caller | 
     return tuple([one for one in listed if one.node == node])
 
 
-def _through_gateways(
-    q: Db, listed: tuple[Ready, ...], caller: str, found: Service, policy: TrafficPolicy
-) -> tuple[Ready, ...]:
-    known = networks(q)
-    if known is None:
+def through_gateways(
+    q: Db, listed: tuple[Backend, ...], caller: Caller | None, found: Service, policy: TrafficPolicy
+) -> tuple[Backend, ...]:
+    """Put gateways in the place of endpoints on networks that a caller does not reach itself."""
+    known = networks(q) if caller is not None and caller.network else None
+    if known is None or caller is None:
         return listed
     mutual = all_mutual_by(policy, found, auto=settings.ENABLE_AUTO_MTLS.read(q))
-    return _encoded(q, reached(tuple([one for one, _ in listed]), known, caller, mutual=mutual))
+    return reached(listed, known, caller.network, mutual=mutual)
 
 
 def _encoded(_q: Db, listed: tuple[Backend, ...]) -> tuple[Ready, ...]:

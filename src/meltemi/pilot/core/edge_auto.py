@@ -20,9 +20,11 @@ from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
 from meltemi.model.gateways import Bound
 from meltemi.model.hosts import covers
+from meltemi.model.localities import Caller
 from meltemi.model.scope import Lenses, hosts_through, lenses
 from meltemi.model.services import Resolution, service
 from meltemi.pilot.core import traffic_policy
+from meltemi.pilot.core.assignments import answered, spread_of, through_gateways, within_reach
 from meltemi.pilot.core.clusters import groups, mesh_wide, subsets
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.quarantine import isolated, settle
@@ -98,9 +100,12 @@ def clusters(q: Db, wanted: tuple[str, ...], seen: Lenses, envoy: str) -> Segmen
 
 
 @query
-def assignments(q: Db, wanted: tuple[str, ...], seen: Lenses, envoy: str) -> Segment:
-    """List the load assignments of these clusters."""
-    found = [isolated(q, _assignments, door, envoy) for door in doors(q, wanted, seen)]
+def assignments(q: Db, wanted: tuple[str, ...], seen: Lenses, envoy: str, caller: Caller | None) -> Segment:
+    """List the load assignments of these clusters, as a gateway with these answers has them."""
+    found = [
+        isolated(q, _assignments, door, envoy, answered(q, door.namespace, door.host, door.choice, caller))
+        for door in doors(q, wanted, seen)
+    ]
     return segment(("auto",), [one for made in found if made is not None for one in made])
 
 
@@ -122,20 +127,28 @@ def _clusters(q: Db, door: Door, envoy: str) -> tuple[Resource, ...]:
             services=((door.host, found.name or door.host, door.namespace),) if found is not None else (),
             config="" if rule is None else rule.config,
             subset=subset,
+            locality_weighted=found is not None and spread_of(q, found, policy).weighted,
         )
         made.append(settle(q, CDS, name, encode_cluster(one), _origins(q, door, rule), envoy))
     return tuple(one for one in made if one is not None)
 
 
 @query
-def _assignments(q: Db, door: Door, envoy: str) -> tuple[Resource, ...]:
+def _assignments(q: Db, door: Door, envoy: str, caller: Caller | None) -> tuple[Resource, ...]:
+    found = service(q, door.namespace, door.host)
+    if found is None:
+        return ()
     listed = dict(backends_of(q, door.namespace, door.host))
     rule = destinations.rule(q, door.namespace, door.host, door.choice)
     made: list[Resource | None] = []
     for port, subset in ways(q, door):
         name = names.sni(door.host, port, subset)
-        chosen = tuple(one for one in listed.get(port, ()) if one.mtls and _is_of(one, rule, subset))
-        message = encode(assignment_message(Assignment(name, groups(chosen))))
+        policy = traffic_policy.effective(rule, port, subset)
+        near = within_reach(listed.get(port, ()), found, caller)
+        chosen = tuple(one for one in near if one.mtls and _is_of(one, rule, subset))
+        chosen = through_gateways(q, chosen, caller, found, policy)
+        spread = None if caller is None else spread_of(q, found, policy)
+        message = encode(assignment_message(Assignment(name, groups(chosen, spread, caller))))
         made.append(settle(q, EDS, name, message, _origins(q, door, None), envoy))
     return tuple(one for one in made if one is not None)
 

@@ -91,16 +91,25 @@ def _of_view(q: Db, view: View) -> tuple[Segments, Segments]:
     if view.type is not ProxyType.ROUTER:
         return made
     wanted = edge.auto_patterns(q, view.namespace, view.labels, view.named_ports)
+    if not wanted:
+        return made
     # As its chains do: a name is a cluster's for all who come in, whomever rules select.
-    return made if not wanted else _and_by_name(q, made, wanted, lenses(q, view.namespace), envoy)
+    whole = lenses(q, view.namespace)
+    caller = localities.answer(localities.caller(view), _asked(q, whole))
+    return _and_by_name(q, made, wanted, whole, envoy, caller)
 
 
 def _and_by_name(
-    q: Db, made: tuple[Segments, Segments], wanted: tuple[str, ...], seen: Lenses, envoy: str
+    q: Db,
+    made: tuple[Segments, Segments],
+    wanted: tuple[str, ...],
+    seen: Lenses,
+    envoy: str,
+    caller: Caller | None,
 ) -> tuple[Segments, Segments]:
     """Add what a gateway passes connections on to by their server name."""
     clustered = (*made[0], edge_auto.clusters(q, wanted, seen, envoy))
-    return _filled(clustered), _filled((*made[1], edge_auto.assignments(q, wanted, seen, envoy)))
+    return _filled(clustered), _filled((*made[1], edge_auto.assignments(q, wanted, seen, envoy, caller)))
 
 
 def keeper_of(q: Db, view: View) -> str:
