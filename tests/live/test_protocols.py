@@ -297,3 +297,21 @@ def test_redis(world: Mesh, name: str) -> None:
         return True
 
     meshes.until(set_and_get, 15, "redis keeps a value")
+
+
+def test_with_strict_mutual_tls_what_is_found_out_stays_so(world: Mesh) -> None:
+    meta = {"name": "default", "namespace": "default"}
+    strict = {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": meta}
+    world.apply({**strict, "spec": {"mtls": {"mode": "STRICT"}}})
+    try:
+        world.meltemi("wait", "peerauthentication/default").good()
+        assert "By=spiffe" in ask(world, "http", 8081)["headers"]["x-forwarded-client-cert"]
+        assert "By=spiffe" in ask(world, "grpc", 50052)["metadata"]["x-forwarded-client-cert"]
+        assert ask(world, "line", 9001) == "9001 hello"
+        assert ask(world, "tls", 8445) == "8445 hello"
+        assert ask(world, "greeting", 3306)["first"] == "3306 welcome"
+        command = (sys.executable, str(APPS / "listener.py"), "line", "speaker", "9001")
+        refused = json.loads(world.meltemi("exec", "outsider", "--", *command).good())
+        assert refused == "" or "error" in refused
+    finally:
+        world.kubectl("delete", "peerauthentication", "default").good()
