@@ -102,6 +102,16 @@ def test_a_sidecar_believes_nobody_else(there: World, keep: list[Document]) -> N
     assert there.ask(HOST)["told"]["sni"] == "y.example.test"
 
 
+def test_files_that_are_not_there_close_what_was_plain_text(there: World, keep: list[Document]) -> None:
+    apply(there, keep, there.entry(HOST))
+    assert there.ask(HOST)["told"]["port"] == 8080
+    rule = origin(HOST, {"mode": "SIMPLE", "caCertificates": "/not/there.pem"})
+    there.mesh.apply(rule)
+    keep.append(rule)
+    until(lambda: there.ask(HOST)["status"] == 503, 10, "nothing goes out in plain text")
+    assert "there.pem" in there.mesh.meltemi("status").out
+
+
 def test_a_sidecar_takes_a_secret_where_a_rule_selects_its_workload(
     there: World, keep: list[Document]
 ) -> None:

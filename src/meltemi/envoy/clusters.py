@@ -222,6 +222,12 @@ def cluster_message(cluster: Cluster) -> ClusterMessage:
     return message
 
 
+def always_tls(body: bytes) -> bool:
+    """Say whether an encoded cluster speaks TLS to each of its endpoints."""
+    # Behind the header of the PROXY protocol it is a socket within a socket.
+    return sockets.TLS.encode() in encode(ClusterMessage.FromString(body).transport_socket)
+
+
 def _usual(cluster: Cluster) -> bool:
     """Say whether a cluster is as nearly all are: then a form is filled in, ten times as fast."""
     return (

@@ -49,6 +49,32 @@ def test_a_refused_cluster_is_replaced_by_what_was_accepted_and_told_once_per_ob
     assert mesh.clusters("sleep")[CLUSTER]["connectTimeout"] == "4s"
 
 
+def test_what_was_plain_text_does_not_stand_in_for_tls() -> None:
+    mesh = helloworld()
+    plain = version_and_body(mesh, CDS, CLUSTER)
+    rule = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: helloworld}}
+spec:
+  host: helloworld
+  trafficPolicy: {{proxyProtocol: {{version: V2}}, tls: {{mode: {mode}, caCertificates: {file}}}}}
+"""
+    mesh.apply(rule.format(mode="SIMPLE", file="/not/there.pem"))
+    refuse(mesh, CDS, CLUSTER, plain)
+    assert CLUSTER not in mesh.clusters("sleep")
+    # Other files that were good do.
+    mesh.apply(rule.format(mode="SIMPLE", file="/there.pem"))
+    good = version_and_body(mesh, CDS, CLUSTER)
+    mesh.apply(rule.format(mode="SIMPLE", file="/gone.pem"))
+    refuse(mesh, CDS, CLUSTER, good)
+    assert version_and_body(mesh, CDS, CLUSTER) == good
+    # And plain text does where it is asked for.
+    mesh.apply(rule.format(mode="DISABLE", file='""'))
+    refuse(mesh, CDS, CLUSTER, plain)
+    assert version_and_body(mesh, CDS, CLUSTER) == plain
+
+
 def test_without_a_predecessor_it_is_left_out_alone() -> None:
     mesh = helloworld()
     others = set(mesh.clusters("sleep")) - {CLUSTER}

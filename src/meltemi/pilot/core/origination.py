@@ -79,6 +79,11 @@ def is_closed(q: Db, tls: ClientTLSSettings | None, keeper: str) -> bool:
     return credentialed.names_one(tls) and isinstance(held(q, tls, keeper), Lacking)
 
 
+def goes_out(q: Db, tls: ClientTLSSettings | None, keeper: str) -> bool:
+    """Say whether a rule asks for TLS that can be had: then nothing may go out without."""
+    return tls is not None and tls.mode is not ClientTLSMode.DISABLE and not is_closed(q, tls, keeper)
+
+
 def socket(
     q: Db,
     wanted: ClientTLSSettings,
