@@ -36,7 +36,7 @@ def test_a_gateway_is_opened_at_its_own_port(wanted: int | None, url: str) -> No
 def test_an_ingress_leads_to_a_service() -> None:
     backend = {"service": {"name": "shop", "port": {"number": 80}}}
     rule = {"host": "*.shop.test", "http": {"paths": [{"path": "/cart", "backend": backend}]}}
-    rows = [{"spec": {"defaultBackend": backend}}, {"spec": {"rules": [rule]}}]
+    rows: list[dict[str, Any]] = [{"spec": {"defaultBackend": backend}}, {"spec": {"rules": [rule]}}]
     assert by_ingress(INGRESS, "shop", rows) == Way(f"{INGRESS}/cart", "any.shop.test")
     assert by_ingress(INGRESS, "other", rows) is None
     assert by_ingress("", "shop", rows) is None

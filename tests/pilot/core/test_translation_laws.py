@@ -375,7 +375,7 @@ def api_gateway(draw: st.DrawFn) -> Document:
         "listeners": list(listeners.values()),
         **draw(st.sampled_from([{}, {"addresses": [{"type": "Hostname", "value": "x.a"}]}])),
     }
-    return document("Gateway", f"{API}/v1", "gw", "a", spec)
+    return document("Gateway", f"{API}/v1", "way-in", "a", spec)
 
 
 @st.composite
@@ -385,7 +385,7 @@ def api_route(draw: st.DrawFn) -> Document:
             [("HTTPRoute", "v1"), ("GRPCRoute", "v1"), ("TLSRoute", "v1"), ("TCPRoute", "v1alpha2")]
         )
     )
-    parents = [{"name": "gw", "namespace": "a"}, {"group": "", "kind": "Service", "name": "x"}]
+    parents = [{"name": "way-in", "namespace": "a"}, {"group": "", "kind": "Service", "name": "x"}]
     spec: Document = {
         "parentRefs": draw(st.lists(st.sampled_from(parents), min_size=1, max_size=2, unique_by=str)),
         "rules": [
@@ -453,7 +453,7 @@ def pods(mesh: Mesh) -> None:
     mesh.pod("x", "a", ip="198.18.0.2", node="n1")
     mesh.pod("y", "b", ip="198.18.0.3", labels={"app": "y", "istio-locality": "r2.z1"})
     mesh.pod("x-2", "a", ip="198.18.0.7", labels={"app": "x", "version": "2"}, node="n2", ready=False)
-    edge = {"app": "x", f"{API}/gateway-name": "gw"}
+    edge = {"app": "x", f"{API}/gateway-name": "way-in"}
     mesh.pod("edge", "a", ip="198.18.0.4", labels=edge, gateway=True)
     mesh.pod("ingress", "istio-system", ip="198.18.0.5", labels={"istio": "ingressgateway"}, gateway=True)
     mesh.pod("grpc", "b", ip="198.18.0.6", sidecar=False, annotations=PROXYLESS)
