@@ -332,7 +332,7 @@ def test_what_other_tools_read_without_a_name_is_passed_over_and_not_applied(cli
 
 
 def test_nobody_waits_for_what_this_release_does_not_apply(cli: Cli) -> None:
-    for name in ("sidecar/all", "httproute/cart"):
+    for name in ("wasmplugin/all", "telemetry/cart"):
         refused = cli("wait", name, "--timeout", "20s")
         assert (refused.code, "this release applies no" in refused.err) == (1, True), refused.err
     assert "is not there" in cli("wait", "vs/nobody", "--timeout", "1s").err
