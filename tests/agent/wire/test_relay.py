@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meltemi.agent.wire.relay import (
@@ -335,6 +335,15 @@ class _World:
 
 
 @settings(max_examples=300, deadline=None)
+@example(
+    [
+        ("offer", "a", 1),
+        ("ack", "", 0),
+        ("remove", "a", 0),
+        ("upstream restarts", "", 0),
+        ("envoy restarts", "", 0),
+    ]
+)
 @given(st.lists(STEP, max_size=40))
 def test_whatever_happens_envoy_ends_with_what_is_kept_and_upstream_with_an_answer(
     steps: list[tuple[str, str, int]],

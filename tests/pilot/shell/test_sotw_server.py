@@ -165,6 +165,9 @@ async def test_what_it_refuses_stays_with_the_others_and_as_it_was(stage: Stage)
     async with StateProxy(stage.socket, "a.default", ALL).connected() as proxy:
         await until(lambda: set(proxy.has[CDS]) == {"one"})
         before = proxy.has[CDS]["one"]
+        # What stands in for the refused one is what the server knows to be taken.
+        machine = stage.pilot.connections[0].machine
+        await until(lambda: set(machine.state(CDS).has) == {"one"})
         proxy.bad["one"] = "not here"
         await stage.put(
             written("cds", "one", cluster("one", 2, eds=False)),

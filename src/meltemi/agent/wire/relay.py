@@ -131,8 +131,13 @@ class Relay:
     # --- Envoy's side
 
     def _envoy_connected(self) -> Iterator[Command]:
-        for state in self._types.values():
+        for type_url, state in self._types.items():
             state.forget_stream()
+            # What upstream took back while it was told to an Envoy that is gone: nobody will say that it is gone.
+            if stale := state.kept.keys() - state.world.keys():
+                for name in stale:
+                    del state.kept[name]
+                yield Keep(type_url)
         self._stream = ads.AdsStream()
         known = tuple(ads.Update(t, state.world) for t, state in self._types.items() if state.known)
         if known:
