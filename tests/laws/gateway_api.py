@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from meltemi.api.gatewayapi import (
+    BackendTLSPolicy,
     Gateway,
     GRPCRoute,
     HTTPRoute,
@@ -12,6 +13,11 @@ from meltemi.api.gatewayapi import (
     ReferenceGrant,
     StreamRoute,
     TLSRoute,
+)
+from meltemi.api.gatewayapi.backend_tls_policy import (
+    BackendTLSPolicyValidation,
+    LocalPolicyTargetReference,
+    WellKnownCACertificates,
 )
 from meltemi.api.gatewayapi.gateway import (
     AllowedListeners,
@@ -36,7 +42,12 @@ from meltemi.api.gatewayapi.http_route import (
 )
 from meltemi.api.gatewayapi.listener_set import ParentGatewayReference
 from meltemi.api.gatewayapi.reference_grant import ReferenceGrantFrom, ReferenceGrantTo
-from meltemi.api.gatewayapi.references import BackendRef, ParentReference, SecretObjectReference
+from meltemi.api.gatewayapi.references import (
+    BackendRef,
+    LocalObjectReference,
+    ParentReference,
+    SecretObjectReference,
+)
 from meltemi.api.gatewayapi.stream_route import StreamRouteRule
 from meltemi.api.gatewayapi.tls_route import TLSRouteRule
 from meltemi.model.gateway_api.words import GROUP
@@ -177,4 +188,16 @@ grants = st.builds(
     namespaces,
     st.sampled_from(["Service", "Secret"]),
     st.sampled_from(["", "cart"]),
+)
+policies = st.builds(
+    lambda name, section, known, hostname: BackendTLSPolicy(
+        (LocalPolicyTargetReference("", "Service", name, section),),
+        BackendTLSPolicyValidation(
+            (() if known else (LocalObjectReference("", "ConfigMap", "roots"),)), known, hostname
+        ),
+    ),
+    names,
+    st.sampled_from(["", "http", "tcp"]),
+    st.sampled_from([None, WellKnownCACertificates.System]),
+    st.sampled_from(["a.example", "b.example"]),
 )

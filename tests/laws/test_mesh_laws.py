@@ -262,6 +262,7 @@ changes = st.one_of(
         objects(facts.TLS_ROUTES, "TLSRoute", gateway_api.tls_routes),
         objects(facts.TCP_ROUTES, "TCPRoute", gateway_api.tcp_routes),
         objects(facts.REFERENCE_GRANTS, "ReferenceGrant", gateway_api.grants),
+        objects(facts.BACKEND_TLS_POLICIES, "BackendTLSPolicy", gateway_api.policies),
     ),
     st.builds(
         lambda pair: Change(facts.SETTING, "", *pair),

@@ -308,3 +308,86 @@ def test_datagrams_are_refused_in_so_many_words(mesh: Mesh) -> None:
     assert reason(mesh, "Accepted", "udproutes/default/r") == "UnsupportedValue"
     [part] = said(mesh, "gateways/default/gw").parts
     assert conditions(part)["Accepted"] == (False, "UnsupportedProtocol")
+
+
+def policy(name: str = "p", section: str = "", **validation: Any) -> Document:
+    """A BackendTLSPolicy for the Service `a`."""
+    target = {"group": "", "kind": "Service", "name": "a", **({"sectionName": section} if section else {})}
+    checks = {"hostname": "a.test", "wellKnownCACertificates": "System", **validation}
+    checks = {key: value for key, value in checks.items() if value}
+    return of("BackendTLSPolicy", name, {"targetRefs": [target], "validation": checks})
+
+
+def of_map(name: str) -> Document:
+    """What to believe, of a ConfigMap."""
+    ref = {"group": "", "kind": "ConfigMap", "name": name}
+    return {"wellKnownCACertificates": None, "caCertificateRefs": [ref]}
+
+
+def outward(mesh: Mesh) -> Document:
+    """The TLS of the gateway towards `a`; nothing where it speaks none."""
+    cluster = mesh.clusters("gw-istio")["outbound|80||a.default.svc.cluster.local"]
+    found: Document = cluster.get("transportSocket", {}).get("typedConfig", {})
+    return found
+
+
+def ancestor(mesh: Mesh, name: str = "p") -> dict[str, tuple[bool, str]]:
+    """What is said of a policy at its only Gateway."""
+    [part] = said(mesh, f"backendtlspolicies/default/{name}").parts
+    assert part.identity["name"] == "gw"
+    return conditions(part)
+
+
+def test_a_policy_has_gateways_begin_tls_and_says_where(mesh: Mesh) -> None:
+    mesh.pod("a", ip="198.18.0.20", sidecar=False)
+    mesh.put([gateway(listener()), route(to()), policy()])
+    assert outward(mesh)["sni"] == "a.test"
+    assert ancestor(mesh) == {"Accepted": (True, "Accepted"), "ResolvedRefs": (True, "ResolvedRefs")}
+    mesh.delete("BackendTLSPolicy", "p")
+    assert "sni" not in outward(mesh)
+
+
+def test_a_policy_whose_authorities_are_not_there_closes(mesh: Mesh) -> None:
+    mesh.pod("a", ip="198.18.0.20", sidecar=False)
+    name = "outbound|80||a.default.svc.cluster.local"
+    mesh.put([gateway(listener()), route(to()), policy(**of_map("roots"))])
+    assert ancestor(mesh)["ResolvedRefs"] == (False, "InvalidCACertificateRef")
+    assert mesh.endpoints("gw-istio").get(name, []) == []
+    roots = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "roots"},
+        "data": {"ca.crt": Authority().pem},
+    }
+    mesh.put([roots])
+    assert ancestor(mesh)["Accepted"] == (True, "Accepted")
+    assert mesh.endpoints("gw-istio")[name] == ["198.18.0.20:80"]
+    context = outward(mesh)["commonTlsContext"]["validationContext"]
+    assert context["trustedCa"]["inlineString"].startswith("-----BEGIN CERTIFICATE")
+
+
+def test_a_written_rule_keeps_what_a_policy_does_not_say_and_brings_no_plain_text_back(mesh: Mesh) -> None:
+    mesh.pod("a", ip="198.18.0.20", sidecar=False)
+    mesh.apply(
+        """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a}
+spec:
+  host: a
+  trafficPolicy:
+    connectionPool: {tcp: {connectTimeout: 7s}}
+    tls: {mode: DISABLE}
+    portLevelSettings:
+    - {port: {number: 80}, tls: {mode: DISABLE}, connectionPool: {tcp: {connectTimeout: 8s}}}
+"""
+    )
+    mesh.put([gateway(listener()), route(to()), policy()])
+    assert outward(mesh)["sni"] == "a.test"
+    assert mesh.clusters("gw-istio")["outbound|80||a.default.svc.cluster.local"]["connectTimeout"] == "8s"
+
+
+def test_of_two_policies_for_a_service_the_older_counts(mesh: Mesh) -> None:
+    mesh.put([gateway(listener()), route(to()), policy(), policy("late", hostname="late.test")])
+    assert outward(mesh)["sni"] == "a.test"
+    assert ancestor(mesh, "late")["Accepted"] == (False, "Conflicted")

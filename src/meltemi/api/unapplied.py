@@ -166,9 +166,6 @@ _OF_RULES: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror", "RequestRed
 """Filters that are not for a single backend, as in Istio."""
 _SESSIONS: Final = Gap("spec.rules[].sessionPersistence", "requests of one session go to any endpoint")
 _GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
-    **_kinds(
-        "connections are as the DestinationRule says", "gateway.networking.k8s.io", "backendtlspolicies"
-    ),
     **_kinds("no datagrams are carried", "gateway.networking.k8s.io", "udproutes"),
     "gatewayclasses.gateway.networking.k8s.io": (
         Gap("spec.parametersRef", "the class is not accepted, and its Gateways are served all the same"),
@@ -261,6 +258,9 @@ GAPS: Final[Mapping[str, tuple[Gap, ...]]] = {**_FIELDS, **_ISTIO, **_MIXER, **_
 
 STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
     "gatewayclasses.gateway.networking.k8s.io": (Stored("spec.description", "for people"),),
+    "backendtlspolicies.gateway.networking.k8s.io": (
+        Stored("spec.options", "there are none of ours, as in Istio"),
+    ),
     "tlsroutes.gateway.networking.k8s.io": (Stored("spec.rules[].name", "for people: there is one rule"),),
     "tcproutes.gateway.networking.k8s.io": (
         Stored("spec.rules[].name", "for people: the first rule counts"),

@@ -81,6 +81,7 @@ GATEWAY_API = (
     "tlsroutes",
     "tcproutes",
     "udproutes",
+    "backendtlspolicies",
 )
 FED = (
     "namespaces",

@@ -57,6 +57,8 @@ class MutualClient:
 class FileClient:
     """TLS towards the outside: certificates from files, or the system's roots where `ca` names their file.
 
+    `ca` may be the authorities themselves as PEM.
+
     `verify` False takes any certificate: only where the user asked for it in so many words.
     """
 
@@ -200,12 +202,18 @@ def _names_of_server(sans: tuple[str, ...]) -> list[SubjectAltNameMatcher]:
     return _sans(sans, SubjectAltNameMatcher.DNS) + _sans(sans, SubjectAltNameMatcher.URI)
 
 
+def _believed(authorities: str) -> DataSource:
+    if authorities.startswith("-----BEGIN"):
+        return DataSource(inline_string=authorities)
+    return DataSource(filename=authorities)
+
+
 def _file_context(socket: FileClient) -> CommonTlsContext:
     validation = None
     if socket.verify:
         # An unset trusted_ca would accept every certificate: the file is always named.
         validation = CertificateValidationContext(
-            trusted_ca=DataSource(filename=socket.ca),
+            trusted_ca=_believed(socket.ca),
             match_typed_subject_alt_names=_names_of_server(socket.sans),
             crl=DataSource(filename=socket.crl) if socket.crl else None,
         )

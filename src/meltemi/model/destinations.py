@@ -19,6 +19,7 @@ from meltemi.api.diagnostics import Ref
 from meltemi.api.networking.destination_rule import DestinationRule, Subset, TrafficPolicy
 from meltemi.api.values import Map
 from meltemi.model import facts, settings
+from meltemi.model.gateway_api import backend_tls
 from meltemi.model.hosts import closest, complete, covers, exported, is_pattern, public
 from meltemi.query import Db, query
 
@@ -76,6 +77,8 @@ class Head:
 def heads(q: Db, namespace: str) -> tuple[Head, ...]:
     """List the DestinationRules of a namespace, oldest first."""
     found = [_head(q, namespace, name) for name in q.names(facts.DESTINATION_RULES, namespace)]
+    if q.names(facts.BACKEND_TLS_POLICIES, namespace):
+        found.extend([_derived(q, namespace, service) for service in backend_tls.services(q, namespace)])
     return tuple(
         sorted((head for head in found if head is not None), key=lambda head: (head.created, head.name))
     )
@@ -95,6 +98,17 @@ def _head(q: Db, namespace: str, name: str) -> Head | None:
         selector=None if selector is None else selector.match_labels,
         credentials=_names_secret(made.spec),
     )
+
+
+def _derived(q: Db, namespace: str, service: str) -> Head | None:
+    """Return the head of what BackendTLSPolicies say of a Service."""
+    made = backend_tls.wanted(q, namespace, service)
+    if made is None:
+        return None
+    host = complete(service, namespace, settings.CLUSTER_DOMAIN.read(q))
+    asked = (made.tls, *(tls for _, tls in made.ports))
+    closed = any(tls is not None and bool(tls.credential_name) for tls in asked)
+    return Head(host, f"{service}{backend_tls.MARK}", ("*",), made.created, credentials=closed)
 
 
 def _names_secret(spec: DestinationRule) -> bool:
@@ -179,7 +193,12 @@ def merged(q: Db, namespace: str, host: str, names: tuple[str, ...]) -> Rule:
     policy: TrafficPolicy | None = None
     subsets: dict[str, Subset] = {}
     origins: list[Ref] = []
+    wanted: backend_tls.Wanted | None = None
     for name in names:
+        if name.endswith(backend_tls.MARK):
+            wanted = backend_tls.wanted(q, namespace, name.removesuffix(backend_tls.MARK))
+            origins.extend(() if wanted is None else wanted.refs)
+            continue
         made = q.fact(facts.DESTINATION_RULES, namespace, name)
         if made is None:
             continue
@@ -188,6 +207,8 @@ def merged(q: Db, namespace: str, host: str, names: tuple[str, ...]) -> Rule:
         policy = policy if policy is not None else spec.traffic_policy
         for subset in spec.subsets:
             subsets.setdefault(subset.name, subset)
+    if wanted is not None:
+        policy = wanted.policy(policy)
     return Rule(namespace, host, policy, tuple(subsets.values()), tuple(origins))
 
 

@@ -24,6 +24,7 @@ LISTENER_SET = "listenersets.gateway.networking.k8s.io"
 REFERENCE_GRANT = "referencegrants.gateway.networking.k8s.io"
 HTTP_ROUTE = "httproutes.gateway.networking.k8s.io"
 GRPC_ROUTE = "grpcroutes.gateway.networking.k8s.io"
+BACKEND_TLS_POLICY = "backendtlspolicies.gateway.networking.k8s.io"
 TLS_ROUTE = "tlsroutes.gateway.networking.k8s.io"
 TCP_ROUTE = "tcproutes.gateway.networking.k8s.io"
 SIDECAR = "sidecars.networking.istio.io"
@@ -46,6 +47,7 @@ KINDS = {
     HTTP_ROUTE: "HTTPRoute",
     GRPC_ROUTE: "GRPCRoute",
     TLS_ROUTE: "TLSRoute",
+    BACKEND_TLS_POLICY: "BackendTLSPolicy",
     TCP_ROUTE: "TCPRoute",
     SIDECAR: "Sidecar",
 }

@@ -25,6 +25,12 @@ def pem() -> str:
         .serial_number(1)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=30))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.DNSName("echo.test"), x509.UniformResourceIdentifier("spiffe://test/echo")]
+            ),
+            critical=False,
+        )
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(

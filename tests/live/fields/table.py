@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.live.fields import (
+    api_backends,
     api_gateways,
     api_streams,
     connections,
@@ -48,4 +49,5 @@ CASES: tuple[Case, ...] = (
     *gateway_api.CASES,
     *api_gateways.CASES,
     *api_streams.CASES,
+    *api_backends.CASES,
 )

@@ -117,8 +117,14 @@ class World:
     def _batch(self, variants: list[Variant]) -> Found:
         documents = [document for one in variants for document in one.documents()]
         refused = self._apply(documents)
-        # A Secret has no generation to wait for.
-        self._settle([one for one in documents if _name(one) not in refused and one["kind"] != "Secret"])
+        # Neither Secrets nor ConfigMaps have a generation to wait for.
+        self._settle(
+            [
+                one
+                for one in documents
+                if _name(one) not in refused and one["kind"] not in ("Secret", "ConfigMap")
+            ]
+        )
         answers = asyncio.run(self._ask(variants))
         envoys = {name: self._envoy(name) for name in (GATEWAY, "client", "stranger", "scoped")}
         return {

@@ -11,11 +11,11 @@ from typing import Any, Final
 from meltemi.api.gatewayapi.references import ParentReference
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts
-from meltemi.model.gateway_api import addresses
+from meltemi.model.gateway_api import addresses, backend_tls
 from meltemi.model.gateway_api.listeners import Held, allows_set, front, parent_of
 from meltemi.model.gateway_api.parents import ROUTES, Parent, parents, place_of, route_of, routes_at
 from meltemi.model.gateway_api.rules import Rules, rules
-from meltemi.model.gateway_api.words import CONTROLLER, GROUP, UNMANAGED, Problem
+from meltemi.model.gateway_api.words import CONTROLLER, GROUP, UNMANAGED, Key, Problem
 from meltemi.query import Db, query
 
 FEATURES: Final = (
@@ -100,6 +100,10 @@ def standings(q: Db) -> Map[Standing]:
         for namespace in q.namespaces(fact):
             for name in q.names(fact, namespace):
                 found[f"{fact.name}/{namespace}/{name}"] = route(q, kind, namespace, name)
+    for namespace in q.namespaces(facts.BACKEND_TLS_POLICIES):
+        for name in q.names(facts.BACKEND_TLS_POLICIES, namespace):
+            key = f"{facts.BACKEND_TLS_POLICIES.name}/{namespace}/{name}"
+            found[key] = backend_tls_policy(q, namespace, name)
     return Map({key: one for key, one in found.items() if one is not None})
 
 
@@ -234,6 +238,57 @@ def _at(parent: Parent, told: Rules) -> Part:
     else:
         rows.append(Condition("ResolvedRefs", False, told.unresolved.reason, told.unresolved.message))
     return Part(identity(parent.ref), tuple(rows))
+
+
+# Policies.
+
+
+@query
+def backend_tls_policy(q: Db, namespace: str, name: str) -> Standing | None:
+    """Say what holds of a policy at each Gateway whose routes lead to what it is for."""
+    made = q.fact(facts.BACKEND_TLS_POLICIES, namespace, name)
+    if made is None:
+        return None
+    fronts: dict[Key, None] = {}
+    mine: list[bool] = []
+    for target in made.spec.target_refs:
+        fronts.update(dict.fromkeys(_leading(q).get(f"{namespace}/{target.name}", ())))
+        if (target.group, target.kind) == ("", "Service"):
+            asked = backend_tls.wanted(q, namespace, target.name)
+            mine.append(asked is not None and asked.refs[0] == made.ref)
+    lost = backend_tls.problem(q, namespace, name)
+    accepted = Condition("Accepted", True, "Accepted", "Configuration is valid")
+    if lost is not None:
+        accepted = Condition("Accepted", False, "NoValidCACertificate", lost.message)
+    elif not any(mine):
+        reason = "Conflicted" if mine else "TargetNotFound"
+        words = "an older policy is for the same Service" if mine else "only a Service can be its target"
+        accepted = Condition("Accepted", False, reason, words)
+    rows = (accepted, _holds("ResolvedRefs", lost))
+    parts = tuple(
+        Part(Map({"group": GROUP, "kind": "Gateway", "namespace": where, "name": front_name}), rows)
+        for where, front_name in sorted(fronts)
+    )
+    return Standing(made.generation, parts=parts)
+
+
+@query
+def _leading(q: Db) -> Map[tuple[Key, ...]]:
+    """Map Services (`namespace/name`) to the Gateways whose routes lead there."""
+    found: dict[str, dict[Key, None]] = {}
+    for kind, fact in ROUTES.items():
+        for namespace in q.namespaces(fact):
+            for name in q.names(fact, namespace):
+                made = route_of(q, kind, namespace, name)
+                gateways = {
+                    joined.listener.gateway
+                    for parent in parents(q, kind, namespace, name)
+                    for joined in parent.joined
+                }
+                for one in (each for rule in (made.spec.rules if made else ()) for each in rule.backend_refs):
+                    where = f"{one.namespace or namespace}/{one.name}"
+                    found.setdefault(where, {}).update(dict.fromkeys(gateways))
+    return Map({key: tuple(sorted(gateways)) for key, gateways in sorted(found.items())})
 
 
 def identity(ref: ParentReference) -> Map[Any]:

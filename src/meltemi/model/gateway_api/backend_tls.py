@@ -1,0 +1,153 @@
+"""BackendTLSPolicies: the TLS that they ask for towards a Service, in the words of a DestinationRule, as Istio has it.
+
+All policies of a Service are one rule of its namespace, the oldest first; it is for gateways and sidecars alike. What
+cannot be verified as asked for is closed: neither plain text nor another authority stands in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cryptography import x509
+
+from meltemi.api.diagnostics import Ref
+from meltemi.api.gatewayapi import BackendTLSPolicy
+from meltemi.api.gatewayapi.backend_tls_policy import SubjectAltNameType
+from meltemi.api.kind import Object
+from meltemi.api.networking.destination_rule import (
+    ClientTLSMode,
+    ClientTLSSettings,
+    PortTrafficPolicy,
+    TrafficPolicy,
+)
+from meltemi.api.networking.virtual_service import PortSelector
+from meltemi.model import facts
+from meltemi.model.derivation import REFUSED
+from meltemi.model.gateway_api.words import Problem
+from meltemi.query import Db, query
+
+MARK: Final = "~backendtls"
+"""Ends the name of what the policies of a Service mean: the Service's, with this behind."""
+CLOSED: Final = ClientTLSSettings(ClientTLSMode.SIMPLE, credential_name=REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What policies ask for towards one Service: for all of its ports, and for single ones."""
+
+    tls: ClientTLSSettings | None
+    ports: tuple[tuple[int, ClientTLSSettings], ...]
+    created: float
+    refs: tuple[Ref, ...]
+
+    def policy(self, written: TrafficPolicy | None) -> TrafficPolicy:
+        """Give a rule's policy with this TLS: what somebody wrote of the rest stays."""
+        base = written if written is not None else TrafficPolicy()
+        numbers = {number for number, _ in self.ports}
+        # Settings of a port replace the others whole: they must not bring plain text back.
+        others = [
+            replace(one, tls=self.tls or one.tls)
+            for one in base.port_level_settings
+            if one.port is None or one.port.number not in numbers
+        ]
+        own = [PortTrafficPolicy(port=PortSelector(number), tls=tls) for number, tls in self.ports]
+        return replace(base, tls=self.tls or base.tls, port_level_settings=(*own, *others))
+
+
+def _policies(q: Db, namespace: str) -> list[Object[BackendTLSPolicy]]:
+    found = [
+        q.fact(facts.BACKEND_TLS_POLICIES, namespace, name)
+        for name in q.names(facts.BACKEND_TLS_POLICIES, namespace)
+    ]
+    return sorted((one for one in found if one is not None), key=lambda one: (one.created, one.name))
+
+
+@query
+def services(q: Db, namespace: str) -> tuple[str, ...]:
+    """Name the Services of a namespace that some policy is for."""
+    found = {
+        target.name
+        for made in _policies(q, namespace)
+        for target in made.spec.target_refs
+        if (target.group, target.kind) == ("", "Service")
+    }
+    return tuple(sorted(found))
+
+
+@query
+def wanted(q: Db, namespace: str, service: str) -> Wanted | None:
+    """Return what policies ask for towards a Service; of two for the same the older counts."""
+    whole: ClientTLSSettings | None = None
+    ports: dict[int, ClientTLSSettings] = {}
+    refs: dict[Ref, None] = {}
+    created: list[float] = []
+    named = _ports(q, namespace, service)
+    for made in _policies(q, namespace):
+        for target in made.spec.target_refs:
+            if (target.group, target.kind, target.name) != ("", "Service", service):
+                continue
+            tls = settings(q, namespace, made.name)
+            refs[made.ref] = None
+            created.append(made.created)
+            if not target.section_name:
+                whole = whole or tls
+            elif target.section_name in named:
+                ports.setdefault(named[target.section_name], tls)
+    if not refs:
+        return None
+    return Wanted(whole, tuple(sorted(ports.items(), key=lambda one: one[0])), min(created), tuple(refs))
+
+
+def _ports(q: Db, namespace: str, service: str) -> dict[str, int]:
+    made = q.fact(facts.SERVICES, namespace, service)
+    return {} if made is None else {one.name: one.port for one in made.spec.ports}
+
+
+@query
+def settings(q: Db, namespace: str, name: str) -> ClientTLSSettings:
+    """Translate how a policy's backends are verified."""
+    made = q.fact(facts.BACKEND_TLS_POLICIES, namespace, name)
+    if made is None or problem(q, namespace, name) is not None:
+        return CLOSED
+    validation = made.spec.validation
+    uri = SubjectAltNameType.URI
+    names = [one.uri if one.type is uri else one.hostname for one in validation.subject_alt_names]
+    if "" in names:
+        # No name at all would be taken for any.
+        return CLOSED
+    return ClientTLSSettings(
+        ClientTLSMode.SIMPLE,
+        ca_certificates="".join(_roots(q, namespace, one.name) for one in validation.ca_certificate_refs),
+        subject_alt_names=tuple(names) or ((validation.hostname,) if validation.hostname else ()),
+        sni=validation.hostname,
+    )
+
+
+@query
+def problem(q: Db, namespace: str, name: str) -> Problem | None:
+    """Say what a policy refers to in vain: its backends cannot be verified then."""
+    made = q.fact(facts.BACKEND_TLS_POLICIES, namespace, name)
+    if made is None:
+        return None
+    validation = made.spec.validation
+    for ref in validation.ca_certificate_refs:
+        if (ref.group, ref.kind) != ("", "ConfigMap"):
+            return Problem("InvalidKind", f"authorities are a ConfigMap, not {ref.group}/{ref.kind}")
+        if not _roots(q, namespace, ref.name):
+            words = f"ConfigMap {namespace}/{ref.name} is not there, or has no ca.crt that can be read"
+            return Problem("InvalidCACertificateRef", words)
+    if not validation.ca_certificate_refs and validation.well_known_ca_certificates is None:
+        return Problem("InvalidCACertificateRef", "no authorities are named")
+    return None
+
+
+def _roots(q: Db, namespace: str, name: str) -> str:
+    """Return the authorities in a ConfigMap as PEM; "" where they cannot be read."""
+    made = q.fact(facts.CONFIG_MAPS, namespace, name)
+    text = "" if made is None else made.spec.data.get("ca.crt", "")
+    try:
+        x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        return ""
+    return text if text.endswith("\n") else f"{text}\n"
