@@ -32,10 +32,10 @@ def test_a_field_without_effect_is_told_with_what_happens_meanwhile() -> None:
 
 def test_what_is_not_enforced_comes_first_and_like_ones_share_a_line() -> None:
     policies = [row("AuthorizationPolicy", name, {}, "security.istio.io/v1") for name in ("a", "b", "c")]
-    found = told(row("ProxyConfig", "default", {}, "networking.istio.io/v1beta1"), *policies)
+    found = told(row("Telemetry", "default", {}, "telemetry.istio.io/v1"), *policies)
     assert [object_ for object_, _, _ in found] == [
         "authorizationpolicy shop/a and 2 more",
-        "proxyconfig shop/default",
+        "telemetry shop/default",
     ]
     assert found[0][1].startswith("MEL0508 this AuthorizationPolicy is NOT enforced")
 
