@@ -102,3 +102,21 @@ async def test_an_address_that_a_user_takes_is_given_up(running: Mesh) -> None:
 
     await running.until(moved)
     assert len(await addresses(running, "auto")) == 1
+
+
+async def test_hosts_whose_first_try_is_the_same_get_addresses_of_their_own(running: Mesh) -> None:
+    first: dict[str, str] = {}
+    pair: tuple[str, str] | None = None
+    for number in range(5000):
+        name = f"n{number}"
+        made = given(entry("same.test", name=name))
+        assert made is not None
+        other = first.setdefault(made["same.test"], name)
+        if other != name:
+            pair = (other, name)
+            break
+    assert pair is not None
+    for name in pair:
+        await running.owner.create(SERVICE_ENTRY, entry("same.test", name=name))
+    found = [await running.until(lambda name=name: addresses(running, name)) for name in pair]  # type: ignore[misc]
+    assert found[0] != found[1]

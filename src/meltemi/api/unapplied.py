@@ -112,6 +112,16 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
             ("ISTIO_MUTUAL", "AUTO_PASSTHROUGH"),
         ),
     ),
+    "workloadgroups.networking.istio.io": tuple(
+        Gap(
+            f"spec.probe.{field}",
+            "the agent that runs beside the workload must probe it and report its health",
+        )
+        for field in (
+            *("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold"),
+            *("failureThreshold", "httpGet", "tcpSocket", "exec", "grpc"),
+        )
+    ),
 }
 
 _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
@@ -212,7 +222,6 @@ _GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
     "tcproutes.gateway.networking.k8s.io": (_DEFAULTED,),
 }
 _ISTIO: Final[Mapping[str, tuple[Gap, ...]]] = {
-    **_kinds("no WorkloadEntry is made of it", "networking.istio.io", "workloadgroups"),
     **_kinds("proxies tell what they tell by default", "telemetry.istio.io", "telemetries"),
     **_kinds("no proxy loads it", "extensions.istio.io", "wasmplugins", "trafficextensions"),
     **_kinds("all requests are allowed", "security.istio.io", "authorizationpolicies", code=NOT_ENFORCED),
@@ -274,6 +283,9 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
     "sidecars.networking.istio.io": (
         Stored("spec.egress[].port.name", "for people: listeners are named by their number"),
         Stored("spec.ingress[].port.name", "for people: listeners are named by their number"),
+    ),
+    "workloadgroups.networking.istio.io": (
+        Stored("spec.template.address", "each workload of the group brings its own"),
     ),
     "gateways.networking.istio.io": (
         Stored("spec.servers[].defaultEndpoint", "Istio's gateways do not read it: only Sidecars have one"),

@@ -44,6 +44,7 @@ from meltemi.citadel.shell.service import CertificateService
 from meltemi.citadel.shell.storage import FolderStorage
 from meltemi.citadel.shell.tls import API_NAMES, ServerCertificate, open_api_authority
 from meltemi.controllers.core.settings import Settings as ControllerSettings
+from meltemi.controllers.shell.registration import Registration
 from meltemi.controllers.shell.run import run as run_controllers
 from meltemi.daemon import admission, routes
 from meltemi.daemon.components import Components
@@ -99,6 +100,7 @@ FED = (
     "serviceentries.networking.istio.io",
     "sidecars.networking.istio.io",
     "workloadentries.networking.istio.io",
+    "workloadgroups.networking.istio.io",
     "envoyfilters.networking.istio.io",
     "peerauthentications.security.istio.io",
     *(f"{plural}.gateway.networking.k8s.io" for plural in GATEWAY_API),
@@ -141,8 +143,16 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     verdicts = VerdictBook()
     decoded, translated = (LastGood(_memory(layout, f"{name}.json")) for name in ("decoded", "translated"))
     aside = SetAside(verdicts, translated)
+    registration = Registration(own, clock=now)
     pilot = PilotServer(
-        Engine(), review, steady=time.monotonic, clock=now, judge=judge, jury=judge.jury, aside=aside
+        Engine(),
+        review,
+        steady=time.monotonic,
+        clock=now,
+        judge=judge,
+        jury=judge.jury,
+        aside=aside,
+        registrar=registration,
     )
     signer = CertificateService(authority, review, clock=now, steady=time.monotonic)
     standings = Standings()
@@ -189,6 +199,7 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
         tasks.create_task(pilot.run(), name="pilot")
         tasks.create_task(feed.run(), name="feed")
         tasks.create_task(run_controllers(own, settings), name="controllers")
+        tasks.create_task(registration.run(), name="registration of workloads")
         tasks.create_task(_until_done(lambda: _stand_up(own)), name="local objects")
         tasks.create_task(status.run(), name="status writer")
         tasks.create_task(ingresses.run(), name="status of Ingresses")

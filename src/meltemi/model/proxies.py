@@ -6,20 +6,27 @@ from meltemi.api.values import Map
 from meltemi.model import authn, destinations, envoy_filters, facts, gateways, localities, routing, sidecars
 from meltemi.model.networks import networks
 from meltemi.model.views import ProxyType, View
+from meltemi.model.workload_entries import PROXY, proxied
 from meltemi.model.workloads import Workload, place, trait, workload
 from meltemi.query import Db, query
 
 
 @query
 def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
-    """Return the View of a Pod's proxy, or None where there is no such Pod."""
-    found = workload(q, namespace, pod_name)
-    if found is None:
-        return None
+    """Return the View of a Pod's proxy, or of a WorkloadEntry's (`workloadentry/NAME`); None where there is none."""
+    if pod_name.startswith(PROXY):
+        outside = proxied(q, namespace, pod_name.removeprefix(PROXY))
+        if outside is None:
+            return None
+        found, where, told = outside
+        network = _network(q, found, told)
+    else:
+        inside = workload(q, namespace, pod_name)
+        if inside is None:
+            return None
+        found, where, network = inside, place(q, inside), _network(q, inside)
     reads = set(label_keys(q, namespace))
     targets = set(target_names(q, namespace))
-    where = place(q, found)
-    network = _network(q, found)
     labels = Map({key: value for key, value in found.labels.items() if key in reads})
     return View(
         namespace=namespace,
@@ -43,10 +50,10 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
     )
 
 
-def _network(q: Db, found: Workload) -> str:
+def _network(q: Db, found: Workload, told: str = "") -> str:
     known = networks(q)
-    if known is None:
-        return ""
+    if known is None or told:
+        return told if known is not None else ""
     status = q.fact(facts.POD_STATUS, found.namespace, found.name) if known.ranges else None
     return known.of(found.labels, "" if status is None else status.ip)
 

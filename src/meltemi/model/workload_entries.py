@@ -16,9 +16,11 @@ from meltemi.api.values import EMPTY, Map
 from meltemi.envoy import names
 from meltemi.model import facts, settings
 from meltemi.model.views import NOWHERE, Locality
-from meltemi.model.workloads import TLS_MODE, locality, metadata, place_of_label
+from meltemi.model.workloads import TLS_MODE, Workload, locality, metadata, place_of_label
 from meltemi.query import Db, query
 
+PROXY: Final = "workloadentry/"
+"""Before the name of a WorkloadEntry where a Pod's may stand: no Pod's name has a slash."""
 GROUP: Final = "istio.io/autoRegistrationGroup"
 """Annotation that names the WorkloadGroup which an entry was made for."""
 HEALTH_CHECKS: Final = "proxy.istio.io/health-checks-enabled"
@@ -56,6 +58,24 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def proxied(q: Db, namespace: str, name: str) -> tuple[Workload, Locality, str] | None:
+    """Resolve the workload of a proxy that runs beside no Pod, where it is, and its network; it need not serve yet."""
+    made = q.fact(facts.WORKLOAD_ENTRIES, namespace, name)
+    if made is None:
+        return None
+    labels = labels_of(made)
+    one = _member(q, namespace, made.spec, labels, "")
+    found = Workload(
+        namespace=namespace,
+        name=workload_name(made),
+        labels=labels,
+        account=made.spec.service_account or "default",
+        mtls=one.mtls,
+        named_ports=tuple(made.spec.ports.items()),
+    )
+    return found, one.place, one.network
 
 
 def listed(q: Db, namespace: str, entry: WorkloadEntry) -> Member:

@@ -15,6 +15,7 @@ VIRTUAL_SERVICE = "virtualservices.networking.istio.io"
 DESTINATION_RULE = "destinationrules.networking.istio.io"
 GATEWAYS = "gateways.networking.istio.io"
 SERVICE_ENTRY = "serviceentries.networking.istio.io"
+WORKLOAD_GROUP = "workloadgroups.networking.istio.io"
 WORKLOAD_ENTRY = "workloadentries.networking.istio.io"
 INGRESS = "ingresses.networking.k8s.io"
 INGRESS_CLASS = "ingressclasses.networking.k8s.io"
@@ -38,6 +39,7 @@ KINDS = {
     INGRESS_CLASS: "IngressClass",
     SERVICE_ENTRY: "ServiceEntry",
     WORKLOAD_ENTRY: "WorkloadEntry",
+    WORKLOAD_GROUP: "WorkloadGroup",
     PEER_AUTHENTICATION: "PeerAuthentication",
     ENVOY_FILTER: "EnvoyFilter",
     API_GATEWAY: "Gateway",

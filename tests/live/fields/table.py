@@ -24,6 +24,7 @@ from tests.live.fields import (
     traffic,
     values,
     workload_entries,
+    workload_groups,
 )
 from tests.live.fields.case import Case
 
@@ -42,6 +43,7 @@ CASES: tuple[Case, ...] = (
     *service_entries.CASES,
     *sidecars.CASES,
     *workload_entries.CASES,
+    *workload_groups.CASES,
     *peer_authentications.CASES,
     *envoy_filters.CASES,
     *envoy_filters_old.CASES,

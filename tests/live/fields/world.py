@@ -12,17 +12,17 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.live import meshes
+from tests.live import meshes, outside
 from tests.live.fields import asking, gateway_tls, ingresses, sidecars
 from tests.live.fields.asking import GATEWAY, Ask
-from tests.live.fields.case import KINDS, Answer, Case, Document, Own, Seen
+from tests.live.fields.case import KINDS, WORKLOAD_GROUP, Answer, Case, Document, Own, Seen
 from tests.live.fields.certificates import pem
 from tests.live.fields.dropping import DROP, without
 from tests.live.fields.service_entries import FAR
@@ -173,6 +173,30 @@ class World:
             time.sleep(0.1)
 
     async def _ask(self, variants: list[Variant]) -> list[list[Answer]]:
+        """Make all requests, while a workload of each group is connected."""
+        with self._joined(variants):
+            return await self._asked(variants)
+
+    @contextmanager
+    def _joined(self, variants: list[Variant]) -> Iterator[None]:
+        """Connect a workload for each group, at the address of echo-v1."""
+        with ExitStack() as stack:
+            token = ""
+            for one in variants:
+                if one.case.kind != WORKLOAD_GROUP:
+                    continue
+                token = token or outside.token_of(self.mesh, "default")
+                group, address = f"{one.own.name}-vm", self.pods["echo-v1"]
+                made = outside.Outside(self.mesh, token, outside.node(address, group))
+                joined = stack.enter_context(made)
+                assert joined.answered.wait(20), "a workload is not let in"
+                assert not joined.status, joined.details
+                kind, name = "WorkloadEntry", f"{group}-{address}"
+                meta = {"name": name, "namespace": "default"}
+                self._settle([{"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": meta}])
+            yield
+
+    async def _asked(self, variants: list[Variant]) -> list[list[Answer]]:
         """Make all requests, each list where it says, all callers at the same time."""
         asked: list[list[Ask]] = [list(one.case.asks(one.own)) for one in variants]
         found: list[list[Answer]] = [[] for _ in variants]

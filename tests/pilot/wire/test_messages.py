@@ -64,12 +64,18 @@ def test_a_joined_response_is_what_protobuf_would_write(response: Response) -> N
 
 def test_the_node_is_a_hint() -> None:
     node = base_pb2.Node(id="sidecar~x", cluster="c")
-    node.metadata.update({"NAMESPACE": "default", "LABELS": {"a": "b"}})
+    node.metadata.update(
+        {"NAMESPACE": "default", "LABELS": {"a": "b"}, "PROXY_CONFIG": {"readinessProbe": {}}}
+    )
+    node.locality.region = "r"
+    node.locality.zone = "z"
     node.user_agent_build_version.version.major_number = 1
     node.user_agent_build_version.version.minor_number = 40
     request, hint = messages.decode_request(messages.encode_request(Request(CDS), node.SerializeToString()))
     assert request == Request(CDS)
-    assert hint == messages.Hint("sidecar~x", "c", "1.40.0", {"NAMESPACE": "default"})
+    assert hint == messages.Hint(
+        "sidecar~x", "c", "1.40.0", {"NAMESPACE": "default"}, {"a": "b"}, "r/z", probed=True
+    )
 
 
 def test_an_entry_can_be_opened_again() -> None:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from meltemi.citadel.core.identity import Identity
+from meltemi.model.workload_entries import PROXY
 from meltemi.pilot.shell.bodies import Bodies
 from meltemi.pilot.shell.options import Options
 from meltemi.pilot.shell.variants import Variant
@@ -32,7 +33,7 @@ from meltemi.pilot.wire.ads import (
     Steady,
     Update,
 )
-from meltemi.pilot.wire.types import CDS, LDS
+from meltemi.pilot.wire.types import CDS, HEALTH, LDS
 
 _ASKING: Final = 0.05
 """Seconds from the ACK of a listener to the request for its routes: in Envoy a turn of its loop."""
@@ -57,6 +58,10 @@ class Listener(Protocol):
         """The proxy asked, or answered: it may have come further."""
         ...
 
+    def reported(self, connection: Connection, fault: str | None) -> None:
+        """The agent of a workload outside says that it serves (None), or what is wrong with it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -65,11 +70,18 @@ class Peer:
     number: int
     identity: Identity
     since: datetime
+    workload: str = ""
+    """The WorkloadEntry that it stands for, where it is no Pod's."""
 
     @property
     def proxy(self) -> str:
         """`pod.namespace`, as istioctl names proxies."""
-        return f"{self.identity.pod}.{self.identity.namespace}"
+        return f"{self.identity.pod or self.workload}.{self.identity.namespace}"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name, as the query of Views takes them."""
+        return self.identity.namespace, self.identity.pod or f"{PROXY}{self.workload}"
 
 
 class Connection:
@@ -174,6 +186,10 @@ class Connection:
                 raise Ended(str(error)) from error
             if hint is not None:
                 self.hint = hint
+            if request.type == HEALTH:
+                # Never answered: it is told by Istio's agents on the stream of their proxy.
+                self._listener.reported(self, request.error)
+                continue
             self._feed(request)
             self._listener.moved()
 

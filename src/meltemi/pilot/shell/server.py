@@ -26,7 +26,7 @@ from typing import Any, Final, TypeVar
 import grpc
 
 from meltemi.citadel.core.identity import Authenticate, Identity
-from meltemi.model.facts import NACK, PODS
+from meltemi.model.facts import NACK, PODS, WORKLOAD_ENTRIES
 from meltemi.model.proxies import view_of
 from meltemi.model.views import View
 from meltemi.pilot.core.push import Shared, full
@@ -37,6 +37,7 @@ from meltemi.pilot.shell.bodies import Bodies
 from meltemi.pilot.shell.connection import Connection, Peer
 from meltemi.pilot.shell.judge import Judge, Jury, nothing_condemned, nothing_tried
 from meltemi.pilot.shell.options import Options
+from meltemi.pilot.shell.outside import Nobody, Registrar, Unwelcome
 from meltemi.pilot.shell.progress import ProgressBook
 from meltemi.pilot.shell.quarantine import Quarantine
 from meltemi.pilot.shell.service import AdsService, Refused
@@ -45,6 +46,7 @@ from meltemi.pilot.shell.variants import Variant
 from meltemi.pilot.shell.worlds import HeldView, Sendables, origins_of
 from meltemi.pilot.wire.ads import Accepted, Rejected
 from meltemi.pilot.wire.debounce import Debounce
+from meltemi.pilot.wire.messages import Hint
 from meltemi.query import Change, Db, Engine, Failure, RootChange
 
 _log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class PilotServer:
         jury: Jury = nothing_tried,
         aside: SetAside | None = None,
         options: Options | None = None,
+        registrar: Registrar | None = None,
         view_query: ViewOf = view_of,
         roots_query: RootsOf = roots,
     ) -> None:
@@ -91,6 +94,7 @@ class PilotServer:
         """What is withdrawn from all proxies."""
         self._aside = aside if aside is not None else SetAside()
         self._trials = Trials(jury, self._aside, roots_query, steady=steady)
+        self._registrar = registrar if registrar is not None else Nobody()
         self._debounce = Debounce(self.options.quiet, self.options.longest)
         self._changes: list[Change[Any]] = []
         self._wake = asyncio.Event()
@@ -365,30 +369,43 @@ class PilotServer:
 
     # --- streams
 
-    async def enter(self, identity: Identity, variant: Variant) -> Connection:
-        """Let a stream in, as soon as its Pod is known."""
-        if not identity.pod:
-            raise Refused(grpc.StatusCode.PERMISSION_DENIED, "the token is not bound to a Pod")
+    async def enter(self, identity: Identity, variant: Variant, node: Hint | None = None) -> Connection:
+        """Let a stream in, as soon as its Pod, or its WorkloadEntry, is known."""
         if len(self._connections) >= self.options.connections:
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many proxies are connected")
-        key = (identity.namespace, identity.pod)
+        workload = "" if identity.pod else await self._join(identity, node or Hint())
+        peer = Peer(next(self._numbers), identity, self._clock(), workload)
+        key = peer.key
         streams = self._pods.get(key)
         if streams is None:
             streams = self._pods[key] = _PodStreams()
             self._with_engine(lambda: self.engine.hold(self._view_query, *key))
             self._nudge()
         if streams.entering + len(streams.connections) >= self.options.connections_per_pod:
-            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, f"pod {identity.pod} has too many streams")
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{peer.proxy} has too many streams")
         streams.entering += 1
         try:
-            view = await self._view_for(identity, streams)
-            return self._connect(identity, variant, view, streams)
+            view = await self._view_for(peer, streams)
+            return self._connect(peer, variant, view, streams)
         finally:
             streams.entering -= 1
-            self._forget_pod_if_unused(key)
+            self._forget_if_unused(peer)
 
-    def _connect(self, identity: Identity, variant: Variant, view: View, streams: _PodStreams) -> Connection:
-        peer = Peer(next(self._numbers), identity, self._clock())
+    @property
+    def welcomes(self) -> bool:
+        """Whether workloads are let in that are no Pods."""
+        return not isinstance(self._registrar, Nobody)
+
+    async def _join(self, identity: Identity, node: Hint) -> str:
+        try:
+            return await self._registrar.join(identity, node)
+        except Unwelcome as error:
+            code = (
+                grpc.StatusCode.PERMISSION_DENIED if error.forbidden else grpc.StatusCode.FAILED_PRECONDITION
+            )
+            raise Refused(code, str(error)) from None
+
+    def _connect(self, peer: Peer, variant: Variant, view: View, streams: _PodStreams) -> Connection:
         connection = Connection(peer, variant, self._held(view), self.options, self._bodies, self)
         streams.connections.append(connection)
         self._connections[peer.number] = connection
@@ -398,29 +415,34 @@ class PilotServer:
 
     def leave(self, connection: Connection) -> None:
         """A stream has ended; what its View needs is kept for a while."""
-        key = (connection.peer.identity.namespace, connection.peer.identity.pod)
+        key = connection.peer.key
         streams = self._pods[key]
         streams.connections.remove(connection)
         del self._connections[connection.peer.number]
         self._unuse(connection.held)
-        self._forget_pod_if_unused(key)
+        self._forget_if_unused(connection.peer)
         self.progress.moved()
 
-    async def _view_for(self, identity: Identity, streams: _PodStreams) -> View:
+    async def _view_for(self, peer: Peer, streams: _PodStreams) -> View:
         try:
             async with asyncio.timeout(self.options.pod_wait):
-                while (view := streams.view) is None or not self._is_this_pod(identity):
+                while (view := streams.view) is None or not self._is_there(peer):
                     # A Pod that was made anew may have the View of the old one: that is no change to be told.
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(_POD_POLL):
                             await streams.known.wait()
                             streams.known.clear()
         except TimeoutError:
-            where = f"{identity.namespace}/{identity.pod}"
-            raise Refused(grpc.StatusCode.UNAVAILABLE, f"pod {where} is not known yet") from None
+            what, where = ("workload", peer.workload) if peer.workload else ("pod", peer.identity.pod)
+            text = f"{what} {peer.identity.namespace}/{where} is not known yet"
+            raise Refused(grpc.StatusCode.UNAVAILABLE, text) from None
         return view
 
-    def _is_this_pod(self, identity: Identity) -> bool:
+    def _is_there(self, peer: Peer) -> bool:
+        """Say whether who proved to be a Pod is the one of that name that is there now; likewise a workload."""
+        identity = peer.identity
+        if peer.workload:
+            return self.engine.fact(WORKLOAD_ENTRIES, identity.namespace, peer.workload) is not None
         pod = self.engine.fact(PODS, identity.namespace, identity.pod)
         if pod is None:
             return False
@@ -435,7 +457,7 @@ class PilotServer:
         streams.known.set()
         for connection in streams.connections:
             # Who proved to be an earlier Pod of that name is not told of this one.
-            if connection.held.view != view and self._is_this_pod(connection.peer.identity):
+            if connection.held.view != view and self._is_there(connection.peer):
                 self._unuse(connection.held)
                 connection.move(self._held(view), transaction)
 
@@ -462,11 +484,14 @@ class PilotServer:
                 self.views_changed += 1
                 self.engine.release(self._roots_query, view)
 
-    def _forget_pod_if_unused(self, key: tuple[str, str]) -> None:
+    def _forget_if_unused(self, peer: Peer) -> None:
+        key = peer.key
         streams = self._pods.get(key)
         if streams is not None and not streams.connections and not streams.entering:
             del self._pods[key]
             self._with_engine(lambda: self.engine.release(self._view_query, *key))
+            if peer.workload:
+                self._registrar.left(key[0], peer.workload)
 
     def _nudge(self) -> None:
         """A root is new: refresh now, though no fact has changed."""
@@ -485,6 +510,12 @@ class PilotServer:
     def moved(self) -> None:
         """A proxy may have come further."""
         self.progress.moved()
+
+    def reported(self, connection: Connection, fault: str | None) -> None:
+        """The agent of a workload outside tells how it is; a Pod's readiness is the node's to tell."""
+        peer = connection.peer
+        if peer.workload:
+            self._registrar.reported(peer.identity.namespace, peer.workload, fault)
 
     def rejected(self, connection: Connection, rejected: Rejected) -> None:
         """A proxy refused resources: only it is concerned, until the judge says otherwise."""

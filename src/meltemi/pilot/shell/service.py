@@ -14,7 +14,9 @@ from meltemi.citadel.core.identity import Authenticate, Identity
 from meltemi.citadel.shell.gate import Context, Gate
 from meltemi.pilot.shell.connection import Connection, Ended
 from meltemi.pilot.shell.options import Options
+from meltemi.pilot.shell.outside import again
 from meltemi.pilot.shell.variants import VARIANTS, Variant
+from meltemi.pilot.wire.messages import Hint, Malformed
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +34,13 @@ class Refused(Exception):  # noqa: N818 - it says what the call is
 class Desk(Protocol):
     """Where streams are let in and out."""
 
-    async def enter(self, identity: Identity, variant: Variant) -> Connection:
-        """Let a stream in, bound to the View of its pod. Raises Refused."""
+    @property
+    def welcomes(self) -> bool:
+        """Whether workloads are let in that are no Pods."""
+        ...
+
+    async def enter(self, identity: Identity, variant: Variant, node: Hint | None = None) -> Connection:
+        """Let a stream in, bound to the View of its pod, or of the workload that `node` says it is. Raises Refused."""
         ...
 
     def leave(self, connection: Connection) -> None:
@@ -46,6 +53,7 @@ class AdsService:
 
     def __init__(self, desk: Desk, authenticate: Authenticate, options: Options) -> None:
         self._desk = desk
+        self._options = options
         self._gate = Gate(authenticate, timeout=options.authentication, at_once=options.authenticating)
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -63,7 +71,11 @@ class AdsService:
         """Serve one stream until either side ends it."""
         identity = await self._gate.who(context)
         try:
-            connection = await self._desk.enter(identity, variant)
+            node = None
+            if not identity.pod and self._desk.welcomes:
+                # Which workload of its account it is, only itself can say.
+                node, requests = await self._introduced(variant, requests)
+            connection = await self._desk.enter(identity, variant, node)
         except Refused as refused:
             await context.abort(refused.status, str(refused))
         try:
@@ -73,6 +85,19 @@ class AdsService:
         finally:
             connection.close()
             self._desk.leave(connection)
+
+    async def _introduced(
+        self, variant: Variant, requests: AsyncIterable[bytes]
+    ) -> tuple[Hint, AsyncIterable[bytes]]:
+        """Read the first request, for what it says of the client; give all requests."""
+        rest = aiter(requests)
+        try:
+            async with asyncio.timeout(self._options.first_request):
+                first = await anext(rest)
+            _, node = variant.decode(first)
+        except (StopAsyncIteration, TimeoutError, Malformed) as error:
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"nobody introduced itself: {error}") from None
+        return node or Hint(), again(first, rest)
 
     async def _serve(
         self,

@@ -45,6 +45,12 @@ class Hint:
     cluster: str = ""
     version: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of its metadata: `LABELS`."""
+    locality: str = ""
+    """`region/zone/subzone`."""
+    probed: bool = False
+    """Its agent has a readiness probe, and will report what that finds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,20 @@ def hint_of(node: base_pb2.Node) -> Hint:
     }
     built = node.user_agent_build_version.version
     version = f"{built.major_number}.{built.minor_number}.{built.patch}" if built.major_number else ""
-    return Hint(id=node.id, cluster=node.cluster, version=version, metadata=texts)
+    labels = node.metadata.fields["LABELS"].struct_value.fields if "LABELS" in node.metadata.fields else {}
+    config = (
+        node.metadata.fields["PROXY_CONFIG"].struct_value if "PROXY_CONFIG" in node.metadata.fields else None
+    )
+    place = (node.locality.region, node.locality.zone, node.locality.sub_zone)
+    return Hint(
+        id=node.id,
+        cluster=node.cluster,
+        version=version,
+        metadata=texts,
+        labels={key: value.string_value for key, value in labels.items() if value.HasField("string_value")},
+        locality="/".join(place).rstrip("/"),
+        probed=config is not None and "readinessProbe" in config.fields,
+    )
 
 
 def encode_request(request: Request, node: bytes = b"") -> bytes:

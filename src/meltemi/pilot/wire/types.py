@@ -9,6 +9,9 @@ EDS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
 LDS: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
 RDS: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
+HEALTH: Final = "type.googleapis.com/istio.v1.HealthInformation"
+"""What an agent outside reports of its workload: a request with an error, or without one; it is never answered."""
+
 ORDER: Final = (CDS, EDS, LDS, RDS)
 """Additions go out in this order (the xDS protocol's make before break)."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 READER = "meltemi.galley.core.facts"
+REGISTRAR = "meltemi.controllers.core.registration"
 ROOT = Path(__file__).resolve().parents[4]
 
 
@@ -38,20 +39,42 @@ def patch(module: Any) -> None:
     module.read = read
 
 
+def patch_registration(module: Any) -> None:
+    """Make WorkloadEntries of groups without what the group's annotation names."""
+    import copy
+
+    sys.path.append(str(ROOT))
+    from tests.live.fields.dropping import DROP, without
+
+    whole = module.entry_of
+
+    def entry_of(group: Any, *more: Any) -> Any:
+        path = ((group.get("metadata") or {}).get("annotations") or {}).get(DROP)
+        left = copy.deepcopy(group)
+        if path:
+            without(left, path)
+        return whole(left, *more)
+
+    module.entry_of = entry_of
+
+
+PATCHES = {READER: patch, REGISTRAR: patch_registration}
+
+
 class Finder(importlib.abc.MetaPathFinder):
     """Patches the reader when it is imported; no other process of the mesh is touched."""
 
     def find_spec(self, name: str, _path: Any, _target: Any = None) -> Any:
-        """Find the reader alone."""
-        if name != READER:
+        """Find what is patched, each once."""
+        change = PATCHES.pop(name, None)
+        if change is None:
             return None
-        sys.meta_path.remove(self)
         spec: Any = importlib.util.find_spec(name)
         load = spec.loader.exec_module
 
         def patched(module: Any) -> None:
             load(module)
-            patch(module)
+            change(module)
 
         spec.loader.exec_module = patched
         return spec
