@@ -51,7 +51,7 @@ def run() -> Table:
         missed.append(f"clusters are not as they should be: {known}")
     notes = (
         f"{SERVICES} Services without endpoints; Private_Clean + Private_Dirty, 10^6 bytes",
-        "`all-stats` has the same resources, and its proxyStatsMatcher includes everything, as Envoy's own default",
+        "`all-stats` has the same resources, and keeps all statistics (made when first used, as the others' are)",
         "`scoped` has a Sidecar whose egress admits one host",
     )
     return Table(("sidecar", "private MB", "of all-stats", "clusters"), tuple(rows), notes, tuple(missed))

@@ -24,6 +24,14 @@ from meltemi.api.networking.gateway import Gateway, Port, Server
 from meltemi.api.networking.selector import WorkloadSelector
 from meltemi.api.networking.service_entry import Location, Resolution, ServiceEntry
 from meltemi.api.networking.service_entry import ServicePort as EntryPort
+from meltemi.api.networking.sidecar import (
+    EgressListener,
+    IngressListener,
+    OutboundMode,
+    OutboundTrafficPolicy,
+    Sidecar,
+    SidecarPort,
+)
 from meltemi.api.networking.virtual_service import (
     Delegate,
     Destination,
@@ -182,6 +190,30 @@ workloads = st.builds(
     st.sampled_from([0, 3]),
     st.sampled_from([{}, {"web": 8081}, {"http": 8082}]),
 )
+scopes = st.lists(
+    st.sampled_from(["*/*", "./*", "red/*", "~/*", "*/cart.blue.svc.cluster.local", "blue/*.example"]),
+    min_size=1,
+    max_size=2,
+    unique=True,
+).map(tuple)
+sidecars = st.builds(
+    lambda at_port, rest, chosen, mode, intake: Sidecar(
+        workload_selector=WorkloadSelector(Map({"app": "cart"})) if chosen else None,
+        egress=(
+            *((EgressListener(port=SidecarPort(80, "HTTP", "http"), hosts=at_port),) if at_port else ()),
+            *((EgressListener(hosts=rest),) if rest else ()),
+        ),
+        ingress=(IngressListener(port=SidecarPort(8080, "HTTP", "http"), default_endpoint="127.0.0.1:9"),)
+        if intake
+        else (),
+        outbound_traffic_policy=None if mode is None else OutboundTrafficPolicy(mode),
+    ),
+    st.none() | scopes,
+    st.none() | scopes,
+    st.booleans(),
+    st.none() | st.sampled_from(list(OutboundMode)),
+    st.booleans(),
+)
 policies = st.builds(
     lambda mode: PeerAuthentication(mtls=MutualTLS(mode)), st.sampled_from(list(MutualTLSMode))
 )
@@ -235,6 +267,7 @@ changes = st.one_of(
     objects(facts.VIRTUAL_SERVICES, "VirtualService", virtual_services),
     objects(facts.GATEWAYS, "Gateway", gateways, st.just("cart")),
     objects(facts.SERVICE_ENTRIES, "ServiceEntry", entries),
+    objects(facts.SIDECARS, "Sidecar", sidecars),
     objects(facts.WORKLOAD_ENTRIES, "WorkloadEntry", workloads, st.sampled_from(["vm1", "vm2"]), vm="yes"),
     st.builds(
         lambda ns, key, given: Change(facts.ALLOCATED, ns, key, Map(given) or None),
