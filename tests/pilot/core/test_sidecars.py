@@ -374,6 +374,10 @@ spec: {selector: {matchLabels: {app: web}}, portLevelMtls: {"80": {mode: DISABLE
     )
     assert len(sockets()) == 1
     assert "/c.pem" in sockets()[0]
+    # Nor does plain text come in by the chain for all ports.
+    chains = made.listeners("web", "a")["virtualInbound"]["filterChains"]
+    found = [one for one in chains if one.get("filterChainMatch", {}) == {"destinationPort": 80}]
+    assert [one["filters"][0]["typedConfig"]["cluster"] for one in found] == ["BlackHoleCluster"]
     assert not [one for one in made.reports("web", "a") if one.code.id == "MEL0140"]
 
 
