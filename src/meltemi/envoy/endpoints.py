@@ -18,6 +18,7 @@ from meltemi.envoy.encoding import encode, struct, uint32
 from meltemi.envoy.forms import form
 from meltemi.envoy.framing import framed, tag, text, varint
 
+MOST_WEIGHT = 2**32 - 1
 Place = tuple[str, str, str]
 """Region, zone, sub-zone."""
 
@@ -63,7 +64,7 @@ def assignment_message(assignment: Assignment) -> ClusterLoadAssignment:
 
 
 def _weight(group: Group) -> int:
-    return group.weight or sum([endpoint.weight for endpoint in group.endpoints])
+    return min(group.weight or sum([endpoint.weight for endpoint in group.endpoints]), MOST_WEIGHT)
 
 
 def _locality(place: Place) -> LocalityMessage | None:
@@ -126,7 +127,10 @@ def join_assignment(cluster: str, groups: Iterable[bytes]) -> bytes:
 
 def join_group(place: bytes, endpoints: Iterable[bytes], weight: int, priority: int = 0) -> bytes:
     """Return the bytes of a locality, framed, around `encode_place` and endpoints of `encode_endpoint`."""
-    rest = _LIGHT[weight] if weight < len(_LIGHT) else framed(_GROUP_WEIGHT, _VALUE + varint(weight))
+    if weight < len(_LIGHT):
+        rest = _LIGHT[weight]
+    else:
+        rest = framed(_GROUP_WEIGHT, _VALUE + varint(min(weight, MOST_WEIGHT)))
     if priority:
         rest += _PRIORITY + varint(priority)
     return framed(_GROUPS, b"".join((place, *endpoints, rest)))

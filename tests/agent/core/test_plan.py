@@ -164,3 +164,24 @@ def test_a_proxy_alone_is_a_gateway() -> None:
 
 def test_processes_are_named_so_that_people_can_read_them() -> None:
     assert process(pod(), PLACE, "app") == "pod/shop/web-1/abc123/app"
+
+
+def test_only_metadata_reaches_envoy_s_environment() -> None:
+    told = {
+        "proxyMetadata": {
+            "ISTIO_META_WHO": "me",
+            "ISTIO_META_\0": "x",
+            "LD_PRELOAD": "/tmp/x.so",
+            "A=B": "c",
+            "": "",
+        },
+        "concurrency": True,
+        "fileFlushMinSizeKb": "abc",
+        "fileFlushInterval": "1ns",
+    }
+    made = document()
+    made["spec"]["containers"][1]["env"] = [{"name": "PROXY_CONFIG", "value": json.dumps(told)}]
+    proxy = plan(read(made), PLACE, NODE, {}).specs[0]
+    assert proxy.env == {"PATH": proxy.env["PATH"], "ISTIO_META_WHO": "me"}
+    assert proxy.argv[proxy.argv.index("--concurrency") + 1] == "1"
+    assert proxy.argv[proxy.argv.index("--file-flush-interval-msec") + 1] == "1"

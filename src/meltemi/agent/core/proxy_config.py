@@ -6,6 +6,7 @@ Only what can be acted on here is read. A word that is wrong was refused when th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ ENVIRONMENT = "PROXY_CONFIG"
 METADATA = "ISTIO_META_"
 """Begins the variables of the proxy's environment that become its metadata."""
 DRAIN_SECONDS = 45
+MOST_THREADS = 256
+_VARIABLE = re.compile(rf"{METADATA}[A-Za-z0-9_]{{1,200}}")
 TERMINATION_DRAIN_SECONDS = 0.3
 """Shorter than Istio's five seconds: on one machine everybody has heard of it by then, and people wait."""
 
@@ -55,18 +58,17 @@ def read(proxy: Container | None) -> ProxyConfig:
     if not told:
         return USUAL
     stats = _table(told, "proxyStatsMatcher")
-    concurrency = told.get("concurrency")
     return ProxyConfig(
-        concurrency=concurrency if isinstance(concurrency, int) and concurrency >= 0 else USUAL.concurrency,
+        concurrency=min(_whole(told.get("concurrency"), USUAL.concurrency), MOST_THREADS),
         drain=round(_seconds(told.get("drainDuration"), USUAL.drain)),
         termination_drain=_seconds(told.get("terminationDrainDuration"), USUAL.termination_drain),
-        environment=_texts(told, "proxyMetadata"),
+        environment=_variables(told),
         runtime=_texts(told, "runtimeValues"),
         stats_prefixes=_list(stats, "inclusionPrefixes"),
         stats_suffixes=_list(stats, "inclusionSuffixes"),
         stats_regexps=_list(stats, "inclusionRegexps"),
-        flush_milliseconds=round(_seconds(told.get("fileFlushInterval"), 1.0) * 1000),
-        flush_kilobytes=int(told.get("fileFlushMinSizeKb") or USUAL.flush_kilobytes),
+        flush_milliseconds=max(1, round(_seconds(told.get("fileFlushInterval"), 1.0) * 1000)),
+        flush_kilobytes=_whole(told.get("fileFlushMinSizeKb"), USUAL.flush_kilobytes),
     )
 
 
@@ -79,6 +81,19 @@ def _told(proxy: Container | None) -> Mapping[str, Any]:
                 return {}
             return found if isinstance(found, dict) else {}
     return {}
+
+
+def _whole(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else default
+
+
+def _variables(told: Mapping[str, Any]) -> dict[str, str]:
+    """Read the variables that are metadata; others (LD_PRELOAD, say) would let a Pod's author into Envoy's process."""
+    return {
+        name: value
+        for name, value in _texts(told, "proxyMetadata").items()
+        if _VARIABLE.fullmatch(name) and "\0" not in value
+    }
 
 
 def _seconds(text: Any, default: float) -> float:

@@ -21,7 +21,6 @@ from meltemi.envoy.clusters import (
     Http,
     Thresholds,
     UpstreamProtocol,
-    always_tls,
     encode_cluster,
     subset_encoder,
 )
@@ -39,7 +38,7 @@ from meltemi.pilot.core import origination, traffic_policy
 from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
-from meltemi.pilot.core.resource import CDS, Origin, Resource, Segment, message_of, resource, segment
+from meltemi.pilot.core.resource import CDS, Origin, Resource, Segment, resource, segment
 from meltemi.pilot.core.split_horizon import reached
 from meltemi.pilot.core.spreading import grouped
 from meltemi.query import Db, query
@@ -207,11 +206,7 @@ def _resource(
         encoded = encode_cluster(_cluster(q, shared, port, subset, policy))
     else:
         encoded = encoder(subset)
-    found = settle(q, CDS, name, encoded, shared.origins, shared.envoy, shared.refused)
-    if not shared.refused or found is None or not origination.goes_out(q, policy.tls, shared.keeper):
-        return found
-    # What stands in for a cluster that was refused (its files are not there) may be from before TLS was asked for.
-    return found if always_tls(message_of(found.entry)[1]) else None
+    return settle(q, CDS, name, encoded, shared.origins, shared.envoy, shared.refused)
 
 
 def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPolicy) -> Cluster:

@@ -19,7 +19,7 @@ from meltemi.model import destinations
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
 from meltemi.model.gateways import Bound
-from meltemi.model.hosts import covers
+from meltemi.model.hosts import covers, is_pattern
 from meltemi.model.localities import Caller
 from meltemi.model.scope import Lenses, hosts_through, lenses
 from meltemi.model.services import Resolution, service
@@ -68,9 +68,14 @@ def doors(q: Db, wanted: tuple[str, ...], seen: Lenses) -> tuple[Door, ...]:
 
 @query
 def ways(q: Db, door: Door) -> tuple[tuple[int, str], ...]:
-    """List the ports and subsets of a service that are led to; none of what is not in the mesh, or found by name."""
+    """List the ports and subsets of a service that are led to: it is in the mesh, not found by name, and no pattern."""
     found = service(q, door.namespace, door.host)
-    if found is None or found.external or found.resolution is not Resolution.ENDPOINTS:
+    if (
+        found is None
+        or found.external
+        or found.resolution is not Resolution.ENDPOINTS
+        or is_pattern(found.host)
+    ):
         return ()
     rule = destinations.rule(q, door.namespace, door.host, door.choice)
     return tuple((port.number, subset) for port in found.ports for subset in subsets(rule))

@@ -43,7 +43,7 @@ from meltemi.pilot.core.findings import INGRESS_CLOSED, INGRESS_TLS_UNUSED, PORT
 from meltemi.pilot.core.intake import file_server, limited
 from meltemi.pilot.core.l4 import mongo
 from meltemi.pilot.core.quarantine import settle
-from meltemi.pilot.core.resource import CDS, LDS, Resource, Segment, segment
+from meltemi.pilot.core.resource import CDS, LDS, Resource, Segment, digest, segment
 from meltemi.pilot.core.traffic_policy import tcp_idle_timeout
 from meltemi.query import Db, query
 
@@ -206,31 +206,52 @@ def _assignment(name: str, address: str, port: int) -> Assignment:
 @query
 def listener(q: Db, view: View) -> Segment:
     """Return the inbound listener of a sidecar. Refused without a predecessor, it is one that takes nothing."""
-    every = ports_of(q, view)
+    every = tuple([port for port in ports_of(q, view) if port.bind or not _own(q, port)])
     ports = tuple([port for port in every if not port.bind])
     policy = authn.policy(q, view.namespace, view.labels)
-    chains: list[Chain] = [
-        Chain(
-            "virtualInbound-blackhole",
-            TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),)),
-            ChainMatch(port=names.INBOUND_PORT),
-        )
-    ]
+    origins = dict.fromkeys([origin(port.origin) for port in ports if port.origin is not None])
+    encoded = encode_listener(_inbound(q, ports, policy, shut=False))
+    found = settle(q, LDS, names.VIRTUAL_INBOUND, encoded, origins, view.envoy_version)
+    refused = found is None or found.version != digest(encoded)
+    if refused and any(port.tls is not None for port in ports):
+        # Its TLS files may be at fault, and what was accepted may be from before TLS was asked for.
+        encoded = encode_listener(_inbound(q, ports, policy, shut=True))
+        found = settle(q, LDS, names.VIRTUAL_INBOUND, encoded, origins, view.envoy_version)
+    if found is None:
+        # It carries policy: left out, a newly started proxy would let everything pass to the app's port by itself.
+        nothing = encode_listener(_listener(q, (), (), ()))
+        found = settle(q, LDS, names.VIRTUAL_INBOUND, nothing, (), view.envoy_version)
+    apart = [_apart(q, port, policy, view.envoy_version) for port in every if port.bind]
+    return segment(("inbound",), [one for one in (found, *apart) if one is not None])
+
+
+def _own(q: Db, port: AppPort) -> bool:
+    """Say, and tell, that an app's port is the proxy's own."""
+    if port.number != names.INBOUND_PORT:
+        return False
+    text = f"port {port.number} is the proxy's own: nothing of it reaches the app"
+    q.report(Diagnostic(PORT_CONFLICT, text, port.origin, f"{port.at}.port" if port.at else ""))
+    return True
+
+
+def _inbound(q: Db, ports: tuple[AppPort, ...], policy: authn.Policy, *, shut: bool) -> Listener:
+    """Make the listener for all ports; with `shut` those that a Sidecar's own TLS is for lead nowhere."""
+    chains: list[Chain] = [_to_nowhere("virtualInbound-blackhole", names.INBOUND_PORT)]
     for port in ports:
-        chains.extend(_chains(q, port, policy.of(port.number)))
-    known = {port.number for port in ports}
+        if shut and port.tls is not None and policy.of(port.number) is Mtls.DISABLE:
+            chains.append(_to_nowhere(f"{names.ANY_ADDRESS}_{port.number}_tls", port.number))
+        else:
+            chains.extend(_chains(q, port, policy.of(port.number)))
+    known = {names.INBOUND_PORT, *(port.number for port in ports)}
     for number, mode in policy.ports:
         if number not in known:
             chains.extend(_bytes_chains(number, mode, _PASSTHROUGH))
     chains.extend(_bytes_chains(0, policy.mode, _PASSTHROUGH))
-    made = _listener(q, tuple(chains), _sniffed(ports, policy), _quiet(ports, policy))
-    origins = [origin(port.origin) for port in ports if port.origin is not None]
-    found = settle(q, LDS, made.name, encode_listener(made), dict.fromkeys(origins), view.envoy_version)
-    if found is None:
-        # It carries policy: left out, a newly started proxy would let everything pass to the app's port by itself.
-        found = settle(q, LDS, made.name, encode_listener(_listener(q, (), (), ())), (), view.envoy_version)
-    apart = [_apart(q, port, policy, view.envoy_version) for port in every if port.bind]
-    return segment(("inbound",), [one for one in (found, *apart) if one is not None])
+    return _listener(q, tuple(chains), _sniffed(ports, policy), _quiet(ports, policy))
+
+
+def _to_nowhere(label: str, port: int) -> Chain:
+    return Chain(label, TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),)), ChainMatch(port=port))
 
 
 def _apart(q: Db, port: AppPort, policy: authn.Policy, envoy: str) -> Resource | None:
@@ -317,8 +338,7 @@ def _chains(q: Db, port: AppPort, mode: Mtls) -> list[Chain]:
         q.report(
             Diagnostic(INGRESS_CLOSED, f"port {port.number} is closed: {ends}", port.origin, f"{port.at}.tls")
         )
-        closed = TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),))
-        return [Chain(label, closed, ChainMatch(port=port.number))]
+        return [_to_nowhere(label, port.number)]
     match = ChainMatch(port=port.number, transport=TLS)
     handler = _http(port) if port.protocol.http else _stream(port)
     return [Chain(label, handler, match, ends), _plain_refused(port)]
@@ -326,8 +346,7 @@ def _chains(q: Db, port: AppPort, mode: Mtls) -> list[Chain]:
 
 def _plain_refused(port: AppPort) -> Chain:
     """Take plain text to nowhere: the chain for all ports would take it to the app."""
-    label = f"{names.ANY_ADDRESS}_{port.number}"
-    return Chain(label, TcpChain(names.BLACK_HOLE, ((names.BLACK_HOLE, 1),)), ChainMatch(port=port.number))
+    return _to_nowhere(f"{names.ANY_ADDRESS}_{port.number}", port.number)
 
 
 def _stream(port: AppPort) -> TcpChain:

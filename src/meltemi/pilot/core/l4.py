@@ -72,7 +72,8 @@ def tls_chains(
             for one in rule.match:
                 if not holds(one, place, key[0], gateways):
                     continue
-                hosts = tuple(dict.fromkeys(host.lower() for host in one.sni_hosts if host != "*"))
+                every = "*" in one.sni_hosts
+                hosts = () if every else tuple(dict.fromkeys(host.lower() for host in one.sni_hosts))
                 match = ChainMatch(transport=TLS, server_names=hosts, addresses=one.destination_subnets)
                 found.append(Chain(_label(key, index), handler, match))
     if fallback:

@@ -11,9 +11,10 @@ from typing import TypeVar
 from zlib import crc32
 
 from meltemi.api.diagnostics import Diagnostic, Ref
+from meltemi.envoy.clusters import always_tls
 from meltemi.model.facts import ACCEPTED, NACK, nack_key
 from meltemi.pilot.core.findings import QUARANTINED, TRANSLATION_FAILED
-from meltemi.pilot.core.resource import RDS, Origin, Resource, Rope, resource
+from meltemi.pilot.core.resource import CDS, RDS, Origin, Resource, Rope, resource
 from meltemi.query import Db, Failure, QueryError, query
 
 T = TypeVar("T")
@@ -45,7 +46,10 @@ def settle(
         return made
     _tell(q, name, nack.message, made.origins)
     before = q.fact(ACCEPTED, type_url, key)
-    return None if before is None else resource(type_url, name, before.body, made.origins)
+    if before is None or (type_url == CDS and always_tls(message) and not always_tls(before.body)):
+        # What was accepted may be from before TLS was asked for: plain text stands in for nothing.
+        return None
+    return resource(type_url, name, before.body, made.origins)
 
 
 def refused(q: Db, type_url: str, name: str) -> tuple[str, ...]:

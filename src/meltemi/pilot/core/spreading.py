@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from meltemi.api.networking.destination_rule import Distribute, Failover
+from meltemi.envoy.endpoints import MOST_WEIGHT
 from meltemi.model.endpoints import Backend
 from meltemi.model.localities import Caller, Spread
 from meltemi.model.views import Locality
@@ -54,7 +55,7 @@ def grouped(
 
 
 def _group(place: Locality, members: Sequence[T], backend: Callable[[T], Backend]) -> Group[T]:
-    return Group(place, tuple(members), sum([backend(one).weight for one in members]))
+    return Group(place, tuple(members), min(sum([backend(one).weight for one in members]), MOST_WEIGHT))
 
 
 def covers(pattern: str, place: Locality) -> bool:

@@ -57,9 +57,9 @@ def as_told(q: Db, view: View, made: Roots) -> Roots:
 def told(q: Db, words: str) -> Told:  # noqa: ARG001 - a query, so that it is read once
     """Read what a proxy was told; what cannot be read was refused when its Pod was made, and is passed over."""
     found = json.loads(words)
-    headers, _ = decode_value(ProxyHeaders, found.get("proxyHeaders") or {})
-    topology, _ = decode_value(Topology, found.get("gatewayTopology") or {})
-    return Told(headers, topology)
+    headers, wrong = decode_value(ProxyHeaders, found.get("proxyHeaders") or {})
+    topology, amiss = decode_value(Topology, found.get("gatewayTopology") or {})
+    return Told(ProxyHeaders() if wrong else headers, Topology() if amiss else topology)
 
 
 @query
