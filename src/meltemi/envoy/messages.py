@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Final
+from typing import Any, Final
 
-from google.protobuf import descriptor_pool, message_factory
+from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
@@ -70,10 +70,25 @@ def load(package: str) -> bool:
         found = import_module(package)
     except ModuleNotFoundError:
         return False
+    if not hasattr(found, "__path__"):
+        # A module of messages, not a package of such modules.
+        return False
     for info in iter_modules(found.__path__):
         if info.name.endswith("_pb2"):
             import_module(f"{package}.{info.name}")
     return True
+
+
+def read_json(value: Any, into: Message, *, ignore_unknown_fields: bool = False) -> None:
+    """Read a user's protobuf JSON; `json_format.ParseError` says what cannot be read, and nothing else is raised."""
+    try:
+        json_format.ParseDict(value, into, ignore_unknown_fields=ignore_unknown_fields)
+    except KeyError as error:
+        # Of an Any: the library takes for granted that a type with a JSON form of its own has a `value`.
+        raise json_format.ParseError(f"Required value: {error.args[0]}") from error
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        # Of an Any too: it takes for granted that `@type` is a string.
+        raise json_format.ParseError(f"no protobuf JSON: {error}") from error
 
 
 def within(package: str) -> tuple[str, ...]:

@@ -80,6 +80,11 @@ def test_all_that_can_be_patched_has_its_message(apply_to: ApplyTo) -> None:
         (extension(LUA, inline_code=5), ".typed_config.inline_code"),
         (extension(STRUCT, value=5), ".typed_config.value"),
         (extension(URL + "google.protobuf.Duration", value="x"), ".typed_config"),
+        (extension(URL + "google.protobuf.Struct"), ".typed_config"),
+        (extension(URL + "google.protobuf.Timestamp"), ".typed_config"),
+        (extension(URL + "google.protobuf.Any", value={"@type": 5}), ".typed_config"),
+        (extension(URL + "envoy.config.cluster.v3.cluster_pb2.Foo"), '.typed_config["@type"]'),
+        (extension(URL + "envoy.config.cluster.v3.cluster_pb2"), '.typed_config["@type"]'),
     ],
 )
 def test_what_protobuf_cannot_read_is_refused_where_it_stands(spec: dict[str, Any], below: str) -> None:

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from meltemi.api.diagnostics import Level
 from meltemi.api.networking.envoy_filter import ApplyTo
 from meltemi.api.problems import nearest, shown
-from meltemi.envoy.messages import MESSAGES, OLD, ROOTS, blank, load, message, split, within
+from meltemi.envoy.messages import MESSAGES, OLD, ROOTS, blank, load, message, read_json, split, within
 from meltemi.galley.validate import envoy_rules
 from meltemi.galley.validate.findings import At, Findings
 
@@ -76,8 +76,8 @@ def check(found: Findings, at: At, apply_to: ApplyTo, value: dict[str, Any], *, 
     if any(one.level is Level.ERROR for one in found.all()[before:]):
         return
     try:
-        json_format.ParseDict(value, made, ignore_unknown_fields=True)
-    except (json_format.ParseError, ValueError, TypeError, OverflowError):
+        read_json(value, made, ignore_unknown_fields=True)
+    except json_format.ParseError:
         # Settings that another build of Envoy knows: told already.
         return
     envoy_rules.check(found, at, made, value, whole=whole)
@@ -221,15 +221,15 @@ def _reads(field: FieldDescriptor, value: Any) -> bool:
         return True
     blank = message_factory.GetMessageClass(holder)()
     try:
-        json_format.ParseDict({field.name: [value] if field.is_repeated else value}, blank)
-    except (json_format.ParseError, OverflowError):
+        read_json({field.name: [value] if field.is_repeated else value}, blank)
+    except json_format.ParseError:
         return False
     return True
 
 
 def _reads_any(value: dict[str, Any]) -> bool:
     try:
-        json_format.ParseDict(value, any_pb2.Any())
+        read_json(value, any_pb2.Any())
     except json_format.ParseError:
         return False
     return True

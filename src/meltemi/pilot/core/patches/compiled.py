@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.networking.envoy_filter import ApplyTo, ConfigPatch, FilterClass, ObjectMatch, Operation
 from meltemi.envoy.encoding import encode
-from meltemi.envoy.messages import MESSAGES, blank
+from meltemi.envoy.messages import MESSAGES, blank, read_json
 from meltemi.model import facts
 from meltemi.pilot.core.findings import PATCH_LEFT_OUT
 from meltemi.pilot.core.patches import old_form
@@ -52,7 +52,7 @@ def compiled(q: Db, namespace: str, name: str) -> tuple[Patch, ...]:
     for one in written:
         try:
             patch = _patch(Origin(made.kind, namespace, name, one.at), one)
-        except (json_format.ParseError, ValueError, TypeError, OverflowError) as error:
+        except (json_format.ParseError, ValueError) as error:
             q.report(Diagnostic(PATCH_LEFT_OUT, f"the patch is left out: {error}", made.ref, one.at))
             continue
         if patch is not None:
@@ -92,7 +92,7 @@ def _encoded(apply_to: ApplyTo, value: Any) -> bytes:
     if message is None:
         raise LookupError(MESSAGES[apply_to])
     _load_types(value)
-    json_format.ParseDict(value, message, ignore_unknown_fields=True)
+    read_json(value, message, ignore_unknown_fields=True)
     return encode(message)
 
 
