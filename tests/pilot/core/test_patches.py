@@ -6,12 +6,16 @@ import json
 from typing import Any
 
 import pytest
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from tests.pilot.core.meshes import Mesh, helloworld
 
 from meltemi.api.networking.envoy_filter import PatchContext
 from meltemi.model.facts import NACK, Nack, nack_key
 from meltemi.pilot.core.patches.compiled import compiled
-from meltemi.pilot.core.resource import CDS, LDS, RDS, Resource, Roots, Rope
+from meltemi.pilot.core.push import full
+from meltemi.pilot.core.resource import CDS, LDS, RDS, Resource, Roots, Rope, message_of
 from meltemi.pilot.core.roots import roots
 from meltemi.query import Change
 
@@ -154,6 +158,30 @@ def test_a_name_that_is_taken_is_told_and_left_as_it_is() -> None:
         ("MEL0151", "spec.configPatches[0]"),
         ("MEL0151", "spec.configPatches[1]"),
     ]
+
+
+def test_what_is_merged_into_keeps_its_name() -> None:
+    mesh = helloworld()
+    kinds = ("LISTENER", "CLUSTER", "ROUTE_CONFIGURATION", "VIRTUAL_HOST")
+    put(mesh, "a", *(patch(one, "MERGE", {"name": "zz"}, {"context": "ANY"}) for one in kinds))
+    found = mesh.roots("helloworld-v1")
+    for type_url, made in ((CDS, Cluster), (LDS, Listener), (RDS, RouteConfiguration)):
+        for item in full(found, type_url):
+            body = item.message() if isinstance(item, Rope) else message_of(item.entry)[1]
+            assert made.FromString(body).name == item.name
+            assert any(one.name == "a" for one in item.origins)
+    inbound = mesh.listeners("helloworld-v1")["virtualInbound"]
+    managers = [
+        each["typedConfig"]["routeConfig"]
+        for chain in inbound["filterChains"]
+        for each in chain["filters"]
+        if "routeConfig" in each["typedConfig"]
+    ]
+    assert managers
+    for config in (*managers, *mesh.routes("helloworld-v1").values()):
+        names = [one["name"] for one in config["virtualHosts"]]
+        assert "zz" not in (config["name"], *names)
+        assert len(set(names)) == len(names)
 
 
 def test_clusters_are_removed_by_name_subset_and_service() -> None:
@@ -316,6 +344,25 @@ def test_what_cannot_be_read_is_told_and_the_rest_applied() -> None:
         "spec.configPatches[0]",
         "envoyfilter default/a",
     )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"@type": 5},
+        {"@type": "envoy.config.cluster.v3.cluster_pb2.Foo"},
+        {"@type": "type.googleapis.com/google.protobuf.Struct"},
+        {"@type": "type.googleapis.com/google.protobuf.Timestamp"},
+    ],
+)
+def test_settings_of_what_is_no_type_are_left_out_and_told(settings: Document) -> None:
+    mesh = helloworld()
+    bad = patch("HTTP_FILTER", "INSERT_FIRST", {"name": "lua", "typed_config": settings})
+    put(mesh, "a", bad, stat_name("good"))
+    assert told(mesh) == "good"
+    assert [(one.code.id, one.path) for one in mesh.reports("sleep")] == [
+        ("MEL0150", "spec.configPatches[0]")
+    ]
 
 
 # The form of Istio 1.0.

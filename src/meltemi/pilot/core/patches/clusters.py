@@ -9,7 +9,7 @@ from envoy.config.core.v3.base_pb2 import TransportSocket
 
 from meltemi.api.networking.envoy_filter import ApplyTo, Operation
 from meltemi.envoy.encoding import encode
-from meltemi.pilot.core.patches.merging import merge, merge_any
+from meltemi.pilot.core.patches.merging import merge_any, merge_named
 from meltemi.pilot.core.patches.patch import Patch
 from meltemi.pilot.core.resource import Origin
 
@@ -44,7 +44,7 @@ def patched(encoded: bytes, patches: Sequence[Patch]) -> bytes | None:
         if value.HasField("transport_socket"):
             _merge_socket(cluster, value.transport_socket)
             value.ClearField("transport_socket")
-        merge(cluster, value)
+        merge_named(cluster, value)
     return encode(cluster)
 
 

@@ -26,7 +26,7 @@ from meltemi.envoy.encoding import encode, pack
 from meltemi.envoy.filters import place
 from meltemi.envoy.listeners import HTTP_CONNECTION_MANAGER, TCP_PROXY
 from meltemi.pilot.core.patches import routes
-from meltemi.pilot.core.patches.merging import merge, merge_any
+from meltemi.pilot.core.patches.merging import merge, merge_any, merge_named
 from meltemi.pilot.core.patches.ordering import named, rearranged, replace_all
 from meltemi.pilot.core.patches.patch import Patch
 from meltemi.pilot.core.patches.port_names import PortNames
@@ -80,7 +80,7 @@ def _patch_listener(work: _Work, listener: Listener) -> bool:
             work.used[patch.origin] = None
             return False
         if patch.operation is Operation.MERGE:
-            merge(listener, Listener.FromString(patch.value))
+            merge_named(listener, Listener.FromString(patch.value))
             work.used[patch.origin] = None
     _patch_listener_filters(work, listener)
     _patch_chains(work, listener)

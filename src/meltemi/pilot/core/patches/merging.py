@@ -27,6 +27,13 @@ def merge(into: Message, value: Message) -> None:
             merge(inner, given)
 
 
+def merge_named(into: Message, value: Message) -> None:
+    """Merge a message that others know by its `name`, as they know a listener or a cluster: that name stays."""
+    held = into.name  # type: ignore[attr-defined]
+    merge(into, value)
+    into.name = held  # type: ignore[attr-defined]
+
+
 def _join(into: object, given: object, field: FieldDescriptor) -> None:
     entry = field.message_type
     of_messages = entry is not None and entry.fields_by_name["value"].message_type is not None

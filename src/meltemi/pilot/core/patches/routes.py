@@ -15,7 +15,7 @@ from meltemi.api.networking.envoy_filter import (
     RouteConfigurationMatch,
 )
 from meltemi.envoy.encoding import encode
-from meltemi.pilot.core.patches.merging import merge
+from meltemi.pilot.core.patches.merging import merge, merge_named
 from meltemi.pilot.core.patches.ordering import rearranged, replace_all
 from meltemi.pilot.core.patches.patch import Patch
 from meltemi.pilot.core.resource import Origin
@@ -70,7 +70,7 @@ def patch_whole(config: RouteConfiguration, patches: Sequence[Patch], context: P
     used: dict[Origin, None] = {}
     for patch in meant:
         if merges_head(patch):
-            merge(config, RouteConfiguration.FromString(patch.value))
+            merge_named(config, RouteConfiguration.FromString(patch.value))
             used[patch.origin] = None
     left = []
     for host in config.virtual_hosts:
@@ -94,7 +94,7 @@ def head(encoded: bytes, patches: Iterable[Patch]) -> bytes:
     """Merge into an encoded route configuration."""
     config = RouteConfiguration.FromString(encoded)
     for patch in patches:
-        merge(config, RouteConfiguration.FromString(patch.value))
+        merge_named(config, RouteConfiguration.FromString(patch.value))
     return encode(config)
 
 
@@ -137,7 +137,7 @@ def _patch_host(found: VirtualHost, patches: Sequence[Patch], used: dict[Origin,
             used[patch.origin] = None
             return None
         if patch.operation is Operation.MERGE:
-            merge(found, VirtualHost.FromString(patch.value))
+            merge_named(found, VirtualHost.FromString(patch.value))
         elif patch.operation is Operation.REPLACE:
             found = VirtualHost.FromString(patch.value)
         else:
