@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.pilot.core.meshes import Mesh, helloworld
 
+from meltemi.galley.core.facts import Document, Forgetful, Kept, Key, Stand
 from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.model.facts import ENVOY_FILTERS
 from meltemi.pilot.core.resource import Roots
@@ -41,6 +42,22 @@ class Jury:
         return INNOCENT
 
 
+class InMemory:
+    """What is kept, as a file would."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[Key, str], Document] = {}
+
+    def get(self, key: Key, uid: str) -> Document | None:
+        return self.rows.get((key, uid))
+
+    def put(self, key: Key, uid: str, document: Document) -> None:
+        self.rows[key, uid] = document
+
+    def forget(self, key: Key) -> None:
+        self.rows = {row: document for row, document in self.rows.items() if row[0] != key}
+
+
 @dataclass
 class Stage:
     """A mesh whose EnvoyFilters are tried for `sleep`."""
@@ -50,8 +67,10 @@ class Stage:
     verdicts: VerdictBook = field(default_factory=VerdictBook)
     old: Roots | None = None
 
+    kept: Kept = field(default_factory=Forgetful)
+
     def __post_init__(self) -> None:
-        self.aside = SetAside(self.verdicts)
+        self.aside = SetAside(self.verdicts, self.kept)
         self.trials = Trials(self.jury, self.aside, roots, steady=lambda: 0.0)
         self.trials.begin(0.3)
         self.mesh.engine.hold(roots, self.mesh.view("sleep"))
@@ -154,6 +173,58 @@ def test_one_that_did_not_change_is_not_set_aside_for_what_is_new_here() -> None
     guilty = asyncio.run(fresh.look([Shown(view, None, stage.mesh.engine.get(roots, view))]))
     assert guilty is not None
     assert stage.culprit(guilty) is None
+
+
+def test_the_last_good_form_stands_again_after_pilot_started_anew() -> None:
+    first = Stage(Jury(), kept=InMemory())
+    first.put("a", stat("good"))
+    assert first.look() is None
+    first.put("a", stat("bad"))
+    guilty = first.look()
+    assert guilty is not None
+    assert first.culprit(guilty) is not None
+
+    again = Stage(Jury(), kept=first.kept)
+    again.put("a", stat("bad"))
+    # Much happens before the first proxy comes.
+    again.trials.note([])
+    guilty = again.look()
+    assert guilty is not None
+    found = again.culprit(guilty)
+    assert found is not None
+    assert found.value is not None
+    assert found.value.spec.config_patches[0].patch.value.value == {"alt_stat_name": "good"}
+    told = again.verdicts.of(KEY)
+    assert told is not None
+    assert told.stand is Stand.LAST_GOOD
+    # What stands gives way to nothing more.
+    again.mesh.engine.apply([found])
+    again.mesh.engine.refresh()
+    again.jury.word = b"good"
+    again.trials.note([])
+    guilty = again.look()
+    assert guilty is not None
+    assert again.culprit(guilty) is None
+
+
+def test_a_change_to_what_is_bad_too_falls_back_to_what_is_kept() -> None:
+    kept = InMemory()
+    first = Stage(Jury(), kept=kept)
+    first.put("a", stat("good"))
+    first.put("a", stat("bad"))
+    guilty = first.look()
+    assert guilty is not None
+    first.culprit(guilty)
+
+    again = Stage(Jury(), kept=kept)
+    again.put("a", stat("bad"))
+    again.put("a", stat("bad too"))
+    guilty = again.look()
+    assert guilty is not None
+    found = again.culprit(guilty)
+    assert found is not None
+    assert found.value is not None
+    assert found.value.spec.config_patches[0].patch.value.value == {"alt_stat_name": "good"}
 
 
 def test_what_is_right_alone_and_wrong_together_is_refused_together() -> None:

@@ -197,23 +197,37 @@ class SetAside:
             return before, Stand.CLOSED if _closes(kind, before) else Stand.LAST_GOOD
         if kind is None:
             return None, Stand.NOTHING
-        document = self._kept.get(key, now.uid)
-        if document is not None:
-            # It was judged when it was kept, and what it does is tried before it is in force.
-            good, _ = read(kind, document, trusted=False)
-            if good is not None:
-                return good, Stand.LAST_GOOD
+        good = self._kept_form(kind, key, now)
+        if good is not None:
+            return good, Stand.LAST_GOOD
         strictest = closed(kind, encode(kind, now))
         return strictest, Stand.NOTHING if strictest is None else Stand.CLOSED
+
+    def _kept_form(self, kind: Kind[Any], key: Key, now: Object[Any]) -> Object[Any] | None:
+        """Give what is kept of an object. It was judged then, and what it does is tried before it is in force."""
+        document = self._kept.get(key, now.uid)
+        return None if document is None else read(kind, document, trusted=False)[0]
 
     def choices(self, key: Key, now: Object[Any]) -> tuple[Instead, ...]:
         """Give what might stand in an object's place, were it set aside: its last good form, if any, and nothing."""
         fact: FactKind[Any] = FactKind(key[0])
         good, stand = self._good(key, now)
         nothing = Instead(Change(fact, key[1], key[2], None), Stand.NOTHING)
+        kept = tuple(one for one in self.kept(key, now) if one.change.value != good)
         if good is None or good == now:
-            return (nothing,)
-        return Instead(Change(fact, key[1], key[2], good), stand), nothing
+            return *kept, nothing
+        return Instead(Change(fact, key[1], key[2], good), stand), *kept, nothing
+
+    def kept(self, key: Key, now: Object[Any]) -> tuple[Instead, ...]:
+        """Give the last good form that is kept of an object, if it is not what is in force.
+
+        Something is kept of what was set aside when Pilot stopped: it was in force again since then.
+        """
+        kind = registry.of_resource(key[0])
+        good = None if kind is None else self._kept_form(kind, key, now)
+        if good is None or good == now:
+            return ()
+        return (Instead(Change(FactKind(key[0]), key[1], key[2], good), Stand.LAST_GOOD),)
 
     def refuse(self, engine: Engine, instead: Instead, reason: str) -> None:
         """Set an object aside since an Envoy refuses what is made of it; the caller applies what stands instead.

@@ -2,7 +2,8 @@
 
 An EnvoyFilter that has just changed and makes something that Envoy refuses is set aside: its last good form stands, or
 nothing of it. One that was in force before, for others, stays: only what it makes here and now is withdrawn, as if
-the proxy had refused it. What is not tried, or cannot be told, is left to the proxies: their refusals tell.
+the proxy had refused it; but where it was set aside before Pilot started anew, its last good form stands again. What
+is not tried, or cannot be told, is left to the proxies: their refusals tell.
 """
 
 from __future__ import annotations
@@ -143,13 +144,17 @@ class Trials:
         return Guilty(one, bad or items, self._refused(bad[0]) if bad else whole.reason)
 
     async def culprit(self, engine: Engine, guilty: Guilty, in_thread: InThread) -> Change[Any] | None:
-        """Set aside the EnvoyFilter that has just changed and is at fault; give the change of facts, None for none."""
+        """Set aside the EnvoyFilter that is at fault; give the change of facts, None for none.
+
+        One that has not just changed gives way to its last good form alone, if one is kept.
+        """
         wanted = {(type_url, item.name) for type_url, item in guilty.items}
         for key in self._suspects(guilty):
             now = engine.fact(ENVOY_FILTERS, key[1], key[2])
             if not isinstance(now, Object):
                 continue
-            for instead in self._aside.choices(key, now):
+            fresh = key in self._changed
+            for instead in self._aside.choices(key, now) if fresh else self._aside.kept(key, now):
                 made, known = await in_thread(
                     partial(self._without, engine, instead, guilty.shown.view, wanted)
                 )
@@ -173,14 +178,14 @@ class Trials:
         return listed, _known(roots)
 
     def _suspects(self, guilty: Guilty) -> list[Key]:
-        """List the EnvoyFilters that have just changed and made what is refused, the last one first."""
+        """List the EnvoyFilters that made what is refused, those that have just changed and the last ones first."""
         found: dict[Key, None] = {}
         for _, item in guilty.items:
             for origin in reversed(origins_of(item)):
                 key = (ENVOY_FILTERS.name, origin.namespace, origin.name)
-                if origin.kind == "EnvoyFilter" and key in self._changed:
+                if origin.kind == "EnvoyFilter":
                     found[key] = None
-        return list(found)
+        return sorted(found, key=lambda key: key not in self._changed)
 
     def _unproved(self, one: Shown, shared: Shared) -> tuple[Named, ...]:
         """List what is patched and changed, and was not found good before."""
