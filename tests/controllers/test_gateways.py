@@ -47,7 +47,8 @@ def test_a_gateway_that_names_an_address_or_another_class_gets_nothing() -> None
 def test_the_service_has_a_port_for_each_listener_and_the_type_that_is_asked_for() -> None:
     more = {"spec": {"listeners": [{"name": "bytes", "port": 9000, "protocol": "TCP"}, HTTP]}}
     dns = {"name": "dns", "port": 53, "protocol": "UDP"}
-    made = core.service(gateway(HTTP, dns, annotations={core.SERVICE_TYPE: "ClusterIP"}), [more])
+    own = {"name": "own", "port": 81, "protocol": "example.com/own"}
+    made = core.service(gateway(HTTP, dns, own, annotations={core.SERVICE_TYPE: "ClusterIP"}), [more])
     assert [one["port"] for one in made["spec"]["ports"]] == [15021, 80, 9000]
     assert made["spec"]["type"] == "ClusterIP"
     assert core.service(gateway(), ())["spec"]["type"] == "LoadBalancer"

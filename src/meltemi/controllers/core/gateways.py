@@ -11,6 +11,7 @@ from typing import Any
 
 from meltemi.controllers.core.documents import Document, name_of, namespace_of, rows, section, text, uid_of
 from meltemi.model.gateway_api.addresses import service_name
+from meltemi.model.gateway_api.listeners import KINDS
 from meltemi.model.gateway_api.words import CLASSES, CONTROLLER, GATEWAY_NAME, GROUP, NAME_OVERRIDE
 
 MANAGED = "gateway.istio.io/managed"
@@ -44,15 +45,18 @@ def account(gateway: Document) -> dict[str, Any]:
 
 
 def service(gateway: Document, sets: Iterable[Document]) -> dict[str, Any]:
-    """Build the Service, with a port for each of the listeners of the Gateway and of its sets."""
+    """Build the Service, with a port for each of the listeners of the Gateway and of its sets that may be opened.
+
+    Those of other protocols are not accepted, and such a protocol (`example.com/own`) may make no name of a port.
+    """
     ports = [{"name": "status-port", "port": STATUS_PORT, "protocol": "TCP"}]
     taken = {STATUS_PORT}
     for listener in (row for one in (gateway, *sets) for row in rows(one, "spec", "listeners")):
         number = listener.get("port")
-        if isinstance(number, int) and number not in taken and listener.get("protocol") != "UDP":
+        protocol = text(listener, "protocol")
+        if isinstance(number, int) and number not in taken and protocol.upper() in KINDS:
             taken.add(number)
-            word = str(listener.get("protocol") or "tcp").lower()
-            ports.append({"name": f"{word}-{number}", "port": number, "protocol": "TCP"})
+            ports.append({"name": f"{protocol.lower()}-{number}", "port": number, "protocol": "TCP"})
     kind = section(gateway, "metadata", "annotations").get(SERVICE_TYPE)
     return {
         "apiVersion": "v1",
