@@ -14,6 +14,7 @@ from meltemi.api.core.pod import POD
 from meltemi.api.core.service import SERVICE
 from meltemi.api.gatewayapi.gateway import GATEWAY
 from meltemi.api.gatewayapi.gateway_class import GATEWAY_CLASS
+from meltemi.api.kind import Kind
 from meltemi.controllers.core import gateways as core
 from meltemi.controllers.core.settings import Settings
 from meltemi.controllers.shell.run import run
@@ -22,6 +23,8 @@ from meltemi.galley.shell.kube import Document
 from .conftest import Mesh
 
 API = "gateway.networking.k8s.io"
+KINDS: tuple[Kind[Any], ...] = (SERVICE, SERVICE_ACCOUNT, POD)
+"""What is made for a Gateway."""
 HTTP = {"name": "http", "port": 80, "protocol": "HTTP"}
 
 
@@ -125,6 +128,41 @@ async def test_a_gateway_gets_a_proxy_that_follows_it_and_goes_with_it(running: 
         return await owner.find(SERVICE, "default", "gw-istio") is None
 
     await running.until(gone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_has_the_name_and_is_not_the_gateways_is_left_as_it_is(
+    running: Mesh, kind: Kind[Any]
+) -> None:
+    owner = running.owner
+    document = gateway(annotations={"gateway.istio.io/name-override": "front"})
+    mine: Document = {
+        "apiVersion": "v1",
+        "kind": kind.name,
+        "metadata": {"name": "front", "namespace": "default"},
+    }
+    if kind is SERVICE:
+        mine["spec"] = {"selector": {"app": "mine"}, "ports": [{"name": "http", "port": 8080}]}
+    if kind is POD:
+        mine["spec"] = {"containers": [{"name": "app", "image": "mine"}]}
+    await owner.create(kind, mine)
+    del document["metadata"]["uid"]
+    await owner.create(GATEWAY, document)
+    # One that comes later has its turn later.
+    after = {**gateway(), "metadata": {"name": "after", "namespace": "default"}}
+    await owner.create(GATEWAY, after)
+    await running.until(lambda: owner.find(POD, "default", "after-istio"))
+    found = await owner.get(kind, "default", "front")
+    assert not {"labels", "annotations", "ownerReferences"} & set(found["metadata"])
+    assert kind is not SERVICE or found["spec"]["selector"] == {"app": "mine"}
+    for other in (one for one in KINDS if one is not kind):
+        assert await owner.find(other, "default", "front") is None
+    await owner.delete(kind, "default", "front")
+
+    async def made() -> bool:
+        return core.is_own(await owner.get(kind, "default", "front"), gateway())
+
+    await running.until(made)
 
 
 async def test_a_class_that_comes_later_is_served(running: Mesh) -> None:

@@ -51,13 +51,17 @@ def grant(source_kind: str, namespace: str, **target: str) -> Document:
     return of("ReferenceGrant", "g", {"from": [source], "to": [{"group": "", **target}]}, "other", "v1beta1")
 
 
+MADE = {f"{API}/gateway-name": "gw", "gateway.istio.io/managed": "istio.io-gateway-controller"}
+"""Labels of what is made for the Gateway `gw`."""
+
+
 @pytest.fixture
 def mesh() -> Mesh:
     """Services `a` in two namespaces, and the proxy of the Gateway `gw`."""
     made = Mesh()
     for namespace in ("default", "other"):
         made.service("a", namespace)
-    made.pod("gw-istio", ip="198.18.0.9", gateway=True, labels={f"{API}/gateway-name": "gw"})
+    made.pod("gw-istio", ip="198.18.0.9", gateway=True, labels=MADE)
     return made
 
 
@@ -259,13 +263,41 @@ def test_a_gateway_is_programmed_when_its_service_is_reached(mesh: Mesh) -> None
     mesh.put([gateway(listener())])
     assert programmed() == (False, "AddressNotAssigned")
     selector = {f"{API}/gateway-name": "gw"}
-    mesh.service("gw-istio", ports={"http-80": 80}, selector=selector)
+    mesh.service("gw-istio", ports={"http-80": 80}, selector=selector, labels=MADE)
     assert programmed() == (True, "Programmed")
     hosts = tuple(one["value"] for one in said(mesh, "gateways/default/gw").fields["addresses"])
     assert hosts == ("gw-istio.default.svc.cluster.local",)
     mesh.engine.apply([Change(facts.BALANCERS, "default", "gw-istio", (LoadBalancerIngress("127.0.0.1"),))])
     [address] = said(mesh, "gateways/default/gw").fields["addresses"]
     assert dict(address) == {"type": "IPAddress", "value": "127.0.0.1"}
+
+
+@pytest.mark.parametrize("labels", [{}, {**MADE, f"{API}/gateway-name": "other"}])
+def test_a_gateway_whose_name_something_else_has_is_not_programmed(
+    mesh: Mesh, labels: dict[str, str]
+) -> None:
+    def programmed() -> tuple[bool, str, str]:
+        found = said(mesh, "gateways/default/gw").conditions
+        return next((one.holds, one.reason, one.message) for one in found if one.type == "Programmed")
+
+    selector = {f"{API}/gateway-name": "gw"}
+    mesh.put([gateway(listener())])
+    mesh.service("gw-istio", ports={"http-80": 80}, selector=selector, labels=labels)
+    holds, why, words = programmed()
+    assert (holds, why) == (False, "AddressNotUsable")
+    assert "service default/gw-istio was not made for this Gateway" in words
+    mesh.service("gw-istio", ports={"http-80": 80}, selector=selector, labels=MADE)
+    assert programmed()[0]
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "gw-istio", "labels": labels},
+    }
+    mesh.put([account])
+    assert "serviceaccount default/gw-istio was not made" in programmed()[2]
+    mesh.delete("ServiceAccount", "gw-istio")
+    mesh.pod("gw-istio", ip="198.18.0.9", gateway=True, labels={**selector, **labels})
+    assert "pod default/gw-istio was not made" in programmed()[2]
 
 
 def test_routes_of_a_consumer_go_before_those_of_the_producer(mesh: Mesh) -> None:

@@ -116,6 +116,7 @@ class Mesh:
         vip: str = "",
         headless: bool = False,
         annotations: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> str:
         """Add a Service (port name to number, or to (number, target)) and return its address."""
         self._vip += 1
@@ -133,6 +134,7 @@ class Mesh:
                         "name": name,
                         "namespace": namespace,
                         "annotations": dict(annotations or {}),
+                        "labels": dict(labels or {}),
                     },
                     "spec": {
                         "selector": dict(selector or {"app": name}),

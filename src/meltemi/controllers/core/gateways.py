@@ -12,9 +12,17 @@ from typing import Any
 from meltemi.controllers.core.documents import Document, name_of, namespace_of, rows, section, text, uid_of
 from meltemi.model.gateway_api.addresses import service_name
 from meltemi.model.gateway_api.listeners import KINDS
-from meltemi.model.gateway_api.words import CLASSES, CONTROLLER, GATEWAY_NAME, GROUP, NAME_OVERRIDE
+from meltemi.model.gateway_api.words import (
+    CLASSES,
+    CONTROLLER,
+    GATEWAY_NAME,
+    GROUP,
+    MANAGED,
+    MANAGED_BY,
+    NAME_OVERRIDE,
+    made_for,
+)
 
-MANAGED = "gateway.istio.io/managed"
 SERVICE_TYPE = "networking.istio.io/service-type"
 """Annotation of a Gateway: the type of its Service, LoadBalancer if it is not set."""
 STATUS_PORT = 15021
@@ -37,6 +45,11 @@ def name_for(gateway: Document) -> str:
     """Name what is made for a Gateway."""
     override = section(gateway, "metadata", "annotations").get(NAME_OVERRIDE, "")
     return service_name(name_of(gateway), text(gateway, "spec", "gatewayClassName"), str(override))
+
+
+def is_own(found: Document, gateway: Document) -> bool:
+    """Say whether an object with the name of what is made for a Gateway was made for it, and may be changed."""
+    return made_for(section(found, "metadata", "labels"), name_of(gateway))
 
 
 def account(gateway: Document) -> dict[str, Any]:
@@ -116,7 +129,7 @@ def _metadata(gateway: Document) -> dict[str, Any]:
             **section(told, "labels"),
             GATEWAY_NAME: name_of(gateway),
             "gateway.networking.k8s.io/gateway-class-name": text(gateway, "spec", "gatewayClassName"),
-            MANAGED: MANAGER.replace("/", "-"),
+            MANAGED: MANAGED_BY,
         },
         "annotations": annotations,
         "ownerReferences": [

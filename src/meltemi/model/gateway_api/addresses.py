@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from meltemi.api.core.service import ServiceType
+from meltemi.api.kind import Object
 from meltemi.model import facts, settings
 from meltemi.model.endpoints import backends
 from meltemi.model.gateway_api.listeners import Front, front
-from meltemi.model.gateway_api.words import CONTROLLER, NAME_OVERRIDE, Key, Problem
+from meltemi.model.gateway_api.words import CONTROLLER, NAME_OVERRIDE, Key, Problem, made_for
 from meltemi.model.services import kubernetes_host
-from meltemi.query import Db, query
+from meltemi.query import Db, FactKind, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def assigned(q: Db, namespace: str, name: str) -> Assigned:
     inside: list[tuple[str, str]] = []
     for key in services(q, namespace, name):
         host = kubernetes_host(key[1], key[0], settings.CLUSTER_DOMAIN.read(q))
-        problem = _missing(q, found, key, host)
+        problem = _taken(q, name, *key) if found.automatic else None
+        problem = problem or _missing(q, found, key, host)
         if problem is not None:
             return Assigned(problem=problem)
         inside.append(("Hostname", host))
@@ -62,6 +65,18 @@ def assigned(q: Db, namespace: str, name: str) -> Assigned:
         told.append(f"{host}{words}")
     listed = tuple(dict.fromkeys(outside or inside))
     return Assigned(listed, f"Resource programmed, assigned to service(s) {', '.join(told)}")
+
+
+@query
+def _taken(q: Db, gateway: str, namespace: str, name: str) -> Problem | None:
+    """Find what has the name of what is to be made for a Gateway, and is not the Gateway's: it is left alone."""
+    kinds: tuple[FactKind[Object[Any]], ...] = (facts.SERVICES, facts.SERVICE_ACCOUNTS, facts.PODS)
+    for kind in kinds:
+        there = q.fact(kind, namespace, name)
+        if there is not None and not made_for(there.labels, gateway):
+            words = f"{there.ref} was not made for this Gateway and is left alone: nothing is made beside it"
+            return Problem("AddressNotUsable", words)
+    return None
 
 
 def _missing(q: Db, found: Front, key: Key, host: str) -> Problem | None:
