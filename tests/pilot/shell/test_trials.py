@@ -85,9 +85,14 @@ class Stage:
             "spec": {"configPatches": list(patches)},
         }
         changes = self.aside.admit(self.mesh.engine, self.mesh.changes(document))
-        self.trials.note(changes)
+        self.trials.note(self.mesh.engine, changes)
         self.mesh.engine.apply(changes)
         self.mesh.engine.refresh()
+
+    def note_nothing(self) -> None:
+        """Let a transaction pass that has nothing to do with EnvoyFilters."""
+        self.aside.admit(self.mesh.engine, [])
+        self.trials.note(self.mesh.engine, [])
 
     def look(self) -> Guilty | None:
         """Try what there is to send."""
@@ -166,7 +171,7 @@ def test_one_that_did_not_change_is_not_set_aside_for_what_is_new_here() -> None
     stage.put("a", stat("word"))
     assert stage.look() is None
     stage.jury.word = b"word"
-    stage.trials.note([])
+    stage.note_nothing()
     view = stage.mesh.view("sleep")
     fresh = Trials(stage.jury, stage.aside, roots, steady=lambda: 0.0)
     fresh.begin(0.3)
@@ -187,7 +192,7 @@ def test_the_last_good_form_stands_again_after_pilot_started_anew() -> None:
     again = Stage(Jury(), kept=first.kept)
     again.put("a", stat("bad"))
     # Much happens before the first proxy comes.
-    again.trials.note([])
+    again.note_nothing()
     guilty = again.look()
     assert guilty is not None
     found = again.culprit(guilty)
@@ -201,10 +206,44 @@ def test_the_last_good_form_stands_again_after_pilot_started_anew() -> None:
     again.mesh.engine.apply([found])
     again.mesh.engine.refresh()
     again.jury.word = b"good"
-    again.trials.note([])
+    again.note_nothing()
     guilty = again.look()
     assert guilty is not None
     assert again.culprit(guilty) is None
+
+
+def test_the_last_good_form_stands_where_a_change_met_no_proxy() -> None:
+    stage = Stage(Jury())
+    stage.put("a", stat("good"))
+    assert stage.look() is None
+    stage.put("a", stat("bad"))
+    stage.note_nothing()
+    guilty = stage.look()
+    assert guilty is not None
+    found = stage.culprit(guilty)
+    assert found is not None
+    assert found.value is not None
+    assert found.value.spec.config_patches[0].patch.value.value == {"alt_stat_name": "good"}
+
+
+def test_what_was_tried_is_good_and_gives_way_to_nothing_older() -> None:
+    stage = Stage(Jury())
+    stage.put("a", stat("good"))
+    assert stage.look() is None
+    stage.put("a", stat("better"))
+    assert stage.look() is None
+    stage.put("a", stat("good"))
+    # What was tried before is known to be good.
+    assert stage.look() is None
+    stage.note_nothing()
+    stage.jury.word = b"good"
+    fresh = Trials(stage.jury, stage.aside, roots, steady=lambda: 0.0)
+    fresh.begin(0.3)
+    view = stage.mesh.view("sleep")
+    shown = Shown(view, None, stage.mesh.engine.get(roots, view))
+    guilty = asyncio.run(fresh.look([shown]))
+    assert guilty is not None
+    assert stage.culprit(guilty) is None
 
 
 def test_a_change_to_what_is_bad_too_falls_back_to_what_is_kept() -> None:

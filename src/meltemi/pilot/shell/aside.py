@@ -218,6 +218,12 @@ class SetAside:
             return *kept, nothing
         return Instead(Change(fact, key[1], key[2], good), stand), *kept, nothing
 
+    def older(self, key: Key, now: Object[Any], form: Object[Any] | None) -> tuple[Instead, ...]:
+        """Give what an object was before changes that nobody has tried yet, and what is kept of it, if anything."""
+        if form is None or form == now or form.uid != now.uid:
+            return self.kept(key, now)
+        return Instead(Change(FactKind(key[0]), key[1], key[2], form), Stand.LAST_GOOD), *self.kept(key, now)
+
     def kept(self, key: Key, now: Object[Any]) -> tuple[Instead, ...]:
         """Give the last good form that is kept of an object, if it is not what is in force.
 

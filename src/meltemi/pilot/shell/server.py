@@ -198,7 +198,7 @@ class PilotServer:
             ticket = self._submitted
             self._debounce.fired(self._steady())
             changes = self._aside.admit(self.engine, changes)
-            self._trials.note(changes)
+            self._trials.note(self.engine, changes)
             await self._ingest(changes)
         found = await self._refresh()
         found, instead = await self._set_aside(found)

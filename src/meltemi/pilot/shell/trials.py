@@ -74,21 +74,31 @@ class Trials:
         self._roots_query = roots_query
         self._there: set[Key] = set()
         self._changed: set[Key] = set()
+        self._before: dict[Key, Object[Any]] = {}
+        """What EnvoyFilters were before changes of which nothing is tried yet: there was no proxy for them."""
+        self._proved: set[Key] = set()
         self._tried: dict[tuple[str, str, bytes], str] = {}
         """Why what was tried is refused; "" for what is good."""
 
-    def note(self, changes: Iterable[Change[Any]]) -> None:
-        """Take notice of a transaction: which EnvoyFilters there are, and which of them have just changed."""
+    def note(self, engine: Engine, changes: Iterable[Change[Any]]) -> None:
+        """Take notice of a transaction before it is applied: which EnvoyFilters there are, and which just changed."""
         self._changed.clear()
+        for key in self._proved:
+            self._before.pop(key, None)
+        self._proved.clear()
         for change in changes:
             if change.kind.name != ENVOY_FILTERS.name:
                 continue
             key = (change.kind.name, change.namespace, change.name)
             if change.value is None:
                 self._there.discard(key)
+                self._before.pop(key, None)
             else:
                 self._there.add(key)
                 self._changed.add(key)
+                before = engine.fact(ENVOY_FILTERS, key[1], key[2])
+                if isinstance(before, Object):
+                    self._before.setdefault(key, before)
 
     @property
     def idle(self) -> bool:
@@ -146,7 +156,7 @@ class Trials:
     async def culprit(self, engine: Engine, guilty: Guilty, in_thread: InThread) -> Change[Any] | None:
         """Set aside the EnvoyFilter that is at fault; give the change of facts, None for none.
 
-        One that has not just changed gives way to its last good form alone, if one is kept.
+        One that has not just changed gives way to its last good form alone, if one is known.
         """
         wanted = {(type_url, item.name) for type_url, item in guilty.items}
         for key in self._suspects(guilty):
@@ -154,7 +164,8 @@ class Trials:
             if not isinstance(now, Object):
                 continue
             fresh = key in self._changed
-            for instead in self._aside.choices(key, now) if fresh else self._aside.kept(key, now):
+            older = self._aside.older(key, now, self._before.get(key))
+            for instead in self._aside.choices(key, now) if fresh else older:
                 made, known = await in_thread(
                     partial(self._without, engine, instead, guilty.shown.view, wanted)
                 )
@@ -181,21 +192,19 @@ class Trials:
         """List the EnvoyFilters that made what is refused, those that have just changed and the last ones first."""
         found: dict[Key, None] = {}
         for _, item in guilty.items:
-            for origin in reversed(origins_of(item)):
-                key = (ENVOY_FILTERS.name, origin.namespace, origin.name)
-                if origin.kind == "EnvoyFilter":
-                    found[key] = None
+            found.update(dict.fromkeys(reversed(_makers(item))))
         return sorted(found, key=lambda key: key not in self._changed)
 
     def _unproved(self, one: Shown, shared: Shared) -> tuple[Named, ...]:
         """List what is patched and changed, and was not found good before."""
         delta = push(one.old, one.new, shared)
-        listed = [
-            (type_url, item)
-            for type_url in (CDS, LDS, RDS)
-            for item in delta.of(type_url).changed
-            if self._tried.get((type_url, item.name, item.version)) != "" and _patched(item)
-        ]
+        listed: list[Named] = []
+        for type_url in (CDS, LDS, RDS):
+            for item in delta.of(type_url).changed:
+                if self._tried.get((type_url, item.name, item.version)) == "":
+                    self._proved.update(_makers(item))
+                elif _makers(item):
+                    listed.append((type_url, item))
         return tuple(listed[:_ITEMS])
 
     def _refused(self, item: Named) -> str:
@@ -205,12 +214,17 @@ class Trials:
     def _remember(self, items: Iterable[Named], reason: str) -> None:
         for type_url, item in items:
             self._tried[type_url, item.name, item.version] = reason
+            if not reason:
+                self._proved.update(_makers(item))
         while len(self._tried) > _REMEMBERED:
             del self._tried[next(iter(self._tried))]
 
 
-def _patched(item: Item) -> bool:
-    return any(origin.kind == "EnvoyFilter" for origin in origins_of(item))
+def _makers(item: Item) -> list[Key]:
+    """List the EnvoyFilters that made something, in their order."""
+    return [
+        (ENVOY_FILTERS.name, one.namespace, one.name) for one in origins_of(item) if one.kind == "EnvoyFilter"
+    ]
 
 
 def _exhibit(type_url: str, item: Item) -> Exhibit:
