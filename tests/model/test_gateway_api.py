@@ -419,6 +419,75 @@ spec:
     assert mesh.clusters("gw-istio")["outbound|80||a.default.svc.cluster.local"]["connectTimeout"] == "8s"
 
 
+PLAIN = {"tls": {"mode": "DISABLE"}}
+POOL = {"connectionPool": {"tcp": {"maxConnections": 3}}}
+AT_80 = {"port": {"number": 80}}
+
+
+@pytest.mark.parametrize("section", ["", "http"])
+@pytest.mark.parametrize("authorities", [{}, of_map("nobody")], ids=["system", "missing"])
+@pytest.mark.parametrize(
+    "subset",
+    [
+        PLAIN,
+        POOL,
+        {"portLevelSettings": [AT_80 | PLAIN]},
+        {"portLevelSettings": [AT_80 | POOL]},
+        PLAIN | {"portLevelSettings": [AT_80 | POOL]},
+    ],
+)
+def test_no_subset_brings_plain_text_back(
+    mesh: Mesh, subset: Document, authorities: Document, section: str
+) -> None:
+    mesh.pod("a", ip="198.18.0.20", sidecar=False, labels={"app": "a", "version": "v1"})
+    spec = {"host": "a", "subsets": [{"name": "v1", "labels": {"version": "v1"}, "trafficPolicy": subset}]}
+    rule = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "a"},
+        "spec": spec,
+    }
+    mesh.put([gateway(listener()), route(to()), rule, policy(section=section, **authorities)])
+    name = "outbound|80|v1|a.default.svc.cluster.local"
+    cluster = mesh.clusters("gw-istio")[name]
+    if authorities:
+        assert mesh.endpoints("gw-istio").get(name, []) == []
+        return
+    assert cluster["transportSocket"]["typedConfig"]["sni"] == "a.test"
+    assert mesh.endpoints("gw-istio")[name] == ["198.18.0.20:80"]
+    pool = cluster["circuitBreakers"]["thresholds"][0].get("maxConnections")
+    assert (pool == 3) is ("maxConnections" in str(subset))
+
+
+def test_a_subset_keeps_its_own_plain_text_at_ports_that_no_policy_is_for(mesh: Mesh) -> None:
+    mesh.service("two", ports={"http": 80, "more": 81})
+    mesh.pod("two", ip="198.18.0.21", sidecar=False, labels={"app": "two", "version": "v1"})
+    mesh.apply(
+        """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: two}
+spec:
+  host: two
+  trafficPolicy: {connectionPool: {tcp: {maxConnections: 3}}}
+  subsets:
+  - {name: v1, labels: {version: v1}, trafficPolicy: {tls: {mode: DISABLE}}}
+"""
+    )
+    made = policy(section="http")
+    made["spec"]["targetRefs"][0]["name"] = "two"
+    mesh.put([gateway(listener()), route(to("two")), made])
+    mesh.pod("client", ip="198.18.0.22")
+    for subset in ("", "v1"):
+        found = {
+            port: mesh.clusters("client")[f"outbound|{port}|{subset}|two.default.svc.cluster.local"]
+            for port in (80, 81)
+        }
+        assert found[80]["transportSocket"]["typedConfig"]["sni"] == "a.test"
+        assert "a.test" not in str(found[81])
+        assert {one["circuitBreakers"]["thresholds"][0]["maxConnections"] for one in found.values()} == {3}
+
+
 def test_of_two_policies_for_a_service_the_older_counts(mesh: Mesh) -> None:
     mesh.put([gateway(listener()), route(to()), policy(), policy("late", hostname="late.test")])
     assert outward(mesh)["sni"] == "a.test"

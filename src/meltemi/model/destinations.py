@@ -207,9 +207,11 @@ def merged(q: Db, namespace: str, host: str, names: tuple[str, ...]) -> Rule:
         policy = policy if policy is not None else spec.traffic_policy
         for subset in spec.subsets:
             subsets.setdefault(subset.name, subset)
+    parts = tuple(subsets.values())
     if wanted is not None:
         policy = wanted.policy(policy)
-    return Rule(namespace, host, policy, tuple(subsets.values()), tuple(origins))
+        parts = wanted.subsets(parts, policy)
+    return Rule(namespace, host, policy, parts, tuple(origins))
 
 
 def variants(q: Db, namespace: str) -> list[Rule]:

@@ -6,6 +6,7 @@ cannot be verified as asked for is closed: neither plain text nor another author
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +20,7 @@ from meltemi.api.networking.destination_rule import (
     ClientTLSMode,
     ClientTLSSettings,
     PortTrafficPolicy,
+    Subset,
     TrafficPolicy,
 )
 from meltemi.api.networking.virtual_service import PortSelector
@@ -43,16 +45,48 @@ class Wanted:
 
     def policy(self, written: TrafficPolicy | None) -> TrafficPolicy:
         """Give a rule's policy with this TLS: what somebody wrote of the rest stays."""
-        base = written if written is not None else TrafficPolicy()
-        numbers = {number for number, _ in self.ports}
+        return self._in(written if written is not None else TrafficPolicy(), {})
+
+    def subsets(self, written: Iterable[Subset], whole: TrafficPolicy) -> tuple[Subset, ...]:
+        """Give the subsets of a rule whose policy is `whole`, with this TLS where they have settings of their own."""
+        below = _by_port(whole)
+        return tuple(
+            [
+                replace(one, traffic_policy=self._in(one.traffic_policy, below))
+                if one.traffic_policy is not None
+                else one
+                for one in written
+            ]
+        )
+
+    def _in(self, base: TrafficPolicy, below: Mapping[int, PortTrafficPolicy]) -> TrafficPolicy:
+        """Put this TLS into settings; `below` is what holds for a port where they say nothing."""
+        asked = dict(self.ports)
         # Settings of a port replace the others whole: they must not bring plain text back.
-        others = [
-            replace(one, tls=self.tls or one.tls)
+        listed = [
+            replace(
+                one, tls=(None if one.port is None else asked.get(one.port.number)) or self.tls or one.tls
+            )
             for one in base.port_level_settings
-            if one.port is None or one.port.number not in numbers
         ]
-        own = [PortTrafficPolicy(port=PortSelector(number), tls=tls) for number, tls in self.ports]
-        return replace(base, tls=self.tls or base.tls, port_level_settings=(*own, *others))
+        said = _by_port(base)
+        for number, tls in self.ports:
+            under = below.get(number, PortTrafficPolicy())
+            if number not in said:
+                listed.append(
+                    PortTrafficPolicy(
+                        port=PortSelector(number),
+                        load_balancer=base.load_balancer or under.load_balancer,
+                        connection_pool=base.connection_pool or under.connection_pool,
+                        outlier_detection=base.outlier_detection or under.outlier_detection,
+                        tls=tls,
+                    )
+                )
+        return replace(base, tls=self.tls or base.tls, port_level_settings=tuple(listed))
+
+
+def _by_port(policy: TrafficPolicy) -> dict[int, PortTrafficPolicy]:
+    return {one.port.number: one for one in policy.port_level_settings if one.port is not None}
 
 
 def _policies(q: Db, namespace: str) -> list[Object[BackendTLSPolicy]]:
