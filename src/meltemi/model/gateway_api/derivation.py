@@ -30,7 +30,7 @@ from meltemi.model.gateway_api.parents import Route, place_of, routes, routes_at
 from meltemi.model.gateway_api.rules import Rank, rules
 from meltemi.model.gateway_api.words import CONTROLLER, GATEWAY_NAME, MARK, SET_MARK, Key
 from meltemi.model.hosts import covers
-from meltemi.model.services import homes
+from meltemi.model.services import export_of, homes
 from meltemi.query import Db, query
 
 SEMANTIC: Final = Map({SEMANTICS: GATEWAY_API})
@@ -228,8 +228,9 @@ def virtual_service(q: Db, namespace: str, name: str) -> Object[VirtualService] 
     if not listed or not host:
         return None
     if bound and owner == MESH and where == MESH:
-        spec = _mesh(q, namespace, host, bound)
-        created = bound[0].created if "*" in spec.export_to else CONSUMER
+        produced = _produces(q, namespace, host)
+        spec = _mesh(q, host, bound, export_of(q, namespace, host) if produced else (".",))
+        created = bound[0].created if produced else CONSUMER
     else:
         found = _listener(q, namespace, name)
         if found is None:
@@ -275,8 +276,16 @@ def _at(route: HTTPRoute, port: int) -> HTTPRoute:
     return replace(route, match=tuple(replace(match, port=port) for match in route.match))
 
 
-def _mesh(q: Db, namespace: str, host: str, bound: tuple[Route, ...]) -> VirtualService:
-    """Derive what the routes of a namespace say of a host: for everyone in the service's own, else for itself alone."""
+def _produces(q: Db, namespace: str, host: str) -> bool:
+    """Say whether a namespace's routes hold for all who see the host's service: it is there that it is at home.
+
+    To declare the same host elsewhere makes nobody a producer: it would route the clients of the first one away.
+    """
+    return homes(q, host)[:1] == (namespace,)
+
+
+def _mesh(q: Db, host: str, bound: tuple[Route, ...], export_to: tuple[str, ...]) -> VirtualService:
+    """Derive what the routes of a namespace say of a host to those that they are exported to."""
     tcp: list[TCPRoute] = []
     tls: list[TLSRoute] = []
     for one in bound:
@@ -286,14 +295,13 @@ def _mesh(q: Db, namespace: str, host: str, bound: tuple[Route, ...]) -> Virtual
         elif one.kind == "TLSRoute":
             made = _asked_for(q, one)
             tls.append(TLSRoute((TLSMatchAttributes(sni_hosts=made, port=one.port),), split))
-    public = namespace in homes(q, host)
     return VirtualService(
         hosts=(host,),
         gateways=(MESH,),
         http=_ranked(q, bound),
         tls=tuple(tls),
         tcp=tuple(tcp),
-        export_to=("*",) if public else (".",),
+        export_to=export_to,
     )
 
 
