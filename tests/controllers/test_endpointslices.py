@@ -131,11 +131,12 @@ def test_a_named_port_may_differ_between_pods() -> None:
     assert sorted(row["ports"][0]["port"] for row in made) == [8080, 9090]
 
 
-def test_a_pod_without_the_named_port_is_listed_without_it() -> None:
+@pytest.mark.parametrize("target", ["no", "99999999999", 99999999999, -1])
+def test_a_pod_without_the_port_is_listed_without_it(target: int | str) -> None:
     both = service(
         ports=[
             {"name": "http", "port": 80, "targetPort": "web"},
-            {"name": "x", "port": 9, "targetPort": "no"},
+            {"name": "x", "port": 9, "targetPort": target},
         ]
     )
     (made,) = plan(both, [pod(1)], {}, []).create

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.pilot.core.meshes import Mesh
+from tests.pilot.core.meshes import Mesh, helloworld
 
-from meltemi.model import domains, endpoints, scope, services
+from meltemi.api.values import Map
+from meltemi.model import domains, endpoints, gateways, scope, services
 from meltemi.model.services import Protocol, Resolution, protocol
+from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS
 
 FQDN = "{}.default.svc.cluster.local"
 
@@ -109,6 +111,64 @@ def test_only_ready_endpoints_count_and_labels_come_from_pods() -> None:
     assert mesh.engine.get(endpoints.accounts, "default", FQDN.format("app")) == (
         "spiffe://cluster.local/ns/default/sa/robot",
     )
+
+
+@pytest.mark.parametrize("target", ["99999999999", "9" * 5000, "70000", "0", 70000, -1])
+def test_what_cannot_be_a_port_leads_nowhere_and_harms_nothing_else(target: int | str) -> None:
+    mesh = helloworld()
+    mesh.service("bad", selector={"app": "helloworld"}, ports={"http": (80, target), "http-more": (81, 5000)})
+    mesh.service("bad", "istio-system", selector={"istio": "ingressgateway"}, ports={"http": (81, target)})
+    if isinstance(target, int):
+        # Slices say otherwise where no pod has a port of that name.
+        assert mesh.engine.get(endpoints.backends, "default", FQDN.format("bad"), 80) == ()
+    assert len(mesh.engine.get(endpoints.backends, "default", FQDN.format("bad"), 81)) == 2
+    for pod, namespace in (
+        ("helloworld-v1", "default"),
+        ("sleep", "default"),
+        ("ingressgateway", "istio-system"),
+    ):
+        for clazz in (CDS, EDS, LDS, RDS):
+            assert mesh.messages(clazz, pod, namespace)
+        assert not mesh.reports(pod, namespace)
+    assert mesh.engine.get(gateways.target_ports, "istio-system", Map({"istio": "ingressgateway"}), ()) == (
+        (80, 8080),
+        (443, 8443),
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "number", "address"),
+    [
+        ("IPv4", -1, "192.0.2.9"),
+        ("IPv4", 65536, "192.0.2.9"),
+        ("IPv4", 5000, "not an ip"),
+        ("IPv4", 5000, "192.0.2.09"),
+        ("IPv4", 5000, "2001:db8::1"),
+        ("IPv6", 5000, "2001:db8::1"),
+        ("FQDN", 5000, "a.example.com"),
+    ],
+)
+def test_a_slice_of_what_is_no_ipv4_endpoint_leaves_the_others(
+    family: str, number: int, address: str
+) -> None:
+    mesh = helloworld()
+    name = f"outbound|5000||{FQDN.format('helloworld')}"
+    before = mesh.endpoints("sleep")[name]
+    assert before
+    label = {"kubernetes.io/service-name": "helloworld"}
+    wrong = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "wrong", "labels": label},
+        "addressType": family,
+        "ports": [{"name": "http", "port": number}],
+        "endpoints": [{"addresses": [address]}],
+    }
+    mesh.put([wrong])
+    assert mesh.endpoints("sleep")[name] == before
+    right = {"addressType": "IPv4", "ports": [{"name": "http", "port": 5000}]}
+    mesh.put([wrong | right | {"endpoints": [{"addresses": [one]} for one in (address, "192.0.2.8")]}])
+    assert "192.0.2.8:5000" in mesh.endpoints("sleep")[name]
 
 
 def test_a_gateways_own_pods_take_no_mutual_tls() -> None:

@@ -21,6 +21,11 @@ def is_service_name(name: str) -> bool:
     return len(name) <= 63 and bool(_LABEL_1035.fullmatch(name))
 
 
+def is_port_name(name: str) -> bool:
+    """Say whether it is an IANA service name: a label of at most 15 characters with a letter, and no `--`."""
+    return len(name) <= 15 and is_label(name) and "--" not in name and not name.replace("-", "").isdecimal()
+
+
 def is_subdomain(name: str) -> bool:
     """Say whether it is a DNS-1123 subdomain: labels joined by dots, at most 253 characters."""
     return len(name) <= 253 and bool(_SUBDOMAIN.fullmatch(name))

@@ -6,6 +6,7 @@ and go, and cuts clusters off from that churn.
 
 from __future__ import annotations
 
+import re
 from sys import intern
 from typing import NamedTuple
 from zlib import crc32
@@ -19,7 +20,7 @@ from meltemi.envoy import names
 from meltemi.model import authn, facts, settings, workload_entries
 from meltemi.model.authn import Mtls
 from meltemi.model.networks import networks
-from meltemi.model.services import Distribution, Port, Resolution, Service, entries_of, service
+from meltemi.model.services import Distribution, Port, Resolution, Service, entries_of, is_port, service
 from meltemi.model.views import NOWHERE, Locality
 from meltemi.model.workload_entries import Member
 from meltemi.model.workloads import (
@@ -69,6 +70,8 @@ class Backend(NamedTuple):
     """Where its object names one; else its labels or its address tell (`networks.Networks`)."""
 
 
+_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(\.{_OCTET}){{3}}")
 BUCKETS = 16
 """Into how many parts a namespace's slices are told apart: a slice that comes wakes one part's services, not all."""
 
@@ -146,7 +149,7 @@ def _from_slices(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
     told = found.distribution is not Distribution.ANY
     for slice_name in slices_of(q, namespace, found.name):
         made = q.fact(facts.ENDPOINT_SLICES, namespace, slice_name)
-        if made is None or made.spec.address_type == "IPv6":
+        if made is None or made.spec.address_type in ("IPv6", "FQDN"):
             continue
         numbers = [
             (_slice_port(made.spec, port), into) for port, into in zip(found.ports, listed, strict=True)
@@ -157,13 +160,15 @@ def _from_slices(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
             healthy = endpoint.conditions.ready is not False
             if not endpoint.addresses or _stops(endpoint) or not (healthy or told):
                 continue
+            address = endpoint.addresses[0]
+            if not _IPV4.fullmatch(address):
+                continue
             target = endpoint.target_ref
             shared = None
             if target is not None and target.kind == "Pod":
                 shared = behind.named(target.namespace or namespace, target.name)
             if shared is None:
                 shared = (EMPTY, "", False, "", Locality("", endpoint.zone, ""), 1, endpoint.node_name)
-            address = endpoint.addresses[0]
             for number, into in numbers:
                 if number:
                     into.append(Backend(address, number, *shared, healthy))
@@ -171,10 +176,11 @@ def _from_slices(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
 
 
 def _slice_port(spec: EndpointSlice, port: Port) -> int:
-    """Find the port's number: by name; a slice with one unnamed port means that one."""
+    """Find the port's number: by name; a slice with one unnamed port means that one. 0 is none."""
     for one in spec.ports:
         if one.name == port.name:
-            return one.port or port.number
+            number = one.port or port.number
+            return number if is_port(number) else 0
     return 0
 
 

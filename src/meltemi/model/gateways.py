@@ -9,6 +9,7 @@ from meltemi.api.diagnostics import Ref
 from meltemi.api.networking.gateway import Server
 from meltemi.api.values import Map
 from meltemi.model import derivation, derived, facts
+from meltemi.model.services import is_port, number_in
 from meltemi.query import Db, query
 
 MESH = "mesh"
@@ -128,7 +129,7 @@ def target_ports(
 
 
 def pod_port(target: int | str, named: tuple[tuple[str, int], ...]) -> int:
-    """Find the number of a target port; 0 where the pod has no port of that name."""
+    """Find the number of a target port; 0 where the pod has no port of that name, or it cannot be one."""
     if isinstance(target, int):
-        return target
-    return int(target) if target.isdecimal() else dict(named).get(target, 0)
+        return target if is_port(target) else 0
+    return number_in(target) or dict(named).get(target, 0)

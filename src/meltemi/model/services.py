@@ -240,9 +240,23 @@ def _preferred_in(q: Db, namespace: str) -> Distribution:
 def _kubernetes_port(port: PortSpec) -> Port:
     spoken = protocol(port.port, port.name, port.app_protocol)
     target = port.target_port
-    if isinstance(target, str) and target.isdecimal():
-        target = int(target)
+    if isinstance(target, int) and target:
+        # No container has a port of such a name: what cannot be a port leads nowhere.
+        target = target if is_port(target) else str(target)
+    elif isinstance(target, str):
+        target = number_in(target) or target
     return Port(port.port, port.name, spoken, target or None)
+
+
+def is_port(number: int) -> bool:
+    """Say whether a number can be a port's."""
+    return 1 <= number <= 65535
+
+
+def number_in(target: str) -> int:
+    """Return the port's number that a text is, as objects of old may have it for a target; 0 where it is none."""
+    number = int(target) if target.isdecimal() and len(target) <= 5 else 0
+    return number if is_port(number) else 0
 
 
 def _annotated_export(made: Object[ServiceSpec]) -> tuple[str, ...]:

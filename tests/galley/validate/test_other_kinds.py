@@ -47,6 +47,10 @@ def test_a_right_peer_authentication() -> None:
         ({"ports": [{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]}, "spec.ports[1].port"),
         ({"ports": [{"port": 80, "targetPort": "a b"}]}, "spec.ports[0].targetPort"),
         ({"ports": [{"port": 80, "targetPort": 0}]}, "spec.ports[0].targetPort"),
+        ({"ports": [{"port": 80, "targetPort": "99999999999"}]}, "spec.ports[0].targetPort"),
+        ({"ports": [{"port": 80, "targetPort": "80-80"}]}, "spec.ports[0].targetPort"),
+        ({"ports": [{"port": 80, "targetPort": "a--b"}]}, "spec.ports[0].targetPort"),
+        ({"ports": [{"port": 80, "targetPort": "a123456789012345"}]}, "spec.ports[0].targetPort"),
         ({"ports": [{"port": 80, "nodePort": 30000}]}, "spec.ports[0].nodePort"),
         ({"ports": [{"port": 80}], "clusterIP": "x"}, "spec.clusterIP"),
         ({"ports": [{"port": 80}], "clusterIP": "None", "type": "NodePort"}, "spec.clusterIP"),
@@ -67,6 +71,7 @@ def test_service(spec: dict[str, Any], path: str) -> None:
         {"ports": [{"port": 53, "name": "tcp"}, {"port": 53, "protocol": "UDP", "name": "udp"}]},
         {"type": "ExternalName", "externalName": "a.example.com"},
         {"type": "NodePort", "ports": [{"port": 80, "targetPort": "http", "nodePort": 30080}]},
+        {"ports": [{"port": 80, "targetPort": "1-a456789012345"}]},
     ],
 )
 def test_a_right_service(spec: dict[str, Any]) -> None:

@@ -155,7 +155,7 @@ def _ports(service: Document, pod: Document) -> Ports:
 def _target(port: Mapping[str, Any], pod: Document) -> int:
     target = port.get("targetPort")
     if isinstance(target, int) and target:
-        return target
+        return target if 0 < target < 65536 else 0
     if not target:
         number = port.get("port")
         return number if isinstance(number, int) else 0

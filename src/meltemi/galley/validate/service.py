@@ -51,10 +51,10 @@ def _ports(found: Findings, spec: Service) -> None:
             found.error((*at, "port"), fault)
         if isinstance(port.target_port, int) and (fault := rules.port_fault(port.target_port)):
             found.error((*at, "targetPort"), fault)
-        elif isinstance(port.target_port, str) and not names.is_label(port.target_port):
-            found.error(
-                (*at, "targetPort"), f'"{port.target_port}" is neither a port number nor the name of one'
-            )
+        elif isinstance(port.target_port, str) and not names.is_port_name(port.target_port):
+            text = f'"{port.target_port}" is neither a port number nor the name of one'
+            hint = 'a name has at most 15 of a-z, 0-9 and "-", with a letter; a number has no quotes'
+            found.error((*at, "targetPort"), text, hint)
         if port.node_port:
             if spec.type not in (ServiceType.NodePort, ServiceType.LoadBalancer):
                 found.error((*at, "nodePort"), f"a service of type {spec.type.name} has no node ports")
