@@ -9,6 +9,7 @@ from meltemi.api.values import Map
 from meltemi.model import domains, endpoints, gateways, scope, services
 from meltemi.model.services import Protocol, Resolution, protocol
 from meltemi.pilot.core.resource import CDS, EDS, LDS, RDS
+from meltemi.query import Db, query
 
 FQDN = "{}.default.svc.cluster.local"
 
@@ -74,6 +75,67 @@ def test_a_service_that_is_not_exported_is_hidden_from_others() -> None:
     mesh.service("open")
     assert mesh.engine.get(scope.lens, "other", "default").hidden == (FQDN.format("secret"),)
     assert mesh.engine.get(scope.lens, "default", "default").hidden == ()
+
+
+class Listed(tuple[str, ...]):
+    """Hosts of which none is looked for one by one: of many that would be quadratic."""
+
+    __slots__ = ()
+
+    def __contains__(self, item: object) -> bool:
+        raise AssertionError(item)
+
+
+@query
+def seen_but_for(q: Db, hidden: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """What is seen of the namespace default where some is hidden: hosts, and hosts of services."""
+    found = scope.services_through(q, "default", (Listed(hidden), None))
+    hosts = scope.hosts_through(q, "default", scope.Lens(hidden=Listed(hidden)))
+    return hosts, [one.host for one in found]
+
+
+def test_what_is_hidden_is_looked_up() -> None:
+    mesh = Mesh()
+    for name in ("a", "b", "c"):
+        mesh.service(name)
+    kept = [FQDN.format("a"), FQDN.format("c")]
+    assert mesh.engine.get(seen_but_for, (FQDN.format("b"),)) == (kept, kept)
+
+
+class Compared(str):
+    """A host that counts what it is compared with."""
+
+    __slots__ = ("times",)
+    times: int
+
+    def _count(self) -> None:
+        self.times = getattr(self, "times", 0) + 1
+
+    def __eq__(self, other: object) -> bool:
+        self._count()
+        return str.__eq__(self, other)
+
+    def __lt__(self, other: str) -> bool:
+        self._count()
+        return str.__lt__(self, other)
+
+    def __gt__(self, other: str) -> bool:
+        self._count()
+        return str.__gt__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_entries_of_a_host_are_looked_up_oldest_first() -> None:
+    mesh = Mesh()
+    for number in range(100):
+        mesh.apply(entry(f"e{number}", "default", f"h{number}.example.com"))
+    mesh.apply(entry("a-younger", "default", "h50.example.com"))
+    host = Compared("h50.example.com")
+    assert mesh.engine.get(services.entries_of, "default", host) == ("e50", "a-younger")
+    assert host.times < 50
+    for absent in ("a.example.com", "h500.example.com", "z.example.com"):
+        assert mesh.engine.get(services.entries_of, "default", absent) == ()
 
 
 def test_two_services_of_one_address_share_it_by_age_and_the_younger_is_told() -> None:

@@ -77,12 +77,13 @@ def hosts_through(q: Db, namespace: str, seen: Lens) -> list[str]:
     """List the hosts of a namespace's services that are seen through a lens."""
     if seen.only is not None:
         return [host for host, _ports in seen.only]
-    return [host for host in hosts_in(q, namespace) if host not in seen.hidden]
+    hidden = frozenset(seen.hidden)
+    return [host for host in hosts_in(q, namespace) if host not in hidden]
 
 
 def services_through(q: Db, namespace: str, sight: Sight) -> list[Service]:
     """List a namespace's services that are seen through a lens, with the ports that are."""
-    hidden, only = sight
+    hidden, only = frozenset(sight[0]), sight[1]
     if only is None:
         return [found for found in services_in(q, namespace) if found.host not in hidden]
     pairs = [(service(q, namespace, host), ports) for host, ports in only]

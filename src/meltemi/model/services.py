@@ -6,8 +6,10 @@ thousand times more often.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import Enum
+from operator import itemgetter
 from sys import intern
 
 from meltemi.api.core.service import Protocol as Transport
@@ -286,7 +288,10 @@ def _entry_head(q: Db, namespace: str, name: str) -> tuple[tuple[str, ...], floa
 @query
 def entries_of(q: Db, namespace: str, host: str) -> tuple[str, ...]:
     """Name the ServiceEntries of a namespace that declare a host, oldest first."""
-    return tuple(name for head, name, _created in entry_heads(q, namespace) if head == host)
+    heads = entry_heads(q, namespace)
+    start = bisect_left(heads, host, key=itemgetter(0))
+    stop = bisect_right(heads, host, lo=start, key=itemgetter(0))
+    return tuple([name for _host, name, _created in heads[start:stop]])
 
 
 @query
