@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
-from tests.pilot.core.certificates import Authority
+from tests.pilot.core.certificates import Authority, opaque
 from tests.pilot.core.meshes import Mesh
 
 from meltemi.api.core.service import LoadBalancerIngress
 from meltemi.model import facts
 from meltemi.model.gateway_api import derivation
 from meltemi.model.gateway_api.status import Standing, standings
+from meltemi.pilot.core.resource import SDS
 from meltemi.query import Change
 
 API = "gateway.networking.k8s.io"
@@ -236,6 +238,28 @@ spec:
 """
     )
     assert list(mesh.listeners("gw-istio")) == ["0.0.0.0_443"]
+
+
+def test_authorities_of_other_namespaces_need_a_grant_of_their_own(mesh: Mesh) -> None:
+    inside, apart = Authority(), Authority()
+    ref = {"name": "cert", "namespace": "other"}
+    tls = {"certificateRefs": [ref], "options": {"gateway.istio.io/tls-terminate-mode": "MUTUAL"}}
+    mesh.put(
+        [
+            gateway(listener("s", 443, "HTTPS", hostname="a.test", tls=tls)),
+            inside.pair("a.test").secret("cert", "other", **{"ca.crt": inside.pem}),
+            opaque("cert-cacert", "other", **{"ca.crt": apart.pem}),
+            grant("Gateway", "default", kind="Secret", name="cert"),
+        ]
+    )
+
+    def believed() -> str:
+        [found] = [one for one in mesh.messages(SDS, "gw-istio").values() if "validationContext" in one]
+        return base64.b64decode(found["validationContext"]["trustedCa"]["inlineBytes"]).decode()
+
+    assert believed() == inside.pem
+    mesh.put([grant("Gateway", "default", kind="Secret")])
+    assert believed() == apart.pem
 
 
 def test_clients_that_were_to_be_checked_are_not_let_in_unchecked(mesh: Mesh) -> None:

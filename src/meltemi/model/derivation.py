@@ -33,9 +33,10 @@ REFUSED = "refused://"
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """One source of derived values. `mark` is in the names of all of its values, and of no others'.
+    """One source of derived values. `mark` is in the names of all of its values; what somebody wrote may have it, too.
 
     `refs` names every object that a VirtualService was made of: by its key, in the order that they count.
+    `anywhere` says that credentials of its Gateways may be in other namespaces: the source has seen to the grants.
     """
 
     mark: str
@@ -44,3 +45,4 @@ class Derivation:
     virtual_services: Callable[[Db], tuple[Key, ...]]
     virtual_service: Callable[[Db, str, str], Object[VirtualService] | None]
     refs: Callable[[Db, str, str], tuple[Ref, ...]]
+    anywhere: bool = False

@@ -1,8 +1,8 @@
 """Gateways and VirtualServices that nobody wrote: what objects of other kinds mean, in the words of these two.
 
 They are values that queries make, never objects that are stored. Whoever reads a Gateway or a VirtualService to
-translate it reads it here, and cannot tell. A derived one is known by the mark in its name, which is as Istio names it;
-its `ref` is the object that it was made of, so that findings are told there.
+translate it reads it here, and cannot tell. The mark in a name, which is as Istio names it, only says whom to ask:
+derived is what a source has made, since somebody may write an object with such a name. Its `ref` is the object that it was made of, so that findings are told there.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ DERIVATIONS: tuple[Derivation, ...] = (
         gateway_api.virtual_services,
         gateway_api.virtual_service,
         gateway_api.refs,
+        anywhere=True,
     ),
 )
 
@@ -49,9 +50,10 @@ def _of(name: str) -> Derivation | None:
     return None
 
 
-def is_written(name: str) -> bool:
-    """Say whether a name is that of an object, and not of a derived value."""
-    return _of(name) is None
+def source_of(q: Db, namespace: str, name: str) -> Derivation | None:
+    """Return what has derived a Gateway; None of one that is written, whatever its name."""
+    source = _of(name)
+    return source if source is not None and source.gateway(q, namespace, name) is not None else None
 
 
 def gateway(q: Db, namespace: str, name: str) -> Object[Gateway] | None:

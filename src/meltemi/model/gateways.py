@@ -34,6 +34,10 @@ class Bound:
     server: Server
     port: int
     origin: Ref
+    written: bool = True
+    """Somebody wrote the Gateway: `origin` has the server."""
+    anywhere: bool = False
+    """Its credentials may be in other namespaces: the source of the Gateway has found them granted."""
 
     @property
     def bind(self) -> str:
@@ -47,7 +51,7 @@ class Bound:
 
     def path(self, field: str = "") -> str:
         """Give the path of the server, or of a field of it, in what `origin` names; "" where that has no such field."""
-        if not derived.is_written(self.gateway):
+        if not self.written:
             return ""
         return f"spec.servers[{self.index}].{field}".rstrip(".")
 
@@ -70,7 +74,7 @@ def head(q: Db, namespace: str, name: str) -> Head | None:
     made = derived.gateway(q, namespace, name)
     if made is None:
         return None
-    place = "" if derived.is_written(name) else made.annotations.get(derivation.PLACE, "")
+    place = "" if derived.source_of(q, namespace, name) is None else made.annotations.get(derivation.PLACE, "")
     return Head(made.created, namespace, name, made.spec.selector, place)
 
 
@@ -102,10 +106,13 @@ def servers(q: Db, namespace: str, labels: Map[str], named: tuple[tuple[str, int
         made = derived.gateway(q, one.namespace, one.name)
         if made is None:
             continue
+        source = derived.source_of(q, one.namespace, one.name)
+        anywhere = source is not None and source.anywhere
         for index, server in enumerate(made.spec.servers):
             if server.port is not None:
                 port = ports.get(server.port.number, server.port.number)
-                found.append(Bound(f"{one.namespace}/{one.name}", index, server, port, made.ref))
+                key = f"{one.namespace}/{one.name}"
+                found.append(Bound(key, index, server, port, made.ref, source is None, anywhere))
     return tuple(found)
 
 

@@ -25,6 +25,8 @@ PATH = "spec.rules[0].http.paths[0]"
         (ingress({"path": "", "pathType": "ImplementationSpecific"}), None),
         ({"defaultBackend": {"service": SERVICE}}, None),
         ({}, "spec"),
+        (ingress(tls=[{"secretName": "a.b"}, {}]), None),
+        (ingress(tls=[{"secretName": "kubernetes-gateway://other/s"}]), "spec.tls[0].secretName"),
         (ingress(host="A.io"), "spec.rules[0].host"),
         (ingress(host="1.2.3.4"), "spec.rules[0].host"),
         (ingress({"path": "a"}), f"{PATH}.path"),

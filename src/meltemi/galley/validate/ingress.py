@@ -31,6 +31,8 @@ def validate(obj: Object[Ingress]) -> tuple[Diagnostic, ...]:
             for number, path in enumerate(rule.http.paths):
                 _path(found, (*at, "http", "paths", number), path)
     for index, tls in enumerate(spec.tls):
+        if tls.secret_name and not names.is_subdomain(tls.secret_name):
+            found.error(("spec", "tls", index, "secretName"), f'"{tls.secret_name}" is no name of a Secret')
         for number, host in enumerate(tls.hosts):
             _host(found, ("spec", "tls", index, "hosts", number), host)
     return found.all()

@@ -23,12 +23,13 @@ from meltemi.api.networking.virtual_service import (
     VirtualService,
 )
 from meltemi.api.values import Map
+from meltemi.envoy.names import AUTHORITIES_SUFFIX
 from meltemi.model import facts
 from meltemi.model.derivation import CREDENTIAL, GATEWAY_API, PLACE, REFUSED, SEMANTICS
 from meltemi.model.gateway_api.listeners import Front, Held, front
 from meltemi.model.gateway_api.parents import Route, place_of, routes, routes_at, routes_in_mesh
 from meltemi.model.gateway_api.rules import Rank, rules
-from meltemi.model.gateway_api.words import CONTROLLER, GATEWAY_NAME, MARK, SET_MARK, Key
+from meltemi.model.gateway_api.words import CONTROLLER, GATEWAY_NAME, MARK, SET_MARK, Key, may_refer
 from meltemi.model.hosts import covers
 from meltemi.model.services import export_of, homes
 from meltemi.query import Db, query
@@ -118,7 +119,7 @@ def gateway(q: Db, namespace: str, name: str) -> Object[istio.Gateway] | None:
         kind=held.owner.kind,
         namespace=held.owner.namespace,
         name=held.owner.name,
-        spec=istio.Gateway(servers=(_server(held),), selector=selected),
+        spec=istio.Gateway(servers=(_server(q, held),), selector=selected),
         annotations=Map({PLACE: one.key[0] if one.automatic else one.services[number][0]}),
         created=one.created,
     )
@@ -132,16 +133,16 @@ def _selector(q: Db, one: Front, number: int) -> Map[str] | None:
     return made.spec.selector if made is not None and made.spec.selector else None
 
 
-def _server(held: Held) -> istio.Server:
+def _server(q: Db, held: Held) -> istio.Server:
     return istio.Server(
         port=istio.Port(held.spec.port, held.protocol, "default"),
         hosts=(f"*/{held.host}",),
-        tls=_tls(held),
+        tls=_tls(q, held),
         name=held.spec.name,
     )
 
 
-def _tls(held: Held) -> istio.ServerTLSSettings | None:
+def _tls(q: Db, held: Held) -> istio.ServerTLSSettings | None:
     if held.protocol not in ("HTTPS", "TLS"):
         return None
     if held.mode == "PASSTHROUGH":
@@ -150,7 +151,19 @@ def _tls(held: Held) -> istio.ServerTLSSettings | None:
         # It keeps its name, and closes: that a certificate is not there opens no other listener for it.
         return istio.ServerTLSSettings(mode=istio.ServerTLSMode.SIMPLE, credential_name=REFUSED)
     named = tuple(f"{CREDENTIAL}{where}/{what}" for where, what in held.secrets)
-    return istio.ServerTLSSettings(mode=istio.ServerTLSMode[held.mode], credential_names=named)
+    return istio.ServerTLSSettings(
+        mode=istio.ServerTLSMode[held.mode],
+        credential_names=named,
+        ca_cert_credential_name=named[0] if named and not _may_read_authorities(q, held) else "",
+    )
+
+
+def _may_read_authorities(q: Db, held: Held) -> bool:
+    """Say whether `NAME-cacert` may be read besides the first certificate, NAME: a grant for NAME is none for it."""
+    if "MUTUAL" not in held.mode:
+        return True
+    where, what = held.secrets[0]
+    return may_refer(q, held.owner, "", "Secret", where, f"{what}{AUTHORITIES_SUFFIX}")
 
 
 # VirtualServices.

@@ -108,10 +108,13 @@ def certificate_of_files(q: Db, namespace: str, chain: str, key: str) -> Resourc
 
 
 @query
-def authorities(q: Db, namespace: str, name: str, label: str = "") -> Resource | Lacking:
-    """Make the secret of who signs clients: of the Secret `NAME-cacert`, or of `NAME` where there is none."""
+def authorities(q: Db, namespace: str, name: str, label: str = "", only: str = "") -> Resource | Lacking:
+    """Make the secret of who signs clients: of the Secret `NAME-cacert`, or of `NAME` where there is none.
+
+    `only` names the Secret that is read instead, whether there are others or not.
+    """
     apart = f"{name}{names.AUTHORITIES_SUFFIX}"
-    source = apart if q.fact(facts.SECRETS, namespace, apart) is not None else name
+    source = only or (apart if q.fact(facts.SECRETS, namespace, apart) is not None else name)
     made = q.fact(facts.SECRETS, namespace, source)
     if made is None:
         return _absent(namespace, name)

@@ -14,7 +14,6 @@ from meltemi.api.networking.gateway import Server, ServerTLSMode, ServerTLSSetti
 from meltemi.envoy import names
 from meltemi.envoy.edge_sockets import Clients, EdgeServer
 from meltemi.galley.validate.gateway import CIPHERS
-from meltemi.model import derived
 from meltemi.model.derivation import REFUSED
 from meltemi.model.gateways import Bound
 from meltemi.pilot.core import credentials, listening
@@ -81,7 +80,7 @@ def open_end(q: Db, one: Bound, namespace: str) -> Ended | None:
     tls = one.server.tls
     if tls is None or not ends(one.server):
         return None
-    found = _ended(q, one.server, tls, namespace, anywhere=not derived.is_written(one.gateway))
+    found = _ended(q, one.server, tls, namespace, anywhere=one.anywhere)
     if isinstance(found, Lacking):
         q.report(
             Diagnostic(SERVER_CLOSED, f"the server is closed: {found.reason}", one.origin, one.path("tls"))
@@ -157,7 +156,8 @@ def _signers(q: Db, tls: ServerTLSSettings, namespace: str, *, anywhere: bool) -
     """Find who signs the certificates of a server's clients: what is named for that alone goes first."""
     text = "".join(tls.credential_names[:1])
     if anywhere and (key := credentials.anywhere(text)) is not None:
-        return credentials.authorities(q, *key, text)
+        # What is named apart is the Secret itself again: where that alone is granted, and not its `-cacert`.
+        return credentials.authorities(q, *key, text, key[1] if tls.ca_cert_credential_name else "")
     if tls.ca_cert_credential_name.startswith(credentials.MAP):
         map_name = tls.ca_cert_credential_name.removeprefix(credentials.MAP)
         return credentials.authorities_of_map(q, namespace, map_name)
