@@ -2,7 +2,8 @@
 
 They are values that queries make, never objects that are stored. Whoever reads a Gateway or a VirtualService to
 translate it reads it here, and cannot tell. The mark in a name, which is as Istio names it, only says whom to ask:
-derived is what a source has made, since somebody may write an object with such a name. Its `ref` is the object that it was made of, so that findings are told there.
+derived is what a source has made, since somebody may write an object with such a name. Its `ref` is the object that it
+was made of, so that findings are told there.
 """
 
 from __future__ import annotations

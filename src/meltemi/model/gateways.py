@@ -9,6 +9,7 @@ from meltemi.api.diagnostics import Ref
 from meltemi.api.networking.gateway import Server
 from meltemi.api.values import Map
 from meltemi.model import derivation, derived, facts
+from meltemi.model.isolation import isolated
 from meltemi.model.services import is_port, number_in
 from meltemi.query import Db, query
 
@@ -74,14 +75,19 @@ def head(q: Db, namespace: str, name: str) -> Head | None:
     made = derived.gateway(q, namespace, name)
     if made is None:
         return None
-    place = "" if derived.source_of(q, namespace, name) is None else made.annotations.get(derivation.PLACE, "")
+    place = (
+        "" if derived.source_of(q, namespace, name) is None else made.annotations.get(derivation.PLACE, "")
+    )
     return Head(made.created, namespace, name, made.spec.selector, place)
 
 
 @query
 def heads(q: Db) -> tuple[Head, ...]:
     """List all Gateways, oldest first."""
-    found = [head(q, namespace, name) for namespace, name in derived.gateway_keys(q)]
+    found = [
+        isolated(q, head, namespace, name, ref=Ref("Gateway", namespace, name))
+        for namespace, name in derived.gateway_keys(q)
+    ]
     return tuple(
         sorted(
             (one for one in found if one is not None), key=lambda one: (one.created, one.namespace, one.name)

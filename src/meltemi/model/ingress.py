@@ -32,6 +32,7 @@ from meltemi.api.networking.virtual_service import (
 from meltemi.api.values import Map
 from meltemi.model import facts, settings
 from meltemi.model.derivation import SEMANTICS, Key
+from meltemi.model.isolation import isolated
 from meltemi.query import Db, query
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def head(q: Db, namespace: str, name: str) -> Head | None:
 def heads(q: Db) -> tuple[Head, ...]:
     """List the Ingresses that are served, the oldest first."""
     found = [
-        head(q, where, name)
+        isolated(q, head, where, name, ref=Ref("Ingress", where, name))
         for where in q.namespaces(facts.INGRESSES)
         for name in q.names(facts.INGRESSES, where)
     ]

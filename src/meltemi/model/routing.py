@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meltemi.api.diagnostics import Ref
 from meltemi.api.networking.virtual_service import Destination
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import derived, settings
@@ -14,6 +15,7 @@ from meltemi.model.delegation import rules_of
 from meltemi.model.derivation import Key
 from meltemi.model.gateways import MESH, gateway_name
 from meltemi.model.hosts import closeness, complete, covers, exported, is_pattern, public
+from meltemi.model.isolation import isolated
 from meltemi.model.services import entry_heads, hosts_in, kubernetes_name, public_hosts
 from meltemi.model.sidecars import Egress
 from meltemi.query import Db, query
@@ -56,7 +58,10 @@ def head(q: Db, namespace: str, name: str) -> Head | None:
 @query
 def heads_in(q: Db, namespace: str) -> tuple[Head, ...]:
     """List the VirtualServices of a namespace, by name."""
-    found = (head(q, namespace, name) for name in derived.virtual_service_names(q, namespace))
+    found = (
+        isolated(q, head, namespace, name, ref=Ref("VirtualService", namespace, name))
+        for name in derived.virtual_service_names(q, namespace)
+    )
     return tuple(one for one in found if one is not None)
 
 

@@ -13,8 +13,9 @@ from tests.pilot.core.certificates import Authority, Pair, opaque
 from tests.pilot.core.meshes import Mesh
 
 from meltemi.galley.validate.gateway import CIPHERS
+from meltemi.model.isolation import TRANSLATION_FAILED
 from meltemi.pilot.core import credentials
-from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, TRANSLATION_FAILED
+from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED
 from meltemi.pilot.core.push import push
 from meltemi.pilot.core.resource import SDS
 
@@ -568,10 +569,14 @@ def test_no_name_makes_a_written_gateway_reach_into_other_namespaces(in_name: bo
 
 
 def test_an_ingress_reaches_into_no_other_namespace() -> None:
-    sly = {
+    sly: dict[str, Any] = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": {"name": "i", "namespace": SYSTEM, "annotations": {"kubernetes.io/ingress.class": "istio"}},
+        "metadata": {
+            "name": "i",
+            "namespace": SYSTEM,
+            "annotations": {"kubernetes.io/ingress.class": "istio"},
+        },
         "spec": {
             "tls": [{"hosts": ["shop.test"], "secretName": "kubernetes-gateway://victim/s"}],
             "rules": [{"host": "shop.test", "http": {"paths": []}}],

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cryptography import x509
-
 from meltemi.api.diagnostics import Ref
 from meltemi.api.gatewayapi import BackendTLSPolicy
 from meltemi.api.gatewayapi.backend_tls_policy import SubjectAltNameType
@@ -24,9 +22,10 @@ from meltemi.api.networking.destination_rule import (
     TrafficPolicy,
 )
 from meltemi.api.networking.virtual_service import PortSelector
-from meltemi.model import facts
+from meltemi.model import facts, pem
 from meltemi.model.derivation import REFUSED
 from meltemi.model.gateway_api.words import Problem
+from meltemi.model.isolation import isolated
 from meltemi.query import Db, query
 
 MARK: Final = "~backendtls"
@@ -121,7 +120,8 @@ def wanted(q: Db, namespace: str, service: str) -> Wanted | None:
         for target in made.spec.target_refs:
             if (target.group, target.kind, target.name) != ("", "Service", service):
                 continue
-            tls = settings(q, namespace, made.name)
+            # Of a policy that cannot be read, what it is for stays closed: it must not become plain text.
+            tls = isolated(q, settings, namespace, made.name, ref=made.ref) or CLOSED
             refs[made.ref] = None
             created.append(made.created)
             if not target.section_name:
@@ -180,8 +180,6 @@ def _roots(q: Db, namespace: str, name: str) -> str:
     """Return the authorities in a ConfigMap as PEM; "" where they cannot be read."""
     made = q.fact(facts.CONFIG_MAPS, namespace, name)
     text = "" if made is None else made.spec.data.get("ca.crt", "")
-    try:
-        x509.load_pem_x509_certificates(text.encode())
-    except ValueError:
+    if not pem.has_certificates(pem.encoded(text)):
         return ""
     return text if text.endswith("\n") else f"{text}\n"

@@ -28,9 +28,10 @@ from meltemi.model import facts
 from meltemi.model.derivation import CREDENTIAL, GATEWAY_API, PLACE, REFUSED, SEMANTICS
 from meltemi.model.gateway_api.listeners import Front, Held, front
 from meltemi.model.gateway_api.parents import Route, place_of, routes, routes_at, routes_in_mesh
-from meltemi.model.gateway_api.rules import Rank, rules
+from meltemi.model.gateway_api.rules import Rank, Rules, rules
 from meltemi.model.gateway_api.words import CONTROLLER, GATEWAY_NAME, MARK, SET_MARK, Key, may_refer
 from meltemi.model.hosts import covers
+from meltemi.model.isolation import isolated
 from meltemi.model.services import export_of, homes
 from meltemi.query import Db, query
 
@@ -49,7 +50,7 @@ def fronts(q: Db) -> tuple[Key, ...]:
     found = []
     for namespace in q.namespaces(facts.API_GATEWAYS):
         for name in q.names(facts.API_GATEWAYS, namespace):
-            one = front(q, namespace, name)
+            one = isolated(q, front, namespace, name, ref=Ref("Gateway", namespace, name))
             if one is not None and one.controller == CONTROLLER and one.refusal is None:
                 found.append(one.key)
     return tuple(found)
@@ -263,7 +264,7 @@ def _edge(q: Db, one: Front, held: Held, host: str, bound: tuple[Route, ...]) ->
     http = _ranked(q, bound)
     streams = [one for one in bound if one.kind in ("TLSRoute", "TCPRoute")]
     # Nothing tells their connections apart: the oldest has them.
-    split = rules(q, streams[0].kind, streams[0].namespace, streams[0].name).streams if streams else ()
+    split = _rules(q, streams[0]).streams if streams else ()
     passed = held.mode == "PASSTHROUGH"
     return VirtualService(
         hosts=(host,),
@@ -275,12 +276,17 @@ def _edge(q: Db, one: Front, held: Held, host: str, bound: tuple[Route, ...]) ->
     )
 
 
+def _rules(q: Db, one: Route) -> Rules:
+    """Return the rules of a route; none where they cannot be made, which leaves the host's other routes as they are."""
+    return isolated(q, rules, one.kind, one.namespace, one.name, ref=one.ref) or Rules()
+
+
 def _ranked(q: Db, bound: tuple[Route, ...]) -> tuple[HTTPRoute, ...]:
     """Put the rules of routes in the order of precedence; of equal rank those of the older route come first."""
     found: list[tuple[Rank, int, int, HTTPRoute]] = []
     for age, one in enumerate(bound):
         if one.kind in ("HTTPRoute", "GRPCRoute"):
-            listed = rules(q, one.kind, one.namespace, one.name).http
+            listed = _rules(q, one).http
             found.extend(
                 (each.rank, age, index, _at(each.route, one.port)) for index, each in enumerate(listed)
             )
@@ -307,7 +313,7 @@ def _mesh(q: Db, host: str, bound: tuple[Route, ...], export_to: tuple[str, ...]
     tcp: list[TCPRoute] = []
     tls: list[TLSRoute] = []
     for one in bound:
-        split = rules(q, one.kind, one.namespace, one.name).streams
+        split = _rules(q, one).streams
         if one.kind == "TCPRoute":
             tcp.append(TCPRoute((L4MatchAttributes(port=one.port),) if one.port else (), split))
         elif one.kind == "TLSRoute":

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from cryptography import x509
-
 from meltemi.api.diagnostics import Ref
 from meltemi.api.gatewayapi.gateway import Gateway, Listener, ListenersFrom, RoutesFrom, TLSMode
 from meltemi.api.gatewayapi.listener_set import ParentGatewayReference
 from meltemi.api.gatewayapi.references import SecretObjectReference
 from meltemi.api.kind import Object
-from meltemi.model import facts
+from meltemi.model import facts, pem
 from meltemi.model.gateway_api.words import (
     CONTROLLER,
     GROUP,
@@ -260,12 +258,10 @@ def _certificate(q: Db, owner: Ref, ref: SecretObjectReference, where: str) -> P
     if made is None:
         return Problem("InvalidCertificateRef", f"there is no Secret {where}/{ref.name}")
     data = made.spec
-    chain = data.data.get("tls.crt") or data.string_data.get("tls.crt", "").encode()
+    chain = data.data.get("tls.crt") or pem.encoded(data.string_data.get("tls.crt", ""))
     if not chain or not (data.data.get("tls.key") or data.string_data.get("tls.key")):
         return Problem("InvalidCertificateRef", f"Secret {where}/{ref.name} lacks tls.crt or tls.key")
-    try:
-        x509.load_pem_x509_certificates(chain)
-    except ValueError:
+    if not pem.has_certificates(chain):
         return Problem(
             "InvalidCertificateRef", f"the certificate in Secret {where}/{ref.name} cannot be read"
         )

@@ -13,6 +13,7 @@ from meltemi.model import facts, settings
 from meltemi.model.gateway_api.listeners import Held, front, parent_of, takes_namespace
 from meltemi.model.gateway_api.words import CONTROLLER, GROUP, ISTIO, Key, Problem
 from meltemi.model.hosts import overlap
+from meltemi.model.isolation import isolated
 from meltemi.model.services import homes, kubernetes_host, kubernetes_service
 from meltemi.query import Db, FactKind, query
 
@@ -197,7 +198,7 @@ def routes(q: Db) -> Routes:
     at: dict[str, dict[str, dict[Route, None]]] = {}
     mesh: dict[str, dict[str, dict[Route, None]]] = {}
     for one in _all(q):
-        for parent in parents(q, one.kind, one.namespace, one.name):
+        for parent in isolated(q, parents, one.kind, one.namespace, one.name, ref=one.ref) or ():
             for joined in parent.joined:
                 if joined.listener.open:
                     hosts = at.setdefault("/".join(place_of(joined.listener)), {})

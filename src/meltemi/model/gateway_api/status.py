@@ -5,9 +5,11 @@ All of it is one value, `standings`, of which the status writer tells what chang
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meltemi.api.diagnostics import Ref
 from meltemi.api.gatewayapi.references import ParentReference
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts
@@ -16,6 +18,7 @@ from meltemi.model.gateway_api.listeners import Held, allows_set, front, parent_
 from meltemi.model.gateway_api.parents import ROUTES, Parent, parents, place_of, route_of, routes_at
 from meltemi.model.gateway_api.rules import Rules, rules
 from meltemi.model.gateway_api.words import CONTROLLER, GROUP, UNMANAGED, Key, Problem
+from meltemi.model.isolation import isolated
 from meltemi.query import Db, query
 
 FEATURES: Final = (
@@ -89,22 +92,37 @@ def standings(q: Db) -> Map[Standing]:
     """Say everything, by `resource/namespace/name`."""
     found: dict[str, Standing | None] = {}
     for name in q.names(facts.GATEWAY_CLASSES, ""):
-        found[f"{facts.GATEWAY_CLASSES.name}//{name}"] = gateway_class(q, name)
+        found[f"{facts.GATEWAY_CLASSES.name}//{name}"] = isolated(
+            q, gateway_class, name, ref=Ref("GatewayClass", "", name)
+        )
     for namespace in q.namespaces(facts.API_GATEWAYS):
         for name in q.names(facts.API_GATEWAYS, namespace):
-            found[f"{facts.API_GATEWAYS.name}/{namespace}/{name}"] = gateway(q, namespace, name)
+            found[f"{facts.API_GATEWAYS.name}/{namespace}/{name}"] = _read(
+                q, gateway, "Gateway", namespace, name
+            )
     for namespace in q.namespaces(facts.LISTENER_SETS):
         for name in q.names(facts.LISTENER_SETS, namespace):
-            found[f"{facts.LISTENER_SETS.name}/{namespace}/{name}"] = listener_set(q, namespace, name)
+            found[f"{facts.LISTENER_SETS.name}/{namespace}/{name}"] = _read(
+                q, listener_set, "ListenerSet", namespace, name
+            )
     for kind, fact in ROUTES.items():
         for namespace in q.namespaces(fact):
             for name in q.names(fact, namespace):
-                found[f"{fact.name}/{namespace}/{name}"] = route(q, kind, namespace, name)
+                found[f"{fact.name}/{namespace}/{name}"] = isolated(
+                    q, route, kind, namespace, name, ref=Ref(kind, namespace, name)
+                )
     for namespace in q.namespaces(facts.BACKEND_TLS_POLICIES):
         for name in q.names(facts.BACKEND_TLS_POLICIES, namespace):
             key = f"{facts.BACKEND_TLS_POLICIES.name}/{namespace}/{name}"
-            found[key] = backend_tls_policy(q, namespace, name)
+            found[key] = _read(q, backend_tls_policy, "BackendTLSPolicy", namespace, name)
     return Map({key: one for key, one in found.items() if one is not None})
+
+
+def _read(
+    q: Db, say: Callable[[Db, str, str], Standing | None], kind: str, namespace: str, name: str
+) -> Standing | None:
+    """Read what is said of one object; None where that fails."""
+    return isolated(q, say, namespace, name, ref=Ref(kind, namespace, name))
 
 
 @query
@@ -282,7 +300,7 @@ def _leading(q: Db) -> Map[tuple[Key, ...]]:
                 made = route_of(q, kind, namespace, name)
                 gateways = {
                     joined.listener.gateway
-                    for parent in parents(q, kind, namespace, name)
+                    for parent in isolated(q, parents, kind, namespace, name) or ()
                     for joined in parent.joined
                 }
                 for one in (each for rule in (made.spec.rules if made else ()) for each in rule.backend_refs):

@@ -9,6 +9,7 @@ from meltemi.envoy.endpoints import encode_endpoint, encode_place, join_assignme
 from meltemi.model import credentialed, destinations, gatewayed, localities, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
+from meltemi.model.isolation import isolated
 from meltemi.model.localities import EVEN, Asks, Caller, Spread
 from meltemi.model.networks import networks
 from meltemi.model.scope import Lens, hosts_through
@@ -18,7 +19,7 @@ from meltemi.model.workloads import HOSTNAME
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.clusters import all_mutual_by, discovery_of, subsets
 from meltemi.pilot.core.findings import origin
-from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
+from meltemi.pilot.core.quarantine import apart, refused, settle
 from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
 from meltemi.pilot.core.split_horizon import reached
 from meltemi.pilot.core.spreading import grouped

@@ -30,6 +30,7 @@ from meltemi.envoy.sockets import ClientSocket, MutualClient
 from meltemi.model import credentialed, destinations, gatewayed, localities, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, accounts, backends, backends_of
+from meltemi.model.isolation import isolated
 from meltemi.model.localities import Caller, Spread
 from meltemi.model.networks import networks
 from meltemi.model.scope import Lens, hosts_through
@@ -37,7 +38,7 @@ from meltemi.model.services import Distribution, Port, Protocol, Resolution, Ser
 from meltemi.pilot.core import origination, traffic_policy
 from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.findings import origin
-from meltemi.pilot.core.quarantine import apart, isolated, refused, settle
+from meltemi.pilot.core.quarantine import apart, refused, settle
 from meltemi.pilot.core.resource import CDS, Origin, Resource, Segment, resource, segment
 from meltemi.pilot.core.split_horizon import reached
 from meltemi.pilot.core.spreading import grouped

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import ocsp
@@ -21,7 +20,7 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret as Secre
 from meltemi.api.core.config import Secret
 from meltemi.envoy import names
 from meltemi.envoy.encoding import encode
-from meltemi.model import facts
+from meltemi.model import facts, pem
 from meltemi.model.derivation import CREDENTIAL
 from meltemi.pilot.core.resource import SDS, Origin, Resource, resource
 from meltemi.query import Db, query
@@ -40,10 +39,6 @@ MOUNTS = {
 """Folders of Istio's gateways, and the Secrets that its manifests mount there."""
 BITS, CURVES = 2048, ("secp256r1", "secp384r1", "secp521r1")
 """Envoy takes no RSA key of fewer, and no ECDSA key of another curve."""
-
-
-_UNREADABLE = (ValueError, TypeError, IndexError, UnsupportedAlgorithm, x509.InvalidVersion)
-"""What reading of PEM raises for what a user may write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +134,9 @@ def authorities_of_map(q: Db, namespace: str, name: str) -> Resource | Lacking:
     roots = next((data[one] for one in AUTHORITIES if data.get(one)), "")
     if not roots:
         return Lacking(f"config map {namespace}/{name} has no ca.crt, nor cacert, to know the other side by")
-    revoked = next((data[one].encode() for one in REVOKED if one in data), None)
+    revoked = next((pem.encoded(data[one]) for one in REVOKED if one in data), None)
     origin = Origin("ConfigMap", namespace, name)
-    return _believed(names.map_authorities(name), origin, roots.encode(), revoked)
+    return _believed(names.map_authorities(name), origin, pem.encoded(roots), revoked)
 
 
 @query
@@ -188,7 +183,7 @@ def _believed(name: str, origin: Origin, roots: bytes, revoked: bytes | None) ->
         x509.load_pem_x509_certificates(roots)
         if revoked is not None:
             x509.load_pem_x509_crl(revoked)
-    except _UNREADABLE:
+    except pem.UNREADABLE:
         what = "config map" if origin.kind == "ConfigMap" else "secret"
         return Lacking(f"{what} {origin.namespace}/{origin.name}: its authorities or its CRL cannot be read")
     context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=roots))
@@ -202,7 +197,7 @@ def _absent(namespace: str, name: str) -> Lacking:
 
 
 def _data(secret: Secret) -> dict[str, bytes]:
-    return {**secret.data, **{key: text.encode() for key, text in secret.string_data.items()}}
+    return {**secret.data, **{key: pem.encoded(text) for key, text in secret.string_data.items()}}
 
 
 def _staple_fault(chain: bytes, staple: bytes) -> str:
@@ -212,7 +207,7 @@ def _staple_fault(chain: bytes, staple: bytes) -> str:
     try:
         answer = ocsp.load_der_ocsp_response(staple)
         serial = answer.serial_number
-    except _UNREADABLE:
+    except pem.UNREADABLE:
         return f"its {STAPLE} is no good answer of an OCSP responder"
     ours = x509.load_pem_x509_certificates(chain)[0].serial_number
     return "" if serial == ours else f"its {STAPLE} is about another certificate"
@@ -223,11 +218,11 @@ def _fault(chain: bytes, key: bytes) -> str:
     try:
         first = x509.load_pem_x509_certificates(chain)[0]
         public = first.public_key()
-    except _UNREADABLE:
+    except pem.UNREADABLE:
         return "its certificate cannot be read"
     try:
         private = load_pem_private_key(key, None)
-    except _UNREADABLE:
+    except pem.UNREADABLE:
         return "its key cannot be read"
     if private.public_key() != public:
         return "its key is another certificate's"

@@ -25,12 +25,13 @@ from meltemi.model import settings
 from meltemi.model.destinations import namespace_of
 from meltemi.model.gateways import Bound, servers
 from meltemi.model.hosts import overlap
+from meltemi.model.isolation import isolated
 from meltemi.model.routing import Head, gateway_routing
 from meltemi.pilot.core import edge_auto, edge_tls, listening
 from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, origin
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, mongo, tcp_chains, tls_chains
-from meltemi.pilot.core.quarantine import isolated, settle
+from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
 from meltemi.query import Db, query
 

@@ -20,6 +20,7 @@ from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
 from meltemi.model.gateways import Bound
 from meltemi.model.hosts import covers, is_pattern
+from meltemi.model.isolation import isolated
 from meltemi.model.localities import Caller
 from meltemi.model.scope import Lenses, hosts_through, lenses
 from meltemi.model.services import Resolution, service
@@ -27,7 +28,7 @@ from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.assignments import answered, spread_of, through_gateways, within_reach
 from meltemi.pilot.core.clusters import groups, mesh_wide, subsets
 from meltemi.pilot.core.findings import origin
-from meltemi.pilot.core.quarantine import isolated, settle
+from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import CDS, EDS, Origin, Resource, Segment, segment
 from meltemi.query import Db, query
 

@@ -9,13 +9,14 @@ from meltemi.model import settings
 from meltemi.model.destinations import namespace_of
 from meltemi.model.gateways import Bound
 from meltemi.model.hosts import closeness, complete
+from meltemi.model.isolation import isolated
 from meltemi.model.routing import Head, gateway_routing
 from meltemi.pilot.core import edge_tls
 from meltemi.pilot.core.edge import Named, Opened, joint, opened
 from meltemi.pilot.core.findings import origin, routed_by
 from meltemi.pilot.core.http_matches import Place, catches_all
 from meltemi.pilot.core.http_routes import routes_of
-from meltemi.pilot.core.quarantine import isolated, settle_rope
+from meltemi.pilot.core.quarantine import settle_rope
 from meltemi.pilot.core.resource import Origin, Resource, Rope, rope, segment, virtual_host
 from meltemi.query import Db, query
 

@@ -16,10 +16,10 @@ from meltemi.envoy.edge_sockets import Clients, EdgeServer
 from meltemi.galley.validate.gateway import CIPHERS
 from meltemi.model.derivation import REFUSED
 from meltemi.model.gateways import Bound
+from meltemi.model.isolation import isolated
 from meltemi.pilot.core import credentials, listening
 from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.findings import SERVER_CLOSED
-from meltemi.pilot.core.quarantine import isolated
 from meltemi.pilot.core.resource import Resource
 from meltemi.query import Db, query
 

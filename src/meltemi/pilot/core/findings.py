@@ -1,4 +1,4 @@
-"""What translation has to tell: codes MEL0502 to MEL0507, and of patches MEL0150 to MEL0152.
+"""What translation has to tell: codes MEL0502 to MEL0506, and of patches MEL0150 to MEL0152.
 
 What is not applied is told by `api.warnings`.
 """
@@ -55,12 +55,6 @@ INGRESS_CLOSED = code(
     "sidecar-port-closed",
     Level.WARNING,
     "A Sidecar has a port end TLS of its own in a way that cannot be. The port takes no connections.",
-)
-TRANSLATION_FAILED = code(
-    "MEL0507",
-    "translation-failed",
-    Level.WARNING,
-    "Meltemi could not translate an object: a fault of ours. What is made of other objects is not touched by it.",
 )
 PATCH_LEFT_OUT = code(
     "MEL0150",

@@ -25,6 +25,7 @@ from meltemi.envoy.listeners import (
 from meltemi.model import facts, settings, sidecars
 from meltemi.model.derivation import Key
 from meltemi.model.endpoints import backends
+from meltemi.model.isolation import isolated
 from meltemi.model.routing import ANY_SOURCE, Source
 from meltemi.model.scope import Lens, Lenses, Sight, lenses_within, services_through
 from meltemi.model.services import Port, Protocol, Resolution, Service, entry_protocol, service
@@ -35,7 +36,7 @@ from meltemi.pilot.core.clusters import lookup_of
 from meltemi.pilot.core.findings import PORT_CONFLICT, UNKNOWN_DESTINATION, origin, routed_by
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, mongo, passthrough_or_nothing, tcp_chains, tls_chains
-from meltemi.pilot.core.quarantine import isolated, settle
+from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import LDS, Origin, Resource, Segment, segment
 from meltemi.pilot.core.targets import asker_of, target
 from meltemi.pilot.core.virtual_hosts import narrow, routed, routed_ports

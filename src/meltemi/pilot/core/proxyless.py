@@ -22,6 +22,7 @@ from meltemi.model import destinations, localities, routing
 from meltemi.model.destinations import Rule
 from meltemi.model.domains import names_of
 from meltemi.model.endpoints import backends
+from meltemi.model.isolation import isolated
 from meltemi.model.localities import Caller
 from meltemi.model.routing import Source
 from meltemi.model.scope import Lens, lenses
@@ -29,7 +30,6 @@ from meltemi.model.services import Protocol, Service, hosts_in, service, service
 from meltemi.model.views import View
 from meltemi.pilot.core import assignments, clusters, traffic_policy
 from meltemi.pilot.core.origination import NOBODY
-from meltemi.pilot.core.quarantine import isolated
 from meltemi.pilot.core.resource import (
     CDS,
     EDS,

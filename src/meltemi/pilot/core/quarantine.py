@@ -13,9 +13,10 @@ from zlib import crc32
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.envoy.clusters import always_tls
 from meltemi.model.facts import ACCEPTED, NACK, nack_key
-from meltemi.pilot.core.findings import QUARANTINED, TRANSLATION_FAILED
+from meltemi.model.isolation import isolated
+from meltemi.pilot.core.findings import QUARANTINED
 from meltemi.pilot.core.resource import CDS, RDS, Origin, Resource, Rope, resource
-from meltemi.query import Db, Failure, QueryError, query
+from meltemi.query import Db, QueryError, query
 
 T = TypeVar("T")
 BUCKETS = 256
@@ -90,15 +91,6 @@ def _tell(q: Db, name: str, words: str, origins: tuple[Origin, ...]) -> None:
     refs = dict.fromkeys(Ref(origin.kind, origin.namespace, origin.name) for origin in origins)
     for ref in refs or (None,):
         q.report(Diagnostic(QUARANTINED, f"Envoy refused {name}: {words}", ref))
-
-
-def isolated(q: Db, function: Callable[..., T], *args: object, ref: Ref | None = None) -> T | None:
-    """Read a query, or report that it failed and go on without: one object's fault must not take the others."""
-    found = q.try_(function, *args)
-    if isinstance(found, Failure):
-        q.report(Diagnostic(TRANSLATION_FAILED, f"{found}", ref))
-        return None
-    return found
 
 
 def apart(q: Db, what: str, function: Callable[..., T], *args: Hashable) -> T | None:

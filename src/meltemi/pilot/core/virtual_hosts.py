@@ -19,6 +19,7 @@ from meltemi.model import derived, routing, settings
 from meltemi.model.derivation import Key
 from meltemi.model.domains import names_of
 from meltemi.model.hosts import covers, is_pattern
+from meltemi.model.isolation import isolated
 from meltemi.model.routing import Source
 from meltemi.model.scope import Lens, Lenses, Sight, hosts_through, lenses_within, services_through
 from meltemi.model.services import Port, Protocol, kubernetes_name, sees, service_namespaces, services_in
@@ -27,7 +28,7 @@ from meltemi.pilot.core.findings import DUPLICATE_DOMAIN, routed_by
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.http_routes import routes_of
 from meltemi.pilot.core.l4 import passthrough_or_nothing
-from meltemi.pilot.core.quarantine import isolated, settle_rope
+from meltemi.pilot.core.quarantine import settle_rope
 from meltemi.pilot.core.resource import Resource, Rope, Segment, rope, segment, virtual_host
 from meltemi.pilot.core.service_hosts import ANY, any_host, named_host, service_host
 from meltemi.pilot.core.targets import asker_of
