@@ -67,6 +67,7 @@ def test_jason_sees_black_stars_and_nobody_else(shop: Shop) -> None:
     assert shop.page().colours == []
 
 
+@pytest.mark.long
 def test_a_delay_for_jason_shows_the_bug_of_the_limits(shop: Shop) -> None:
     shop.apply("virtual-service-reviews-test-v2", "virtual-service-ratings-test-delay")
     seen = shop.page("jason")

@@ -112,6 +112,7 @@ def test_files_that_are_not_there_close_what_was_plain_text(there: World, keep: 
     assert "there.pem" in there.mesh.meltemi("status").out
 
 
+@pytest.mark.long
 def test_a_sidecar_takes_a_secret_where_a_rule_selects_its_workload(
     there: World, keep: list[Document]
 ) -> None:
@@ -175,6 +176,7 @@ def test_http_goes_out_by_the_egress_gateway(there: World, keep: list[Document])
     assert there.ask(HOST, form="https", port=443)["told"]["peer"] == there.pods["sleep"]
 
 
+@pytest.mark.long
 def test_tls_of_apps_is_passed_through_by_its_name(there: World, keep: list[Document]) -> None:
     rules = [
         {
@@ -193,6 +195,7 @@ def test_tls_of_apps_is_passed_through_by_its_name(there: World, keep: list[Docu
     assert (told["sni"], told["peer"]) == (HOST, there.pods[EGRESS])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("door", [("HTTP", 80, ""), ("HTTPS", 443, "ISTIO_MUTUAL")], ids=["plain", "mutual"])
 def test_the_egress_gateway_begins_tls(
     there: World, keep: list[Document], door: tuple[str, int, str]
@@ -220,6 +223,7 @@ def test_the_egress_gateway_begins_tls(
     assert there.told(f"originate-{HOST.replace('.', '-')}", SYSTEM) == []
 
 
+@pytest.mark.long
 def test_the_egress_gateway_shows_a_certificate_that_is_rotated(there: World, keep: list[Document]) -> None:
     apply(
         there,
@@ -264,6 +268,7 @@ def test_a_wildcard_is_let_out_by_its_name(there: World, keep: list[Document]) -
         assert (told["sni"], told["peer"]) == (name, there.pods["sleep"])
 
 
+@pytest.mark.long
 def test_a_wildcard_goes_out_by_the_egress_gateway(there: World, keep: list[Document]) -> None:
     wild, one = "*.wild.example.test", "www.wild.example.test"
     rules = [
@@ -304,6 +309,7 @@ def test_a_host_of_the_machine_is_outside_too(there: World, keep: list[Document]
 # A proxy of somebody else's, and what it wants to know.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("protocol", ["", "POST"])
 def test_tls_goes_through_the_tunnel_of_a_forward_proxy(
     there: World, keep: list[Document], protocol: str

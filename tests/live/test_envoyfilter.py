@@ -116,6 +116,7 @@ def test_a_lua_filter_before_one_workload(world: Mesh) -> None:
     until(lambda: "x-lua" not in ask(world)[1], 10, "the filter is gone")
 
 
+@pytest.mark.long
 def test_a_lua_filter_that_calls_a_cluster_of_its_own(world: Mesh) -> None:
     code = """
 function envoy_on_request(handle)
@@ -144,6 +145,7 @@ end"""
         assert ask(world)[1]["x-asked"] == "200"
 
 
+@pytest.mark.long
 def test_idle_connections_of_a_gateway_end(world: Mesh) -> None:
     manager = {
         "@type": f"{TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -185,6 +185,7 @@ def test_a_secret_opens_a_server_and_a_new_one_is_shown_without_a_failed_request
     assert set(asked) == {"shop.test"}
 
 
+@pytest.mark.long
 def test_what_wait_says_is_there_is_served_at_once(mesh: Mesh) -> None:
     port = door(mesh)
     mesh.apply(OURS.pair("*.once.test").secret("once"))
@@ -232,6 +233,7 @@ def test_one_server_closes_and_others_of_the_port_go_on(mesh: Mesh) -> None:
     assert ask(port, "b.two.test").shown
 
 
+@pytest.mark.long
 def test_clients_show_who_they_are(mesh: Mesh) -> None:
     port = door(mesh)
     apply(
@@ -287,6 +289,7 @@ def test_clients_are_narrowed_by_names_and_hashes(mesh: Mesh) -> None:
         refused(port, name, client=other)
 
 
+@pytest.mark.long
 def test_versions_and_ciphers_are_those_asked_for(mesh: Mesh) -> None:
     port = door(mesh)
     simple = {"mode": "SIMPLE", "credentialName": "old"}
@@ -347,6 +350,7 @@ def test_keys_are_nowhere_but_in_files_of_the_owner_alone(mesh: Mesh) -> None:
     until(lambda: not any(mark in kept.read_bytes() for mark in marks), 10, "the agent lets go of it")
 
 
+@pytest.mark.long
 def test_it_outlives_the_control_plane(mesh: Mesh) -> None:
     port = door(mesh)
     apply(mesh, *gateway("kept", ("kept.test", {"mode": "SIMPLE", "credentialName": "kept"})))

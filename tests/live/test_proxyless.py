@@ -129,6 +129,7 @@ def test_a_headless_service_answers_too(mesh: meshes.Mesh) -> None:
     assert set(call(mesh, 20, "xds:///headless:7070")) == {"v1", "v2"}
 
 
+@pytest.mark.long
 def test_a_name_that_is_no_service_is_told(mesh: meshes.Mesh) -> None:
     assert failed(call(mesh, 1, "xds:///nobody:7070"))
 
@@ -142,6 +143,7 @@ def test_a_running_client_follows_the_routes(mesh: meshes.Mesh) -> None:
     until(lambda: said(mesh) == [*before, "v1"], 10, "the client calls v1, and no call failed")
 
 
+@pytest.mark.long
 def test_weights_share_out_the_calls(mesh: meshes.Mesh) -> None:
     routed(mesh, {"route": [to("v1", weight=90), to("v2", weight=10)]})
     found = call(mesh, 400)
@@ -175,6 +177,7 @@ def test_faults_fail_calls_and_what_it_does_not_know_of_a_route_does_no_harm(mes
     assert call(mesh, 5) == {"v2": 5}
 
 
+@pytest.mark.long
 def test_where_tls_is_asked_for_nothing_goes_out_in_plain_text(mesh: meshes.Mesh) -> None:
     mesh.apply(subsets(trafficPolicy={"tls": {"mode": "ISTIO_MUTUAL"}}))
     try:
@@ -186,6 +189,7 @@ def test_where_tls_is_asked_for_nothing_goes_out_in_plain_text(mesh: meshes.Mesh
         mesh.meltemi("wait", "destinationrule/echo").good()
 
 
+@pytest.mark.long
 def test_a_running_client_calls_on_while_control_plane_or_agent_is_away(mesh: meshes.Mesh) -> None:
     routed(mesh, {"route": [to("v1")]})
     until(lambda: said(mesh)[-1:] == ["v1"], 10, "the client calls v1")

@@ -21,7 +21,7 @@ from meltemi.ctl import helloworld
 from meltemi.ctl.tour import within
 from meltemi.samples.http import Answer, fetch
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(200)]
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 APP = Path(__file__).parent / "apps" / "sample_app.py"
