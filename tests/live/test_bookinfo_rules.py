@@ -16,7 +16,7 @@ from tests.live.books import Shop, bookinfo
 from meltemi.samples.bookinfo import manifests
 from meltemi.samples.http import Answer, fetch
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(200)]
 
 REVIEWS = "http://reviews:9080/reviews/0"
 RATINGS = "http://ratings:9080/ratings/0"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.live import meshes
 from tests.live.meshes import Mesh, until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
@@ -24,6 +25,14 @@ TYPES = "type.googleapis.com/envoy"
 GATEWAY = ("istio-system", "istio-ingressgateway")
 
 Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Mesh]:
+    """A mesh of its own: what proxies refused before is counted, and how many there are decides what is tried first."""
+    with meshes.mesh("filters") as made:
+        made.helloworld()
+        yield made
 
 
 def lua(code: str, name: str = "envoy.filters.http.lua") -> Document:
@@ -141,8 +150,8 @@ end"""
     add_filter["patch"]["filterClass"] = "AUTHZ"
     one = of("reviews-lua", add_filter, add, workloadSelector={"labels": {"app": "helloworld"}})
     with applied(world, one):
-        until(lambda: ask(world)[0] == 299, 20, "the filter answers")
-        assert ask(world)[1]["x-asked"] == "200"
+        # Both pods answer, and each lets go of its open connections in its own time.
+        until(lambda: ask(world)[1].get("x-asked") == "200", 20, "the filter has asked, and answers")
 
 
 @pytest.mark.long
