@@ -109,7 +109,7 @@ def test_files_that_are_not_there_close_what_was_plain_text(there: World, keep: 
     there.mesh.apply(rule)
     keep.append(rule)
     until(lambda: there.ask(HOST)["status"] == 503, 10, "nothing goes out in plain text")
-    assert "there.pem" in there.mesh.meltemi("status").out
+    until(lambda: "there.pem" in there.mesh.meltemi("status").out, 20, "what Envoy refused is told")
 
 
 @pytest.mark.long
