@@ -110,8 +110,7 @@ def test_files_that_are_not_there_close_what_was_plain_text(there: World, keep: 
     there.mesh.apply(rule)
     keep.append(rule)
     until(lambda: there.ask(HOST)["status"] == 503, 20, "nothing goes out in plain text")
-    name = rule["metadata"]["name"]
-    until(lambda: f"destinationrule/{name}" in there.mesh.meltemi("status").out, 20, "it is told")
+    until(lambda: "there.pem" in there.mesh.meltemi("status", "-o", "json").out, 20, "the file is told")
 
 
 @pytest.mark.long

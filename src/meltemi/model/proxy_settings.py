@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from meltemi.api.core.pod import SIDECAR, Pod
+from meltemi.api.core.pod import PROXY_CONFIG_VARIABLE, SIDECAR, Pod
 from meltemi.api.kind import Object
 
-ENVIRONMENT: Final = "PROXY_CONFIG"
 _TRANSLATED: Final = ("gatewayTopology", "proxyHeaders")
 ACTED_ON: Final = frozenset(
     {
@@ -28,7 +27,7 @@ def told(pod: Object[Pod]) -> str:
     """Return what translation reads of what a Pod's proxy was told, as JSON; "" where that is nothing."""
     for container in (*pod.spec.containers, *pod.spec.init_containers):
         for variable in container.env if container.name == SIDECAR else ():
-            if variable.name == ENVIRONMENT:
+            if variable.name == PROXY_CONFIG_VARIABLE:
                 kept = {key: value for key, value in _read(variable.value).items() if key in _TRANSLATED}
                 return json.dumps(kept, sort_keys=True, separators=(",", ":")) if kept else ""
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meltemi.api.core.pod import SIDECAR, Pod
+from meltemi.api.core.pod import PROXYLESS_TEMPLATES, SIDECAR, TEMPLATES, Pod
 from meltemi.api.kind import Object
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts, proxy_settings
@@ -17,11 +17,7 @@ CANONICAL_REVISION = "service.istio.io/canonical-revision"
 LOCALITY = "istio-locality"
 REGION = "topology.kubernetes.io/region"
 ZONE = "topology.kubernetes.io/zone"
-TEMPLATES = "inject.istio.io/templates"
-"""Annotation by which a pod asks for a gateway's proxy, as Istio's injection has it."""
 GATEWAY_TEMPLATE = "gateway"
-PROXYLESS_TEMPLATES = frozenset({"grpc-agent", "grpc-simple"})
-"""Those that say that the pod's gRPC clients speak xDS themselves."""
 ROUTER = "router"
 SUBZONE = "topology.istio.io/subzone"
 CLUSTER = "topology.istio.io/cluster"

@@ -12,9 +12,8 @@ from meltemi.agent.core.settings import (
     ATTACH,
     HOST_PORTS,
     PROXY_CONTAINER,
-    PROXYLESS_TEMPLATES,
-    TEMPLATES,
 )
+from meltemi.api.core.pod import PROXYLESS_TEMPLATES, TEMPLATES
 
 DEFAULT_GRACE = 30
 

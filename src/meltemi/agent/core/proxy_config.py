@@ -13,8 +13,8 @@ from typing import Any
 
 from meltemi.agent.core.pod import Container
 from meltemi.api import duration
+from meltemi.api.core.pod import PROXY_CONFIG_VARIABLE
 
-ENVIRONMENT = "PROXY_CONFIG"
 METADATA = "ISTIO_META_"
 """Begins the variables of the proxy's environment that become its metadata."""
 DRAIN_SECONDS = 45
@@ -74,7 +74,7 @@ def read(proxy: Container | None) -> ProxyConfig:
 
 def _told(proxy: Container | None) -> Mapping[str, Any]:
     for variable in json.loads(proxy.env) if proxy is not None else ():
-        if variable.get("name") == ENVIRONMENT:
+        if variable.get("name") == PROXY_CONFIG_VARIABLE:
             try:
                 found = json.loads(str(variable.get("value") or "{}"))
             except ValueError:

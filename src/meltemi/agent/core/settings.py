@@ -12,10 +12,6 @@ HOST_PORTS = "meltemi.internal/host-ports"
 
 PROXY_CONTAINER = "istio-proxy"
 
-TEMPLATES = "inject.istio.io/templates"
-PROXYLESS_TEMPLATES = frozenset({"grpc-agent", "grpc-simple"})
-"""Values of the annotation `TEMPLATES` by which a pod without a proxy says that its gRPC clients speak xDS."""
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:

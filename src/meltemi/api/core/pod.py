@@ -10,6 +10,12 @@ from meltemi.api.kind import Column, Kind
 from meltemi.api.values import EMPTY, Map
 
 SIDECAR = "istio-proxy"
+TEMPLATES = "inject.istio.io/templates"
+"""Annotation by which a pod asks for a gateway's proxy, or says that its gRPC clients need none."""
+PROXYLESS_TEMPLATES = frozenset({"grpc-agent", "grpc-simple"})
+"""Those that say that the pod's gRPC clients speak xDS themselves."""
+PROXY_CONFIG_VARIABLE = "PROXY_CONFIG"
+"""Variable of the proxy's container: what the proxy was told of how to be, as JSON (Istio's ProxyConfig)."""
 
 
 @dataclass(frozen=True, slots=True)

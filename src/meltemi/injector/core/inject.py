@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from meltemi.api.core.pod import PROXY_CONFIG_VARIABLE, PROXYLESS_TEMPLATES, TEMPLATES
 from meltemi.injector.core.container import PROXY, proxy_container
-from meltemi.injector.core.proxy_config import ENVIRONMENT
 
 INJECT = "sidecar.istio.io/inject"
 STATUS = "sidecar.istio.io/status"
-TEMPLATES = "inject.istio.io/templates"
 REVISION = "istio.io/rev"
 NAMESPACE_INJECTION = "istio-injection"
 NEVER_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "local-path-storage")
@@ -122,7 +121,11 @@ def inject(
             "ISTIO_META_MESH_ID": settings.mesh_id,
             "TRUST_DOMAIN": settings.trust_domain,
             "ISTIO_META_DNS_DOMAIN": domain,
-            **({ENVIRONMENT: json.dumps(config, separators=(",", ":"), sort_keys=True)} if config else {}),
+            **(
+                {PROXY_CONFIG_VARIABLE: json.dumps(config, separators=(",", ":"), sort_keys=True)}
+                if config
+                else {}
+            ),
         },
     )
     # The proxy goes last, so that `kubectl logs` and `exec` find the app by position as well.
@@ -206,7 +209,7 @@ def _template(annotations: Document) -> Template:
     words = {word.strip() for word in str(annotations.get(TEMPLATES, "")).split(",")}
     if "gateway" in words:
         return Template.GATEWAY
-    return Template.PROXYLESS if words & {"grpc-agent", "grpc-simple"} else Template.SIDECAR
+    return Template.PROXYLESS if words & PROXYLESS_TEMPLATES else Template.SIDECAR
 
 
 def _selected(selectors: tuple[tuple[tuple[str, str], ...], ...], labels: Document) -> bool:

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Document = Mapping[str, Any]
-ENVIRONMENT = "PROXY_CONFIG"
-"""The variable of the proxy's container that holds the whole, as JSON."""
 
 
 def applying(resources: Iterable[Document], labels: Document, *, root: bool) -> list[Document]:

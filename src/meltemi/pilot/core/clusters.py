@@ -99,11 +99,12 @@ def clusters(
     origins = tuple([origin(ref) for ref in found.origins])
     if rule is not None:
         origins = (*origins, *(origin(ref) for ref in rule.origins))
+    mesh = mesh_wide(q)
     shared = Shared(
         found,
         rule,
-        believed(accounts(q, namespace, host), mesh_wide(q).domains),
-        mesh_wide(q),
+        believed(accounts(q, namespace, host), mesh.domains),
+        mesh,
         caller,
         origins,
         envoy,

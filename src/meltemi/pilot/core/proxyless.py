@@ -45,7 +45,7 @@ from meltemi.pilot.core.resource import (
     segment,
     virtual_host,
 )
-from meltemi.pilot.core.service_hosts import any_host
+from meltemi.pilot.core.service_hosts import ANY, named_host
 from meltemi.pilot.core.targets import asker_of
 from meltemi.pilot.core.virtual_hosts import narrow, routed
 from meltemi.query import Db, query
@@ -115,7 +115,7 @@ def routes_in(q: Db, namespace: str, lens: Lens, own: bool, source: Source, aske
     for found, port, _ in _ports(q, namespace, lens, own):
         key = routed(q, namespace, found.host, lens)
         asked = routing.ANY_SOURCE if key is None else narrow(q, key, source)
-        host = isolated(q, any_host, namespace, found.host, port, key, asked, asker)
+        host = isolated(q, named_host, namespace, found.host, port, key, asked, asker, ANY)
         if host is not None:
             made.append(_rope(names.service_route(found.host, port), host))
     return tuple(made)

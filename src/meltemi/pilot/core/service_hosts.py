@@ -85,14 +85,6 @@ def _host(
 
 
 @query
-def any_host(
-    q: Db, namespace: str, host: str, port: int, key: Key | None, source: Source, asker: str
-) -> Resource | None:
-    """Translate one service's port to a virtual host that takes every name."""
-    return _named(q, namespace, host, port, key, source, asker, ANY)
-
-
-@query
 def named_host(
     q: Db,
     namespace: str,
@@ -103,20 +95,7 @@ def named_host(
     asker: str,
     domains: tuple[str, ...],
 ) -> Resource | None:
-    """Translate one service's port to a virtual host that takes these domains."""
-    return _named(q, namespace, host, port, key, source, asker, domains)
-
-
-def _named(
-    q: Db,
-    namespace: str,
-    host: str,
-    port: int,
-    key: Key | None,
-    source: Source,
-    asker: str,
-    domains: tuple[str, ...],
-) -> Resource | None:
+    """Translate one service's port to a virtual host that takes these domains (`ANY` is every name)."""
     found = service(q, namespace, host)
     if found is None:
         return None

@@ -30,7 +30,7 @@ from meltemi.pilot.core.http_routes import routes_of
 from meltemi.pilot.core.l4 import passthrough_or_nothing
 from meltemi.pilot.core.quarantine import settle_rope
 from meltemi.pilot.core.resource import Resource, Rope, Segment, rope, segment, virtual_host
-from meltemi.pilot.core.service_hosts import ANY, any_host, named_host, service_host
+from meltemi.pilot.core.service_hosts import ANY, named_host, service_host
 from meltemi.pilot.core.targets import asker_of
 from meltemi.query import Db, query
 
@@ -167,7 +167,7 @@ def detected_rope(
 ) -> Rope | None:
     """Make the routes of one service's port whose protocol is found out: whatever the name, it goes there."""
     name = names.service_route(host, port)
-    made = isolated(q, any_host, namespace, host, port, key, source, asker)
+    made = isolated(q, named_host, namespace, host, port, key, source, asker, ANY)
     parts = [] if made is None else [segment(("service",), (made,))]
     return settle_rope(q, rope(name, encode_route_head(name, ignore_port=False), parts), envoy)
 
