@@ -16,8 +16,8 @@ LEAVES = (
     "pilot.core.assignments.segment_of",
     "pilot.core.service_hosts.service_host",
     "pilot.core.virtual_hosts.segment_of",
-    "pilot.core.outbound.service_listener",
-    "pilot.core.outbound.port_listener",
+    "pilot.core.service_listeners.service_listener",
+    "pilot.core.port_listeners.port_listener",
     "model.services.service",
     "model.endpoints.backends_of",
 )

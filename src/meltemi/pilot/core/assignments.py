@@ -17,10 +17,12 @@ from meltemi.model.services import Service, service
 from meltemi.model.views import Locality
 from meltemi.model.workloads import HOSTNAME
 from meltemi.pilot.core import traffic_policy
-from meltemi.pilot.core.clusters import all_mutual_by, discovery_of, subsets
+from meltemi.pilot.core.client_tls import all_mutual_by
+from meltemi.pilot.core.discovery import discovery_of
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.quarantine import apart, refused, settle
 from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
+from meltemi.pilot.core.shared import subsets
 from meltemi.pilot.core.split_horizon import reached
 from meltemi.pilot.core.spreading import grouped
 from meltemi.query import Db, query

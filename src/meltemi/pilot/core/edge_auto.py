@@ -26,10 +26,11 @@ from meltemi.model.scope import Lenses, hosts_through, lenses
 from meltemi.model.services import Resolution, service
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.assignments import answered, spread_of, through_gateways, within_reach
-from meltemi.pilot.core.clusters import groups, mesh_wide, subsets
 from meltemi.pilot.core.findings import origin
+from meltemi.pilot.core.inline_endpoints import groups
 from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import CDS, EDS, Origin, Resource, Segment, segment
+from meltemi.pilot.core.shared import mesh_wide, subsets
 from meltemi.query import Db, query
 
 

@@ -38,7 +38,7 @@ from meltemi.model.services import Protocol, entry_protocol, services_in
 from meltemi.model.sidecars import Intake
 from meltemi.model.views import NOWHERE, View
 from meltemi.pilot.core import listening
-from meltemi.pilot.core.clusters import spoken
+from meltemi.pilot.core.discovery import spoken
 from meltemi.pilot.core.findings import INGRESS_CLOSED, INGRESS_TLS_UNUSED, PORT_CONFLICT, origin
 from meltemi.pilot.core.intake import file_server, limited
 from meltemi.pilot.core.l4 import mongo

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from meltemi.api.duration import Duration, seconds
 from meltemi.api.networking.gateway import TLSProtocol
 from meltemi.envoy.listeners import Paths
 from meltemi.envoy.sockets import MeshTls
@@ -19,6 +20,11 @@ _PATHS: Final = {"DEFAULT": Paths.BASE, **{one.name: one for one in Paths}}
 def paths(q: Db) -> Paths:
     """Return what is done to paths; Istio's default resolves dots (`ProxyPathNormalization`)."""
     return _PATHS.get(settings.PATH_NORMALIZATION.read(q), Paths.BASE)
+
+
+def detection_timeout(q: Db) -> Duration:
+    """Return how long a listener waits for a client's first bytes, to know what it speaks."""
+    return seconds(settings.PROTOCOL_DETECTION_TIMEOUT.read(q))
 
 
 def mesh_tls(q: Db) -> MeshTls:

@@ -29,6 +29,7 @@ from meltemi.model.scope import Lens, lenses
 from meltemi.model.services import Protocol, Service, hosts_in, service, services_in
 from meltemi.model.views import View
 from meltemi.pilot.core import assignments, clusters, traffic_policy
+from meltemi.pilot.core.inline_endpoints import groups
 from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.resource import (
     CDS,
@@ -191,7 +192,7 @@ def _declared(q: Db, found: Service, cluster: str, rule: Rule | None) -> Assignm
     chosen = rule.subset(subset) if rule is not None and subset else None
     if chosen is not None:
         listed = tuple([one for one in listed if one.labels.contains_all(chosen.labels)])
-    return Assignment(cluster, clusters.groups(listed))
+    return Assignment(cluster, groups(listed))
 
 
 def _tell(q: Db, cluster: str, rule: Rule | None) -> None:
