@@ -11,8 +11,6 @@ import asyncio
 import json
 import os
 import ssl
-import tempfile
-from pathlib import Path
 from typing import Any
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -109,17 +107,24 @@ async def _chunk(reader: asyncio.StreamReader) -> bytes:
     return data
 
 
-def context(folder: Path, *, required: bool) -> ssl.SSLContext:
+def file(name: str) -> str:
+    """Give a path under which this process reads a variable of its environment; nothing of it outlives the process."""
+    number = os.memfd_create(name)
+    os.write(number, os.environ[name].encode())
+    return f"/proc/self/fd/{number}"
+
+
+def context(server: str, clients: str, *, required: bool) -> ssl.SSLContext:
     """Make the context of a TLS port."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(folder / "server.pem")
-    made.load_verify_locations(folder / "clients.pem")
+    made.load_cert_chain(server)
+    made.load_verify_locations(clients)
     made.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
 
     def named(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        own.load_cert_chain(folder / "server.pem")
-        own.load_verify_locations(folder / "clients.pem")
+        own.load_cert_chain(server)
+        own.load_verify_locations(clients)
         own.verify_mode = made.verify_mode
         # The context is all of a connection that the callback can mark.
         KEPT.append(own)
@@ -135,13 +140,11 @@ KEPT: list[ssl.SSLContext] = []
 
 async def main() -> None:
     """Serve for ever."""
-    folder = Path(tempfile.mkdtemp())
-    folder.joinpath("server.pem").write_text(os.environ["OUTSIDE_SERVER"])
-    folder.joinpath("clients.pem").write_text(os.environ["OUTSIDE_CLIENTS"])
+    files = file("OUTSIDE_SERVER"), file("OUTSIDE_CLIENTS")
     await asyncio.start_server(Server(8080).answer, "0.0.0.0", 8080)
     for port, required in ((8443, False), (8444, True)):
         await asyncio.start_server(
-            Server(port).answer, "0.0.0.0", port, ssl=context(folder, required=required)
+            Server(port).answer, "0.0.0.0", port, ssl=context(*files, required=required)
         )
     await asyncio.start_server(Server(9000, proxied=True).answer, "0.0.0.0", 9000)
     await asyncio.start_server(tunnel, "0.0.0.0", 3128)

@@ -12,7 +12,6 @@ import os
 import ssl
 import struct
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -103,10 +102,11 @@ async def mongo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 def context() -> ssl.SSLContext:
     """What TLS is ended with."""
-    file = Path(tempfile.mkdtemp()) / "tls.pem"
-    file.write_text(os.environ["SPEAKER_TLS"])
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(file)
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(os.environ["SPEAKER_TLS"])
+        file.flush()
+        made.load_cert_chain(file.name)
     return made
 
 

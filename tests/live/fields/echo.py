@@ -70,10 +70,11 @@ async def main(name: str) -> None:
 
     await asyncio.start_server(bytes_in, "0.0.0.0", 9000)
     if "ECHO_TLS" in os.environ:
-        file = Path(tempfile.mkdtemp()) / "tls.pem"
-        file.write_text(os.environ["ECHO_TLS"])
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(os.environ["ECHO_TLS"])
+            file.flush()
+            context.load_cert_chain(file.name)
         await asyncio.start_server(bytes_in, "0.0.0.0", 8443, ssl=context)
     for port in (8081, 8080):
         app = web.Application()

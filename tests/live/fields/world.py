@@ -88,6 +88,8 @@ class World:
     mesh: meshes.Mesh
     pods: dict[str, str]
     numbers: Iterator[int] = field(default_factory=count)
+    generations: dict[str, int] = field(default_factory=dict)
+    """Of objects that were applied: an older one that every proxy has is not waited for."""
 
     def see(self, cases: Iterable[Case], *, drop: bool) -> Found:
         """Run cases, and with `drop` each once more without each of its fields; by (case, field or "")."""
@@ -136,10 +138,12 @@ class World:
         """Apply objects; by their names, the words of those that the API refused."""
         refused = {}
         for document in documents:
+            where = _where(document)
             try:
-                self.mesh.client.json(
-                    "PATCH", _where(document), {"fieldManager": "test"}, document, content_type=APPLY
+                made = self.mesh.client.json(
+                    "PATCH", where, {"fieldManager": "test"}, document, content_type=APPLY
                 )
+                self.generations[where] = int(made["metadata"].get("generation", 1))
             except ApiError as error:
                 refused[_name(document)] = str(error)
         return refused
@@ -162,11 +166,17 @@ class World:
                 raise
             return None
 
+    def _done(self, document: Document) -> bool:
+        progress = self._progress(document)
+        if progress is None or progress["generation"] < self.generations.get(_where(document), 1):
+            return False
+        return bool(progress["rejected"] or progress["reconciled"] >= progress["total"])
+
     def _settle(self, documents: list[Document], patience: float = 120.0) -> None:
         """Wait until every proxy has them, or has refused them."""
         deadline = time.monotonic() + patience
         left = documents
-        while left := [one for one in left if not _done(self._progress(one))]:
+        while left := [one for one in left if not self._done(one)]:
             assert time.monotonic() < deadline, (
                 f"{len(left)} objects are not everywhere: {[*map(_name, left)]}"
             )
@@ -250,14 +260,6 @@ class World:
         ]:
             found.endpoints[row["name"]] = row.get("host_statuses", [])
         return found
-
-
-def _done(progress: Any) -> bool:
-    if progress is None:
-        return False
-    return bool(progress["rejected"]) or (
-        progress["generation"] >= 1 and progress["reconciled"] >= progress["total"]
-    )
 
 
 def _name(document: Document) -> str:
