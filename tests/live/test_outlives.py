@@ -16,7 +16,8 @@ from meltemi.agent.shell.net_init import Client as InitClient
 from meltemi.ctl import helloworld
 from meltemi.init.wire import Hold, Process, Signal, Status, Table
 
-pytestmark = [pytest.mark.live, pytest.mark.alone, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.live, pytest.mark.alone, pytest.mark.long, pytest.mark.timeout(200)]
+"""Long: every run kills the same processes in `test_kill_matrix_real`, under one load."""
 
 RATE = 200
 
@@ -102,7 +103,6 @@ def test_a_killed_process_is_back_and_no_request_failed(world: Mesh, who: str) -
     assert {name: after[name].pid for name in untouched} == {name: before[name].pid for name in untouched}
 
 
-@pytest.mark.long
 def test_a_minute_with_the_daemon_away_and_a_second_client_killed(world: Mesh) -> None:
     second = next(
         d for d in helloworld.documents() if d["metadata"]["name"] == "sleep" and d["kind"] == "Pod"

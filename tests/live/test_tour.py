@@ -16,7 +16,9 @@ from meltemi.ctl.tour import cli
 pytestmark = [pytest.mark.live, pytest.mark.alone, pytest.mark.timeout(240)]
 
 
-@pytest.mark.parametrize(("tour", "count"), [("helloworld", 11), ("bookinfo", 16)])
+@pytest.mark.parametrize(
+    ("tour", "count"), [pytest.param("helloworld", 11, marks=pytest.mark.long), ("bookinfo", 16)]
+)
 def test_every_step_is_as_expected(tmp_path: Path, tour: str, count: int) -> None:
     file = tmp_path / "steps.json"
     folder = tmp_path / "r"

@@ -120,8 +120,8 @@ ROWS = [
 ]
 
 
-QUICK = {"the daemon is killed and held", "the client's Envoy is killed", "edge-host is killed"}
-"""What every run plays; the others are for the long one."""
+QUICK = {"the daemon is killed and held"}
+"""What every run plays; the others are for the long one: `test_kill_matrix_real` kills the same of a real mesh."""
 
 
 @pytest.mark.parametrize(
