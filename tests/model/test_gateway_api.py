@@ -10,7 +10,7 @@ from tests.pilot.core.certificates import Authority, opaque
 from tests.pilot.core.meshes import Mesh
 
 from meltemi.api.core.service import LoadBalancerIngress
-from meltemi.model import facts
+from meltemi.model import facts, routing
 from meltemi.model.gateway_api import derivation
 from meltemi.model.gateway_api.status import Standing, standings
 from meltemi.pilot.core.resource import SDS
@@ -98,6 +98,21 @@ def test_a_route_of_another_namespace_needs_leave_of_the_listener(mesh: Mesh) ->
     mesh.put([gateway(listener(allowedRoutes={"namespaces": {"from": "All"}}))])
     assert reason(mesh, "Accepted", "httproutes/other/r") == "Accepted"
     assert routed(mesh)["*"][0]["route"]["cluster"] == "outbound|80||a.other.svc.cluster.local"
+
+
+def test_a_virtual_service_is_not_bound_where_only_routes_may_be(mesh: Mesh) -> None:
+    mesh.put([gateway(listener()), route(to())])
+    [bound] = [one for head in mesh.engine.get(routing.heads) for one in head.gateways]
+    there = routed(mesh)
+    spec = {
+        "hosts": ["*"],
+        "gateways": [bound],
+        "http": [{"name": "past", "route": [{"destination": {"host": "a"}}]}],
+    }
+    past = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "spec": spec}
+    mesh.put([{**past, "metadata": {"name": "past", "namespace": "other"}}])
+    assert routed(mesh) == there
+    assert all(head.gateways == () for head in mesh.engine.get(routing.heads) if head.name == "past")
 
 
 def test_a_backend_of_another_namespace_needs_a_grant(mesh: Mesh) -> None:

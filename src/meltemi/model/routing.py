@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meltemi.api.diagnostics import Ref
-from meltemi.api.networking.virtual_service import Destination
+from meltemi.api.kind import Object
+from meltemi.api.networking.virtual_service import Destination, VirtualService
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import derived, settings
 from meltemi.model.delegation import rules_of
@@ -50,9 +51,27 @@ def head(q: Db, namespace: str, name: str) -> Head | None:
         namespace=namespace,
         name=name,
         hosts=tuple(dict.fromkeys(complete(host, namespace, domain) for host in made.spec.hosts)),
-        gateways=tuple(gateway_name(text, namespace) for text in made.spec.gateways) or (MESH,),
+        gateways=_gateways(q, made, namespace),
         export_to=made.spec.export_to or settings.DEFAULT_VIRTUAL_SERVICE_EXPORT_TO.read(q),
     )
+
+
+def _gateways(q: Db, made: Object[VirtualService], namespace: str) -> tuple[str, ...]:
+    """Name what a VirtualService is bound to.
+
+    One that is written is never bound to a derived Gateway: who may be bound there was asked of routes alone.
+    """
+    if not made.spec.gateways:
+        return (MESH,)
+    wanted = tuple(gateway_name(text, namespace) for text in made.spec.gateways)
+    if made.kind != "VirtualService":
+        return wanted
+    return tuple(one for one in wanted if not _is_derived(q, one))
+
+
+def _is_derived(q: Db, gateway: str) -> bool:
+    namespace, _, name = gateway.partition("/")
+    return derived.source_of(q, namespace, name) is not None
 
 
 @query
