@@ -298,6 +298,28 @@ def test_a_command_is_never_cut() -> None:
     assert [len(line) <= 80 for line in shown[-4:-1]] == [True] * 3
 
 
+def test_every_port_is_shown_that_a_gateway_opens_at_the_ingress() -> None:
+    def opens(protocol: str, number: int, **selector: str) -> dict[str, Any]:
+        server = {"port": {"number": number, "name": "x", "protocol": protocol}, "hosts": ["*"]}
+        spec = {"selector": selector, "servers": [server]}
+        return {"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "spec": spec}
+
+    held = {str(port): 30000 + port for port in (80, 443, 9000, 9001, 9002, 9003, 15021)}
+    objects = [
+        opens("TCP", 9000, istio="ingressgateway"),
+        opens("HTTPS", 9001),
+        opens("HTTP", 9002, istio="egressgateway"),
+        opens("HTTP", 9100, istio="ingressgateway"),
+    ]
+    found = {one["name"]: one["url"] for one in status_summary.gateways({"ingress": held}, objects)}
+    assert found == {
+        "ingress 80": "http://127.0.0.1:30080",
+        "ingress 443": "https://127.0.0.1:30443",
+        "ingress 9000": "tcp://127.0.0.1:39000",
+        "ingress 9001": "https://127.0.0.1:39001",
+    }
+
+
 def test_an_empty_mesh_says_how_to_go_on() -> None:
     assert plain(status_page.page(found(0, 0), 80))[-1].startswith("No workload yet: meltemi run --mesh shop")
 

@@ -178,6 +178,7 @@ def test_bytes_go_to_versions_by_weight(clean: Mesh) -> None:
 
     applied(clean, gateway("echo", server("TCP", TCP)), shares(100))
     port = door(clean, TCP)
+    assert f"tcp://127.0.0.1:{port}" in clean.meltemi("status").out
     assert Counter(hello(port) for _ in range(10)) == {"echo-v1": 10}
     applied(clean, shares(80))
     seen = Counter(hello(port) for _ in range(100))

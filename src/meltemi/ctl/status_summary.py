@@ -72,7 +72,7 @@ def summary(told: Inputs) -> dict[str, Any]:
         ],
         "proxies": {"total": len(told.syncz), "inStep": sum(map(in_step, told.syncz))},
         "certificates": spans(certificates.values(), told.now),
-        "gateways": gateways(told.ports or {}),
+        "gateways": gateways(told.ports or {}, told.objects),
         "sources": [
             {"name": row["name"], "state": _state(row), "findings": len(row.get("findings") or ())}
             for row in told.sources
@@ -163,12 +163,46 @@ def spans(held: Iterable[Certificate], now: float) -> dict[str, Any]:
     }
 
 
-def gateways(ports: Mapping[str, Any]) -> list[dict[str, str]]:
-    """List the gateways' URLs on this machine, from the ports that `edge-host` holds."""
+_USUAL = {80: "http", 443: "https"}
+"""The ports that the ingress gateway has from the first, with what is spoken there; others are shown once opened."""
+_SCHEMES = {
+    "HTTP": "http",
+    "HTTP2": "http",
+    "GRPC": "http",
+    "GRPC-WEB": "http",
+    "HTTPS": "https",
+    "TLS": "tls",
+}
+_INGRESS = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
+"""The labels of the ingress gateway's pod, which Gateways select it by."""
+
+
+def gateways(ports: Mapping[str, Any], objects: Iterable[Row] = ()) -> list[dict[str, str]]:
+    """List the gateways' URLs on this machine, from the ports that `edge-host` holds.
+
+    Of the ports that were added to the ingress gateway's Service those are listed that some Gateway opens.
+    """
     held = ports.get("ingress") or {}
-    schemes = {"80": "http", "443": "https"}
+    schemes = {**opened(objects), **_USUAL}
     return [
-        {"name": f"ingress {port}", "url": f"{schemes[port]}://127.0.0.1:{held[port]}"}
-        for port in schemes
-        if held.get(port)
+        {"name": f"ingress {port}", "url": f"{schemes[port]}://127.0.0.1:{held[str(port)]}"}
+        for port in sorted(schemes)
+        if held.get(str(port))
     ]
+
+
+def opened(objects: Iterable[Row]) -> dict[int, str]:
+    """Map the ports that Gateways open at the ingress gateway to what is spoken there, as a URL's scheme."""
+    found: dict[int, str] = {}
+    for row in objects:
+        spec = row.get("spec") or {}
+        if row.get("kind") != "Gateway" or not str(row.get("apiVersion")).startswith("networking.istio.io/"):
+            continue
+        if not (spec.get("selector") or {}).items() <= _INGRESS.items():
+            continue
+        for server in spec.get("servers") or ():
+            port = server.get("port") or {}
+            found.setdefault(
+                int(port.get("number") or 0), _SCHEMES.get(str(port.get("protocol")).upper(), "tcp")
+            )
+    return found
