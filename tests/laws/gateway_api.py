@@ -49,7 +49,6 @@ from meltemi.api.gatewayapi.references import (
     SecretObjectReference,
 )
 from meltemi.api.gatewayapi.stream_route import StreamRouteRule
-from meltemi.api.gatewayapi.tls_route import TLSRouteRule
 from meltemi.model.gateway_api.words import GROUP
 
 NAMES = ("cart", "shop")
@@ -169,7 +168,7 @@ def _ref(one: tuple[str, str, int, int]) -> BackendRef:
 
 tls_routes = st.builds(
     lambda refs, found, one: TLSRoute(
-        refs, hostnames=found, rules=(TLSRouteRule(backend_refs=(_ref(one),)),)
+        refs, hostnames=found, rules=(StreamRouteRule(backend_refs=(_ref(one),)),)
     ),
     parents,
     _hosts,

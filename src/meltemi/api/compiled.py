@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import inspect
 import sys
 import types
 import typing
@@ -50,18 +51,24 @@ def fields_of(model: type[Any]) -> tuple[Field, ...]:
 
 
 def _fields(model: type[Any]) -> tuple[Field, ...]:
-    module = sys.modules[model.__module__]
-    # Not `get_type_hints` with the class's own names: a field called `bytes` would hide the type.
-    scope = {**vars(builtins), **vars(module)}
     found = []
     for declared in dataclasses.fields(model):
         meta = meta_of(declared)
         if meta.doc:
-            hint = eval(declared.type, scope) if isinstance(declared.type, str) else declared.type  # noqa: S307
+            hint = declared.type
+            if isinstance(hint, str):
+                hint = eval(hint, _scope(model, declared.name))  # noqa: S307
             found.append(
                 Field(declared.name, meta.json or json_name(declared.name), hint, meta, declared.default)
             )
     return tuple(found)
+
+
+def _scope(model: type[Any], name: str) -> dict[str, Any]:
+    """Give the names by which the type of a field is written: those of the module that declares it."""
+    # Not `get_type_hints` with the class's own names: a field called `bytes` would hide the type.
+    owner = next(one for one in model.__mro__ if name in inspect.get_annotations(one))
+    return {**vars(builtins), **vars(sys.modules[owner.__module__])}
 
 
 def fields_at(model: type[Any], version: str) -> tuple[Field, ...]:

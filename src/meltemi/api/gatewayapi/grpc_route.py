@@ -13,12 +13,9 @@ from meltemi.api.gatewayapi import words
 from meltemi.api.gatewayapi.http_filter import HTTPHeaderFilter, HTTPRequestMirrorFilter, once, union
 from meltemi.api.gatewayapi.http_route import MatchType, most_matches
 from meltemi.api.gatewayapi.references import (
-    PARENT_RULES,
-    RULE_NAMES,
+    AttachedRoute,
     BackendRef,
-    DefaultScope,
     LocalObjectReference,
-    ParentReference,
 )
 from meltemi.api.gatewayapi.session import SessionPersistence
 from meltemi.api.gatewayapi.status import RouteStatus
@@ -139,13 +136,9 @@ class GRPCRouteRule:
 
 
 @dataclass(frozen=True, slots=True)
-class GRPCRoute:
+class GRPCRoute(AttachedRoute):
     """Which gRPC calls go where."""
 
-    parent_refs: tuple[ParentReference, ...] = field(
-        "Gateways or Services that it belongs to.", (), max_items=32, **words.WHOLE
-    )
-    use_default_gateways: DefaultScope | None = field("Belong to Gateways that take such routes.", None)
     hostnames: tuple[str, ...] = field(
         "Hosts that it is for; the listener's if none is given.",
         (),
@@ -157,7 +150,7 @@ class GRPCRoute:
         "Calls, and what is done with them.", (), max_items=16, **words.WHOLE
     )
 
-    RULES = (*PARENT_RULES, RULE_NAMES, most_matches(filled=False))
+    RULES = (*AttachedRoute.RULES, most_matches(filled=False))
 
 
 GRPC_ROUTE: Kind[GRPCRoute] = Kind(

@@ -13,11 +13,8 @@ from meltemi.api.declare import Rule, field
 from meltemi.api.gatewayapi import words
 from meltemi.api.gatewayapi.http_filter import HTTP_FILTER_RULES, HTTPRouteFilter, replaces_prefix
 from meltemi.api.gatewayapi.references import (
-    PARENT_RULES,
-    RULE_NAMES,
+    AttachedRoute,
     BackendRef,
-    DefaultScope,
-    ParentReference,
 )
 from meltemi.api.gatewayapi.session import SessionPersistence
 from meltemi.api.gatewayapi.status import RouteStatus
@@ -262,13 +259,9 @@ def most_matches(*, filled: bool) -> Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class HTTPRoute:
+class HTTPRoute(AttachedRoute):
     """Which HTTP requests go where."""
 
-    parent_refs: tuple[ParentReference, ...] = field(
-        "Gateways or Services that it belongs to.", (), max_items=32, **words.WHOLE
-    )
-    use_default_gateways: DefaultScope | None = field("Belong to Gateways that take such routes.", None)
     hostnames: tuple[str, ...] = field(
         "Hosts that it is for; the listener's if none is given.",
         (),
@@ -285,7 +278,7 @@ class HTTPRoute:
         **words.WHOLE,
     )
 
-    RULES = (*PARENT_RULES, RULE_NAMES, most_matches(filled=True))
+    RULES = (*AttachedRoute.RULES, most_matches(filled=True))
 
 
 HTTP_ROUTE: Kind[HTTPRoute] = Kind(

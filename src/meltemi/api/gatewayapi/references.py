@@ -147,3 +147,15 @@ RULE_NAMES: Final = Rule(
     _names,
     "rules",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedRoute:
+    """What routes of every kind say of where they belong to."""
+
+    parent_refs: tuple[ParentReference, ...] = field(
+        "Gateways or Services that it belongs to.", (), max_items=32, **words.WHOLE
+    )
+    use_default_gateways: DefaultScope | None = field("Belong to Gateways that take such routes.", None)
+
+    RULES: ClassVar[tuple[Rule, ...]] = (*PARENT_RULES, RULE_NAMES)

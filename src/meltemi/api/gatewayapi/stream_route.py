@@ -1,6 +1,6 @@
 """TCPRoute and UDPRoute: where the connections or datagrams of a listener go (gateway.networking.k8s.io, experimental).
 
-Their specs are the same to the letter, and so are declared once.
+Their specs are the same to the letter, and so are declared once; rules of a TLSRoute are no others.
 """
 
 from __future__ import annotations
@@ -9,13 +9,7 @@ from dataclasses import dataclass
 
 from meltemi.api.declare import field
 from meltemi.api.gatewayapi import words
-from meltemi.api.gatewayapi.references import (
-    PARENT_RULES,
-    RULE_NAMES,
-    BackendRef,
-    DefaultScope,
-    ParentReference,
-)
+from meltemi.api.gatewayapi.references import AttachedRoute, BackendRef
 from meltemi.api.gatewayapi.status import RouteStatus
 from meltemi.api.kind import Column, Kind
 
@@ -31,18 +25,12 @@ class StreamRouteRule:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamRoute:
+class StreamRoute(AttachedRoute):
     """Where the connections or datagrams of a listener go."""
 
-    parent_refs: tuple[ParentReference, ...] = field(
-        "Gateways or Services that it belongs to.", (), max_items=32, **words.WHOLE
-    )
-    use_default_gateways: DefaultScope | None = field("Belong to Gateways that take such routes.", None)
     rules: tuple[StreamRouteRule, ...] = field(
         "Where they go.", (), required=True, min_items=1, max_items=16, **words.WHOLE
     )
-
-    RULES = (*PARENT_RULES, RULE_NAMES)
 
 
 def _kind(name: str, doc: str) -> Kind[StreamRoute]:

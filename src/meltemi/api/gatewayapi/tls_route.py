@@ -7,38 +7,19 @@ from dataclasses import dataclass
 from meltemi.api.declare import Rule, field
 from meltemi.api.gatewayapi import words
 from meltemi.api.gatewayapi.gateway import is_ip
-from meltemi.api.gatewayapi.references import (
-    PARENT_RULES,
-    RULE_NAMES,
-    BackendRef,
-    DefaultScope,
-    ParentReference,
-)
+from meltemi.api.gatewayapi.references import AttachedRoute
 from meltemi.api.gatewayapi.status import RouteStatus
+from meltemi.api.gatewayapi.stream_route import StreamRouteRule
 from meltemi.api.kind import Column, Kind
 
 
 @dataclass(frozen=True, slots=True)
-class TLSRouteRule:
-    """Where connections go."""
-
-    name: str = field("Its name, unique in the route.", "", **words.SECTION)
-    backend_refs: tuple[BackendRef, ...] = field(
-        "The backends.", (), required=True, min_items=1, max_items=16, **words.WHOLE
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TLSRoute:
+class TLSRoute(AttachedRoute):
     """Which TLS connections go where, by the name that the client asks for.
 
     Earlier versions let a route have several rules, and the first one also no hostname.
     """
 
-    parent_refs: tuple[ParentReference, ...] = field(
-        "Gateways or Services that it belongs to.", (), max_items=32, **words.WHOLE
-    )
-    use_default_gateways: DefaultScope | None = field("Belong to Gateways that take such routes.", None)
     hostnames: tuple[str, ...] = field(
         "Names that the client asks for (SNI).",
         (),
@@ -49,7 +30,7 @@ class TLSRoute:
         **words.WHOLE,
         **words.each(words.HOSTNAME),
     )
-    rules: tuple[TLSRouteRule, ...] = field(
+    rules: tuple[StreamRouteRule, ...] = field(
         "Where they go.",
         (),
         required=True,
@@ -60,8 +41,7 @@ class TLSRoute:
     )
 
     RULES = (
-        *PARENT_RULES,
-        RULE_NAMES,
+        *AttachedRoute.RULES,
         Rule(
             "!has(self.hostnames) || self.hostnames.all(h, !isIP(h))",
             "hostnames are DNS names: a client does not ask for an IP address",
