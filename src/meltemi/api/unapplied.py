@@ -282,7 +282,7 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
     ),
     "sidecars.networking.istio.io": (
         Stored("spec.egress[].port.name", "for people: listeners are named by their number"),
-        Stored("spec.ingress[].port.name", "for people: listeners are named by their number"),
+        Stored("spec.ingress[].port.name", "for statistics only, where `inboundClusterStatName` has it"),
     ),
     "workloadgroups.networking.istio.io": (
         Stored("spec.template.address", "each workload of the group brings its own"),

@@ -168,6 +168,8 @@ class Cluster(NamedTuple):
     locality_weighted: bool = False
     proxy_protocol: int = 0
     """Version of the PROXY protocol's header that goes first; 0 is none."""
+    stat_name: str = ""
+    """Its name in statistics, where that is another."""
 
 
 _TLS_MODE = struct({"tlsMode": "istio"})
@@ -187,6 +189,7 @@ def cluster_message(cluster: Cluster) -> ClusterMessage:
     """Make the message from nothing."""
     message = ClusterMessage(
         name=cluster.name,
+        alt_stat_name=cluster.stat_name,
         connect_timeout=duration(cluster.connect_timeout),
         lb_policy=cluster.balancing.value,
         circuit_breakers=_breakers(cluster.thresholds),
@@ -248,6 +251,7 @@ def _usual(cluster: Cluster) -> bool:
         and not cluster.inbound
         and not cluster.locality_weighted
         and not cluster.proxy_protocol
+        and not cluster.stat_name
     )
 
 

@@ -71,6 +71,8 @@ class FileClient:
     verify: bool = True
     auto_sni: bool = False
     crl: str = ""
+    ciphers: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class SecretClient:
     authorities: str = ""
     certificate: str = ""
     auto_sni: bool = False
+    ciphers: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
 
     @property
     def verify(self) -> bool:
@@ -198,6 +202,14 @@ _OUTSIDE_VERSIONS = TlsParameters(
 )
 
 
+def _outside(socket: FileClient | SecretClient) -> TlsParameters:
+    if not socket.ciphers and not socket.curves:
+        return _OUTSIDE_VERSIONS
+    made = TlsParameters(cipher_suites=socket.ciphers, ecdh_curves=socket.curves)
+    made.MergeFrom(_OUTSIDE_VERSIONS)
+    return made
+
+
 def _names_of_server(sans: tuple[str, ...]) -> list[SubjectAltNameMatcher]:
     return _sans(sans, SubjectAltNameMatcher.DNS) + _sans(sans, SubjectAltNameMatcher.URI)
 
@@ -227,14 +239,14 @@ def _file_context(socket: FileClient) -> CommonTlsContext:
         )
     return CommonTlsContext(
         alpn_protocols=socket.alpn,
-        tls_params=_OUTSIDE_VERSIONS,
+        tls_params=_outside(socket),
         tls_certificates=certificates,
         validation_context=validation,
     )
 
 
 def _secret_context(socket: SecretClient) -> CommonTlsContext:
-    common = CommonTlsContext(alpn_protocols=socket.alpn, tls_params=_OUTSIDE_VERSIONS)
+    common = CommonTlsContext(alpn_protocols=socket.alpn, tls_params=_outside(socket))
     if socket.certificate:
         common.tls_certificate_sds_secret_configs.add(name=socket.certificate, sds_config=ads())
     if socket.authorities:

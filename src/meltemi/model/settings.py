@@ -46,14 +46,18 @@ DEFAULT_RETRY = Setting("defaultHttpRetryPolicy", HTTPRetry(attempts=2))
 """Conditions that are not given are Istio's default ones."""
 LOCALITY = Setting("localityLbSetting", LocalityLoadBalancerSetting(enabled=True))
 TCP_KEEPALIVE = Setting("tcpKeepalive", TcpKeepalive())
+INBOUND_TRAFFIC_POLICY = Setting("inboundTrafficPolicy.mode", "PASSTHROUGH")
+INBOUND_STAT_NAME = Setting("inboundClusterStatName", "")
+OUTBOUND_STAT_NAME = Setting("outboundClusterStatName", "")
 H2_UPGRADE_POLICY = Setting("h2UpgradePolicy", "DO_NOT_UPGRADE")
 TRUST_DOMAIN_ALIASES: Setting[tuple[str, ...]] = Setting("trustDomainAliases", ())
 PATH_NORMALIZATION = Setting("pathNormalization.normalization", "DEFAULT")
 MESH_TLS_LOWEST = Setting("meshMTLS.minProtocolVersion", "TLS_AUTO")
 MESH_TLS_CIPHERS: Setting[tuple[str, ...]] = Setting("meshMTLS.cipherSuites", ())
 TLS_LOWEST = Setting("tlsDefaults.minProtocolVersion", "TLS_AUTO")
-"""For TLS that gateways end, where their Gateway does not say."""
+"""For TLS that gateways end, where their Gateway does not say; clients do not heed it, as in Istio."""
 TLS_CIPHERS: Setting[tuple[str, ...]] = Setting("tlsDefaults.cipherSuites", ())
+"""For TLS that gateways end and that clients begin, but not the mesh's own."""
 TLS_CURVES: Setting[tuple[str, ...]] = Setting("tlsDefaults.ecdhCurves", ())
 DNS_REFRESH_RATE = Setting("dnsRefreshRate", 60.0)
 DEFAULT_SERVICE_EXPORT_TO: Setting[tuple[str, ...]] = Setting("defaultServiceExportTo", ("*",))
@@ -82,6 +86,9 @@ SETTINGS: tuple[Setting[object], ...] = cast(
         DEFAULT_RETRY,
         LOCALITY,
         TCP_KEEPALIVE,
+        INBOUND_TRAFFIC_POLICY,
+        INBOUND_STAT_NAME,
+        OUTBOUND_STAT_NAME,
         H2_UPGRADE_POLICY,
         TRUST_DOMAIN_ALIASES,
         PATH_NORMALIZATION,

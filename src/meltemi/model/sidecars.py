@@ -128,6 +128,7 @@ class Intake:
     endpoint: tuple[str, int] | None = None
     tls: ServerTLSSettings | None = None
     pool: ConnectionPoolSettings | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +243,7 @@ def _intake(made: IngressListener) -> Intake:
         endpoint=_endpoint(made.default_endpoint),
         tls=made.tls,
         pool=made.connection_pool,
+        name=port.name,
     )
 
 

@@ -44,6 +44,9 @@ EVERYTHING = """\
     dnsRefreshRate: 5s
     localityLbSetting: {enabled: false}
     tcpKeepalive: {probes: 3, time: 30s}
+    inboundTrafficPolicy: {mode: LOCALHOST}
+    inboundClusterStatName: "in_%SERVICE%"
+    outboundClusterStatName: "out_%SERVICE%"
     h2UpgradePolicy: UPGRADE
     trustDomainAliases: [older.example]
     pathNormalization: {normalization: MERGE_SLASHES}
@@ -73,6 +76,9 @@ def test_settings_are_facts_in_the_units_that_settings_have() -> None:
         "dnsRefreshRate": 5.0,
         "localityLbSetting": LocalityLoadBalancerSetting(enabled=False),
         "tcpKeepalive": TcpKeepalive(3, Duration(30_000_000_000)),
+        "inboundTrafficPolicy.mode": "LOCALHOST",
+        "inboundClusterStatName": "in_%SERVICE%",
+        "outboundClusterStatName": "out_%SERVICE%",
         "h2UpgradePolicy": "UPGRADE",
         "trustDomainAliases": ("older.example",),
         "pathNormalization.normalization": "MERGE_SLASHES",

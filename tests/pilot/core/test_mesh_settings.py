@@ -109,3 +109,89 @@ def test_peers_of_aliased_trust_domains_are_believed() -> None:
         "spiffe://cluster.local/ns/default/sa/default",
         "spiffe://old.example/ns/default/sa/default",
     ]
+
+
+def rule_with_tls(**tls: Any) -> dict[str, Any]:
+    made = rule()
+    made["spec"]["trafficPolicy"] = {"tls": tls}
+    return made
+
+
+def test_tls_to_the_outside_takes_what_is_asked_for_and_the_mesh_s_own_does_not() -> None:
+    made = mesh(tlsDefaults__cipherSuites=("AES128-SHA", "NOBODYS"), tlsDefaults__ecdhCurves=("P-256",))
+    made.put([rule_with_tls(mode="SIMPLE")])
+    asked = cluster(made)["transportSocket"]["typedConfig"]["commonTlsContext"]["tlsParams"]
+    assert (asked["cipherSuites"], asked["ecdhCurves"]) == (["AES128-SHA"], ["P-256"])
+    assert asked["tlsMinimumProtocolVersion"] == "TLSv1_2"
+    made.put([rule_with_tls(mode="ISTIO_MUTUAL")])
+    asked = cluster(made)["transportSocket"]["typedConfig"]["commonTlsContext"]["tlsParams"]
+    assert "ecdhCurves" not in asked
+
+
+def test_clusters_are_named_in_statistics_as_asked() -> None:
+    made = mesh(
+        outboundClusterStatName="%SERVICE%:%SERVICE_PORT_NAME%:%SUBSET_NAME%",
+        inboundClusterStatName="%SERVICE_NAME%_%SERVICE_FQDN%_%SERVICE_PORT%_%TARGET_PORT%",
+    )
+    spec = {"host": "a", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]}
+    made.put([{**rule(), "spec": spec}])
+    made.put(
+        [
+            {
+                "apiVersion": "networking.istio.io/v1",
+                "kind": "ServiceEntry",
+                "metadata": {"name": "far", "namespace": "default"},
+                "spec": {
+                    "hosts": ["far.test"],
+                    "ports": [{"number": 9, "name": "tcp", "protocol": "TCP"}],
+                    "resolution": "STATIC",
+                    "endpoints": [{"address": "10.0.0.1"}],
+                    "addresses": ["240.0.0.9"],
+                },
+            }
+        ]
+    )
+    found = {name: one.get("altStatName") for name, one in decoded(made.roots("a"), CDS).items()}
+    assert found == {
+        CLUSTER: "a.default:http:",
+        CLUSTER.replace("||", "|v1|"): "a.default:http:v1",
+        "outbound|9||far.test": "far.test:tcp:",
+        "inbound|80||": "a_a.default.svc.cluster.local_80_80",
+        "PassthroughCluster": None,
+        "BlackHoleCluster": None,
+        "InboundPassthroughCluster": None,
+    }
+    (chain,) = decoded(made.roots("a"), LDS)["240.0.0.9_9"]["filterChains"]
+    assert chain["filters"][-1]["typedConfig"]["statPrefix"] == "far.test:tcp:"
+
+
+def test_bytes_to_an_app_are_named_in_statistics_as_asked() -> None:
+    made = Mesh()
+    made.service("a", ports={"tcp": (80, 9000)})
+    made.pod("a", ip="198.18.0.2")
+    made.setting("inboundClusterStatName", "in_%SERVICE%_%TARGET_PORT%")
+    chains = decoded(made.roots("a"), LDS)["virtualInbound"]["filterChains"]
+    told = {
+        chain["filters"][-1]["typedConfig"]["statPrefix"]
+        for chain in chains
+        if chain["filterChainMatch"].get("destinationPort") == 9000
+    }
+    assert told == {"in_a.default_9000"}
+
+
+def test_what_comes_in_is_handed_over_on_loopback_where_the_mesh_has_it_so() -> None:
+    made = mesh()
+    assert decoded(made.roots("a"), CDS)["inbound|80||"]["type"] == "ORIGINAL_DST"
+    made.setting("inboundTrafficPolicy.mode", "LOCALHOST")
+    found = decoded(made.roots("a"), CDS)
+    (group,) = found["inbound|80||"]["loadAssignment"]["endpoints"]
+    (endpoint,) = group["lbEndpoints"]
+    assert endpoint["endpoint"]["address"]["socketAddress"] == {"address": "127.0.0.1", "portValue": 80}
+    assert found["inbound|80||"]["upstreamBindConfig"]["sourceAddress"]["address"] == "127.0.0.6"
+    # What no Service leads to goes on as it came, and a Sidecar's own word goes before the mesh's.
+    assert found["InboundPassthroughCluster"]["type"] == "ORIGINAL_DST"
+    port = {"number": 80, "protocol": "HTTP", "name": "http"}
+    meta = {"name": "own", "namespace": "default"}
+    spec = {"ingress": [{"port": port}]}
+    made.put([{"apiVersion": "networking.istio.io/v1", "kind": "Sidecar", "metadata": meta, "spec": spec}])
+    assert decoded(made.roots("a"), CDS)["inbound|80||"]["type"] == "ORIGINAL_DST"

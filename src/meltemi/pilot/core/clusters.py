@@ -33,6 +33,7 @@ from meltemi.pilot.core.inline_endpoints import by_name
 from meltemi.pilot.core.quarantine import apart, refused, settle
 from meltemi.pilot.core.resource import CDS, Resource, Segment, resource, segment
 from meltemi.pilot.core.shared import Shared, believed, mesh_wide, subsets
+from meltemi.pilot.core.stat_names import Meant, stat_name
 from meltemi.query import Db, query
 
 
@@ -194,7 +195,15 @@ def _cluster(q: Db, shared: Shared, port: Port, subset: str, policy: TrafficPoli
         dns_refresh=seconds(settings.DNS_REFRESH_RATE.read(q)) if inline else None,
         lookup=lookup,
         locality_weighted=how.weighted and not provided,
+        stat_name=_stat_name(shared, port, subset),
     )
+
+
+def _stat_name(shared: Shared, port: Port, subset: str) -> str:
+    pattern, found = shared.mesh.stat_name, shared.service
+    if not pattern:
+        return ""
+    return stat_name(pattern, Meant(found.host, port.number, port.name, found.name, found.namespace), subset)
 
 
 def _closed(
@@ -211,6 +220,7 @@ def _closed(
         services=((found.host, found.name or found.host, found.namespace),),
         config="" if rule is None else rule.config,
         subset=subset,
+        stat_name=_stat_name(shared, port, subset),
     )
 
 

@@ -44,6 +44,7 @@ from meltemi.pilot.core.intake import file_server, limited
 from meltemi.pilot.core.l4 import mongo
 from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import CDS, LDS, Resource, Segment, digest, segment
+from meltemi.pilot.core.stat_names import Meant, stat_name
 from meltemi.pilot.core.traffic_policy import tcp_idle_timeout
 from meltemi.query import Db, query
 
@@ -69,6 +70,8 @@ class AppPort:
     bind: str = ""
     tls: ServerTLSSettings | None = None
     at: str = ""
+    stat: str = ""
+    """Its name in statistics, where that is not the cluster's."""
 
 
 def ports_of(q: Db, view: View) -> tuple[AppPort, ...]:
@@ -81,7 +84,7 @@ def ports_of(q: Db, view: View) -> tuple[AppPort, ...]:
         host = f"{key[1]}.{key[0]}"
         return tuple(
             [
-                _taken_in(one, index, host, ref, said.pool, view.address)
+                replace(_taken_in(one, index, host, ref, said.pool, view.address), stat=_stat(q, one, host))
                 for index, one in enumerate(said.intakes)
             ]
         )
@@ -111,6 +114,10 @@ def _taken_in(
     )
 
 
+def _stat(q: Db, one: Intake, host: str) -> str:
+    return stat_name(settings.INBOUND_STAT_NAME.read(q), Meant(host, one.number, one.name, target=one.number))
+
+
 @query
 def app_ports(
     q: Db, namespace: str, labels: Map[str], named: tuple[tuple[str, int], ...]
@@ -119,6 +126,7 @@ def app_ports(
     selecting = [
         found for found in services_in(q, namespace) if found.selector and labels.contains_all(found.selector)
     ]
+    pattern = settings.INBOUND_STAT_NAME.read(q)
     ports: dict[int, AppPort] = {}
     for found in sorted(selecting, key=lambda one: (one.created, one.host)):
         ref = next(iter(found.origins), None)
@@ -126,7 +134,11 @@ def app_ports(
             number = pod_port(port.target or port.number, named)
             if not number or port.protocol is Protocol.UDP:
                 continue
-            known = ports.setdefault(number, AppPort(number, port.protocol, found.host, port.number, ref))
+            meant = Meant(found.host, port.number, port.name, found.name, found.namespace, number)
+            stat = stat_name(pattern, meant)
+            known = ports.setdefault(
+                number, AppPort(number, port.protocol, found.host, port.number, ref, stat=stat)
+            )
             if spoken(known.protocol) is not spoken(port.protocol):
                 text = f"port {number} of the pods speaks {_word(known.protocol)} for {known.host}"
                 q.report(Diagnostic(PORT_CONFLICT, f"{text}, {_word(port.protocol)} for {found.host}", ref))
@@ -142,20 +154,22 @@ def _word(protocol: Protocol) -> str:
 
 @query
 def clusters(q: Db, ports: tuple[AppPort, ...], envoy: str) -> Segment:
-    """List the clusters that lead to the app."""
+    """List the clusters that lead to the app: to where connections were going, or to loopback if the mesh has it so."""
+    local = settings.INBOUND_TRAFFIC_POLICY.read(q) == "LOCALHOST"
     listed = [
         inbound_cluster(
             q,
             port.number,
             port.protocol,
             envoy,
-            port.endpoint,
+            (names.LOOPBACK, port.number) if local and not port.at else port.endpoint,
             port.pool,
             port.origin if port.at or port.pool else None,
+            port.stat,
         )
         for port in ports
     ]
-    listed.append(inbound_cluster(q, 0, Protocol.AUTO, envoy, None, None, None))
+    listed.append(inbound_cluster(q, 0, Protocol.AUTO, envoy, None, None, None, ""))
     return segment(("inbound",), [one for one in listed if one is not None])
 
 
@@ -168,6 +182,7 @@ def inbound_cluster(
     endpoint: tuple[str, int] | None,
     pool: ConnectionPoolSettings | None,
     said: Ref | None,
+    stat: str,
 ) -> Resource | None:
     """Translate a port of the app; 0 is any port that no Service leads to. `said` is the Sidecar that has it so."""
     timeout = seconds(settings.CONNECT_TIMEOUT.read(q))
@@ -180,6 +195,7 @@ def inbound_cluster(
         thresholds=Thresholds(),
         http=Http(spoken(protocol)),
         inbound=True,
+        stat_name=stat,
     )
     if endpoint is not None:
         made = made._replace(
@@ -351,7 +367,7 @@ def _plain_refused(port: AppPort) -> Chain:
 
 def _stream(port: AppPort) -> TcpChain:
     cluster = names.inbound_cluster(port.number)
-    return TcpChain(cluster, ((cluster, 1),), tcp_idle_timeout(port.pool))
+    return TcpChain(port.stat or cluster, ((cluster, 1),), tcp_idle_timeout(port.pool))
 
 
 def _port_chains(port: AppPort, mode: Mtls) -> list[Chain]:

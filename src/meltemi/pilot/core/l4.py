@@ -13,12 +13,13 @@ from meltemi.api.networking.virtual_service import L4MatchAttributes, RouteDesti
 from meltemi.api.values import Map
 from meltemi.envoy import names
 from meltemi.envoy.listeners import TLS, Chain, ChainMatch, TcpChain
-from meltemi.model import derived, destinations
+from meltemi.model import derived, destinations, settings
 from meltemi.model.derivation import UNRESOLVED, Key
 from meltemi.model.gateways import MESH, gateway_name
 from meltemi.model.services import Protocol, home, homes, service
 from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.http_matches import Place
+from meltemi.pilot.core.stat_names import Meant, stat_name
 from meltemi.pilot.core.targets import resolve
 from meltemi.query import Db
 
@@ -145,14 +146,26 @@ def _handler(
         text = "its destinations are reached by different tunnels, or some by none: all of it is closed"
         q.report(Diagnostic(TUNNELS_DIFFER, text, ref, f"{at}.route", "give each a route of its own"))
         clusters = [(names.BLACK_HOLE, 1)]
-    first = clusters[0][0]
-    prefix = stat or (first if len(clusters) == 1 else _label(key, 0))
+    prefix = stat or (_told(q, clusters[0][0], place) if len(clusters) == 1 else _label(key, 0))
     return _handled(q, place, prefix, tuple(clusters), policies[0])
 
 
 def _to(q: Db, cluster: str, place: Place, stat: str) -> TcpChain:
     """Handle as bytes to one cluster."""
-    return _handled(q, place, stat, ((cluster, 1),), _policy(q, cluster, place))
+    name = _told(q, cluster, place) if stat == cluster else stat
+    return _handled(q, place, name, ((cluster, 1),), _policy(q, cluster, place))
+
+
+def _told(q: Db, cluster: str, place: Place) -> str:
+    """Name what goes to one cluster in statistics: as the cluster."""
+    pattern = settings.OUTBOUND_STAT_NAME.read(q)
+    found = _meant(q, cluster, place) if pattern else None
+    made = None if found is None else service(q, found.namespace, found.host)
+    port = None if found is None or made is None else made.port(found.port)
+    if found is None or made is None or port is None:
+        return cluster
+    meant = Meant(made.host, port.number, port.name, made.name, made.namespace)
+    return stat_name(pattern, meant, found.subset)
 
 
 def _handled(
@@ -170,7 +183,7 @@ def _handled(
     )
 
 
-class _Meant(NamedTuple):
+class _Reached(NamedTuple):
     """The service's port, or the subset of it, that a cluster is of."""
 
     namespace: str
@@ -179,14 +192,14 @@ class _Meant(NamedTuple):
     subset: str
 
 
-def _meant(q: Db, cluster: str, place: Place) -> _Meant | None:
+def _meant(q: Db, cluster: str, place: Place) -> _Reached | None:
     direction, _bar, rest = cluster.partition("|")
     if direction != "outbound":
         return None
     number, subset, host = rest.split("|")
     asker = place.client
     where = home(q, host, destinations.namespace_of(asker)) if asker else next(iter(homes(q, host)), None)
-    return None if where is None else _Meant(where, host, int(number), subset)
+    return None if where is None else _Reached(where, host, int(number), subset)
 
 
 def _detected(q: Db, cluster: str, place: Place) -> bool:

@@ -1,4 +1,4 @@
-"""What the mesh's settings say of every listener."""
+"""What the mesh's settings say of every listener, and of TLS at either end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def mesh_tls(q: Db) -> MeshTls:
 
 @dataclass(frozen=True, slots=True)
 class TlsDefaults:
-    """What servers of TLS that is not the mesh's own take, where they do not say."""
+    """What TLS that is not the mesh's own takes, where nothing else says; `lowest` is for servers only."""
 
     lowest: TLSProtocol
     ciphers: tuple[str, ...]
@@ -45,7 +45,7 @@ class TlsDefaults:
 
 
 def tls_defaults(q: Db) -> TlsDefaults:
-    """Return what gateways take; ciphers and curves that Envoy does not know are left out."""
+    """Return what gateways and clients of the outside take; ciphers and curves unknown to Envoy are left out."""
     newest = settings.TLS_LOWEST.read(q) == "TLSV1_3"
     return TlsDefaults(
         TLSProtocol.TLSV1_3 if newest else TLSProtocol.TLSV1_2,

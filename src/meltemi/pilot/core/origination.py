@@ -18,7 +18,7 @@ from meltemi.model import credentialed, destinations, facts, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.scope import Lenses
 from meltemi.model.services import Service, service
-from meltemi.pilot.core import credentials, traffic_policy
+from meltemi.pilot.core import credentials, listening, traffic_policy
 from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.resource import Origin, Resource, Segment, segment
@@ -108,6 +108,7 @@ def socket(
     sans = wanted.subject_alt_names or found.sans
     # Servers that speak both take HTTP/1.1 for what asks for nothing.
     alpn = ("h2",) if protocol is UpstreamProtocol.HTTP2 else ()
+    usual = listening.tls_defaults(q)
     if wanted.credential_name:
         secrets = held(q, wanted, keeper)
         if isinstance(secrets, Lacking):
@@ -120,6 +121,8 @@ def socket(
             authorities="" if authorities is None else authorities.name,
             certificate="" if certificate is None else certificate.name,
             auto_sni=not literal,
+            ciphers=usual.ciphers,
+            curves=usual.curves,
         )
     mutual = wanted.mode is ClientTLSMode.MUTUAL
     return FileClient(
@@ -132,6 +135,8 @@ def socket(
         verify=not wanted.insecure_skip_verify,
         auto_sni=not literal,
         crl=wanted.ca_crl,
+        ciphers=usual.ciphers,
+        curves=usual.curves,
     )
 
 

@@ -40,11 +40,12 @@ class MeshWide:
     keepalive: TcpKeepalive
     h2: bool
     domains: tuple[str, ...]
+    stat_name: str
 
 
 @query
 def mesh_wide(q: Db) -> MeshWide:
-    """Return the settings that every cluster of a service reads: one edge for each of them instead of six."""
+    """Return the settings that every cluster of a service reads: one edge for each of them instead of seven."""
     return MeshWide(
         timeout=seconds(settings.CONNECT_TIMEOUT.read(q)),
         auto_mtls=settings.ENABLE_AUTO_MTLS.read(q),
@@ -52,6 +53,7 @@ def mesh_wide(q: Db) -> MeshWide:
         keepalive=settings.TCP_KEEPALIVE.read(q),
         h2=settings.H2_UPGRADE_POLICY.read(q) == "UPGRADE",
         domains=settings.TRUST_DOMAIN_ALIASES.read(q),
+        stat_name=settings.OUTBOUND_STAT_NAME.read(q),
     )
 
 

@@ -1,0 +1,140 @@
+"""What MeshConfig says of all traffic, in a mesh whose settings change while it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.live import meshes
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
+
+ECHO = Path(__file__).parent / "fields" / "echo.py"
+LOCAL = """
+import http.server
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        address = self.connection.getsockname()[0].encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(address)))
+        self.end_headers()
+        self.wfile.write(address)
+http.server.HTTPServer(("0.0.0.0", 8080), Answer).serve_forever()
+"""
+ASK = """
+import http.client, json, sys
+address, port, host, path = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+made = http.client.HTTPConnection(address, port, timeout=5)
+try:
+    made.request("GET", path, headers={"Host": host})
+    answer = made.getresponse()
+    body = answer.read().decode()
+    print(json.dumps({"status": answer.status, "body": body}))
+except OSError as error:
+    print(json.dumps({"status": 0, "body": str(error)}))
+"""
+Document = dict[str, Any]
+
+
+def pod(name: str, *command: str, namespace: str = "default", **labels: str) -> Document:
+    container = {
+        "name": "app",
+        "command": [sys.executable, *command],
+        "ports": [{"containerPort": 8080}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {"app": name, **labels},
+            "annotations": {"sidecar.istio.io/statsInclusionRegexps": ".*upstream_rq_total"},
+        },
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
+    }
+
+
+def service(name: str, namespace: str = "default") -> Document:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+    }
+
+
+def settings(**said: Any) -> Document:
+    meta = {"name": "istio", "namespace": "istio-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"mesh": json.dumps(said)}}
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[meshes.Mesh]:
+    """A client, echo, and an app that answers by which of its addresses it was asked."""
+    with meshes.mesh("settings") as made:
+        for name in ("client", "echo", "local"):
+            made.put(service(name))
+        made.put(pod("client", str(ECHO), "client"))
+        made.put(pod("echo", str(ECHO), "echo"))
+        made.put(pod("local", "-c", LOCAL))
+        made.ready("client", "echo", "local")
+        yield made
+
+
+def ask(
+    mesh: meshes.Mesh, host: str, address: str = "", port: int = 80, path: str = "/", caller: str = "client"
+) -> Document:
+    """Ask from a pod, by its proxy."""
+    argv = (
+        "exec",
+        caller,
+        "-c",
+        "app",
+        "--",
+        sys.executable,
+        "-c",
+        ASK,
+        address or host,
+        str(port),
+        host,
+        path,
+    )
+    found: Document = json.loads(mesh.kubectl(*argv).good())
+    return found
+
+
+def names(mesh: meshes.Mesh, pod: str) -> set[str]:
+    """The names of clusters in a proxy's statistics, with what they count."""
+    text = mesh.hands.envoy("default", pod, "stats?filter=upstream_rq_total")
+    return {line.partition(":")[0] for line in text.splitlines() if not line.endswith(": 0")}
+
+
+def test_apps_are_asked_on_loopback_where_the_mesh_hands_over_there(mesh: meshes.Mesh) -> None:
+    assert ask(mesh, "local")["body"].startswith("198.18.")
+    mesh.apply(settings(inboundTrafficPolicy={"mode": "LOCALHOST"}))
+    meshes.until(lambda: ask(mesh, "local")["body"] == "127.0.0.1", 10, "it is asked on loopback")
+    mesh.apply(settings())
+    meshes.until(lambda: ask(mesh, "local")["body"].startswith("198.18."), 10, "it is asked as it was")
+
+
+@pytest.mark.long
+def test_statistics_bear_the_names_that_are_asked_for(mesh: meshes.Mesh) -> None:
+    patterns = {
+        "outboundClusterStatName": "to_%SERVICE%_%SERVICE_PORT_NAME%",
+        "inboundClusterStatName": "at_%SERVICE_NAME%_%TARGET_PORT%",
+    }
+    mesh.apply(settings(**patterns))
+
+    def counted() -> bool:
+        ask(mesh, "echo")
+        return "cluster.to_echo.default_http.upstream_rq_total" in names(
+            mesh, "client"
+        ) and "cluster.at_echo_8080.upstream_rq_total" in names(mesh, "echo")
+
+    meshes.until(counted, 10, "statistics have these names")
+    mesh.apply(settings())
