@@ -1,4 +1,4 @@
-"""What a proxy was told of headers, and of what stands before a gateway, in encoded messages (Istio's ProxyConfig)."""
+"""What a proxy was told of headers, and of what stands before a gateway, in messages (Istio's ProxyConfig)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from meltemi.api.mesh.proxy import (
     Topology,
 )
 from meltemi.envoy import filters
-from meltemi.envoy.encoding import boolean, encode, pack
+from meltemi.envoy.encoding import boolean, pack
 from meltemi.envoy.listeners import HTTP_CONNECTION_MANAGER
 
 _PROTOCOLS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -58,10 +58,11 @@ class Told:
     topology: Topology
 
 
-def listener(encoded: bytes, told: Told, side: Side) -> bytes:
-    """Encode a listener as told."""
-    made = Listener.FromString(encoded)
+def listener(made: Listener, told: Told, side: Side) -> bool:
+    """Change a listener as told; say whether there was anything to change."""
+    changed = False
     if side is Side.GATEWAY and told.topology.proxy_protocol is not None:
+        changed = True
         first = ListenerFilter(name=_PROXY_PROTOCOL, typed_config=pack(ProxyProtocol()))
         rest = list(made.listener_filters)
         del made.listener_filters[:]
@@ -77,7 +78,8 @@ def listener(encoded: bytes, told: Told, side: Side) -> bytes:
         if side is Side.GATEWAY:
             _behind(manager, told.topology)
         one.typed_config.CopyFrom(pack(manager))
-    return encode(made)
+        changed = True
+    return changed
 
 
 def _manager(manager: HttpConnectionManager, headers: ProxyHeaders, side: Side) -> None:
@@ -153,16 +155,15 @@ def changes_hosts(told: Told) -> bool:
     return (count is not None and bool(count.disabled)) or (host is not None and bool(host.enabled))
 
 
-def virtual_host(encoded: bytes, told: Told) -> bytes:
-    """Encode a virtual host as told."""
-    made = VirtualHost.FromString(encoded)
+def virtual_host(made: VirtualHost, told: Told) -> bool:
+    """Change a virtual host as told; say whether there was anything to change."""
     if told.headers.attempt_count is not None and told.headers.attempt_count.disabled:
         made.include_request_attempt_count = False
     if told.headers.x_forwarded_host is not None and told.headers.x_forwarded_host.enabled:
         for route in made.routes:
             if route.HasField("route"):
                 route.route.append_x_forwarded_host = True
-    return encode(made)
+    return changes_hosts(told)
 
 
 def changes_clusters(told: Told) -> bool:
@@ -170,11 +171,10 @@ def changes_clusters(told: Told) -> bool:
     return bool(told.headers.preserve_http1_header_case)
 
 
-def cluster(encoded: bytes) -> bytes:
-    """Encode a cluster that keeps the case of HTTP/1's headers."""
-    made = Cluster.FromString(encoded)
+def cluster(made: Cluster) -> bool:
+    """Let a cluster keep the case of HTTP/1's headers; say whether there was anything to change."""
     if _PROTOCOLS not in made.typed_extension_protocol_options:
-        return encoded
+        return False
     options = HttpProtocolOptions()
     made.typed_extension_protocol_options[_PROTOCOLS].Unpack(options)
     for kind in ("explicit_http_config", "use_downstream_protocol_config"):
@@ -183,4 +183,4 @@ def cluster(encoded: bytes) -> bytes:
         ):
             getattr(options, kind).http_protocol_options.header_key_format.CopyFrom(_KEEPS_CASE)
     made.typed_extension_protocol_options[_PROTOCOLS].CopyFrom(pack(options))
-    return encode(made)
+    return True

@@ -237,11 +237,6 @@ def roots(q: Db, view: View) -> Roots:
         routes_root(q, view),
         secrets_root(q, view),
     )
-    if view.proxy_config:
-        # Few are told anything, and the words for it are dear to import.
-        from meltemi.pilot.core.told import as_told
-
-        made = as_told(q, view, made)
     return patched(q, view, made)
 
 

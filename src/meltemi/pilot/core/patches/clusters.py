@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.base_pb2 import TransportSocket
@@ -34,9 +34,13 @@ def matches(patch: Patch, name: str, hosts: Hosts = ()) -> bool:
     return match.subset in ("", subset) and match.service in ("", host) and match.port_number in (0, port)
 
 
-def patched(encoded: bytes, patches: Sequence[Patch]) -> bytes | None:
-    """Apply patches that match to an encoded cluster; None where it is removed."""
+def patched(
+    encoded: bytes, patches: Sequence[Patch], first: Callable[[Cluster], bool] | None = None
+) -> bytes | None:
+    """Apply patches that match to an encoded cluster, after a change that comes first; None where it is removed."""
     cluster = Cluster.FromString(encoded)
+    if first is not None and not first(cluster) and not patches:
+        return encoded
     for patch in patches:
         if patch.operation is Operation.REMOVE:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
@@ -61,14 +61,23 @@ class _Work:
 
 
 def patched(
-    encoded: bytes, patches: Sequence[Patch], context: PatchContext, ports: PortNames = ()
+    encoded: bytes,
+    patches: Sequence[Patch],
+    context: PatchContext,
+    ports: PortNames = (),
+    first: Callable[[Listener], bool] | None = None,
 ) -> Patched:
-    """Apply patches to an encoded listener. `ports` are asked by patches of Istio 1.0's form alone."""
+    """Apply patches to an encoded listener, after a change that comes first.
+
+    `ports` are asked by patches of Istio 1.0's form alone.
+    """
     listener = Listener.FromString(encoded)
+    changed = first is not None and first(listener)
     work = _Work(patches, context, ports)
     if not _patch_listener(work, listener):
         return Patched(None, tuple(work.used))
-    return Patched(encode(listener) if work.used else encoded, tuple(work.used), tuple(work.misfits))
+    body = encode(listener) if work.used or changed else encoded
+    return Patched(body, tuple(work.used), tuple(work.misfits))
 
 
 def _patch_listener(work: _Work, listener: Listener) -> bool:

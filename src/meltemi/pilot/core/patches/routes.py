@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
@@ -111,13 +111,17 @@ def may_change(patch: Patch, name: str) -> bool:
     return match is None or match.vhost is None or match.vhost.name in ("", name)
 
 
-def host(encoded: bytes, patches: Sequence[Patch]) -> tuple[bytes | None, tuple[Origin, ...]]:
-    """Patch an encoded virtual host; None where it is removed. And what did something."""
+def host(
+    encoded: bytes, patches: Sequence[Patch], first: Callable[[VirtualHost], bool] | None = None
+) -> tuple[bytes | None, tuple[Origin, ...]]:
+    """Patch an encoded virtual host, after a change that comes first; None where it is removed. And say what did."""
     used: dict[Origin, None] = {}
-    found = _patch_host(VirtualHost.FromString(encoded), patches, used)
+    made = VirtualHost.FromString(encoded)
+    changed = first is not None and first(made)
+    found = _patch_host(made, patches, used)
     if found is None:
         return None, tuple(used)
-    return (encode(found) if used else encoded), tuple(used)
+    return (encode(found) if used or changed else encoded), tuple(used)
 
 
 def added(patches: Iterable[Patch]) -> list[tuple[bytes, Origin]]:
