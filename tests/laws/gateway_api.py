@@ -31,6 +31,14 @@ from meltemi.api.gatewayapi.gateway import (
     RoutesFrom,
     TLSMode,
 )
+from meltemi.api.gatewayapi.gateway_tls import (
+    FrontendTLSConfig,
+    FrontendTLSValidation,
+    FrontendValidationMode,
+    GatewayTLSConfig,
+    TLSConfig,
+    TLSPortConfig,
+)
 from meltemi.api.gatewayapi.grpc_route import GRPCBackendRef, GRPCRouteRule
 from meltemi.api.gatewayapi.http_filter import HTTPFilterType, HTTPRouteFilter, HTTPURLRewriteFilter
 from meltemi.api.gatewayapi.http_route import (
@@ -45,6 +53,7 @@ from meltemi.api.gatewayapi.reference_grant import ReferenceGrantFrom, Reference
 from meltemi.api.gatewayapi.references import (
     BackendRef,
     LocalObjectReference,
+    ObjectReference,
     ParentReference,
     SecretObjectReference,
 )
@@ -84,12 +93,29 @@ _secure = st.builds(
     allowed,
 )
 listeners = st.lists(_plain | _secure, min_size=1, max_size=3, unique_by=lambda one: one.name).map(tuple)
+_check = st.builds(
+    lambda kind, name, namespace, mode: TLSConfig(
+        FrontendTLSValidation((ObjectReference("", kind, name, namespace),), mode)
+    ),
+    st.sampled_from(["ConfigMap", "Secret"]),
+    st.sampled_from(["roots", "cart"]),
+    namespaces,
+    st.sampled_from(list(FrontendValidationMode)),
+)
+_frontends = st.none() | st.builds(
+    lambda default, one: GatewayTLSConfig(
+        frontend=FrontendTLSConfig(default, () if one is None else (TLSPortConfig(443, one),))
+    ),
+    _check,
+    st.none() | st.just(TLSConfig()) | _check,
+)
 gateways = st.builds(
-    lambda name, listed, addresses, source: Gateway(
+    lambda name, listed, addresses, source, tls: Gateway(
         name,
         listed,
         addresses,
         allowed_listeners=AllowedListeners(ListenerNamespaces(source)),
+        tls=tls,
     ),
     st.sampled_from(["istio", "istio", "istio-remote", "else"]),
     listeners,
@@ -97,6 +123,7 @@ gateways = st.builds(
         [(), (), (GatewaySpecAddress("Hostname", "cart.istio-system"),), (GatewaySpecAddress(),)]
     ),
     st.sampled_from(list(ListenersFrom)),
+    _frontends,
 )
 sets = st.builds(
     lambda name, namespace, listed: ListenerSet(

@@ -277,16 +277,122 @@ def test_authorities_of_other_namespaces_need_a_grant_of_their_own(mesh: Mesh) -
     assert believed() == apart.pem
 
 
+def checking(*listeners: Document, refs: tuple[Document, ...] = (), **more: Any) -> Document:
+    """The Gateway `gw`, whose clients are checked by authorities: the ConfigMap `roots`, unless others are named."""
+    named = refs or ({"group": "", "kind": "ConfigMap", "name": "roots"},)
+    check = {"caCertificateRefs": list(named), **more.pop("check", {})}
+    frontend = {"default": {"validation": check}, **more}
+    return gateway(*listeners, tls={"frontend": frontend})
+
+
+def roots_of(authority: Authority, namespace: str = "default") -> Document:
+    """The ConfigMap `roots` of a namespace."""
+    meta = {"name": "roots", "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"ca.crt": authority.pem}}
+
+
+def secure(port: int = 443, **options: str) -> Document:
+    """A listener for HTTPS."""
+    tls: Document = {"certificateRefs": [{"name": "cert"}]}
+    if options:
+        tls["options"] = {"gateway.istio.io/tls-terminate-mode": options["mode"]}
+    return listener(f"s{port}", port, "HTTPS", tls=tls)
+
+
+def sockets(mesh: Mesh) -> dict[int, Document]:
+    """How TLS is ended, by port."""
+    found = mesh.listeners("gw-istio")
+    return {
+        int(name.rpartition("_")[2]): chain["transportSocket"]["typedConfig"]
+        for name, one in found.items()
+        for chain in one["filterChains"]
+        if "transportSocket" in chain
+    }
+
+
+def told_of(mesh: Mesh, name: str) -> dict[str, tuple[bool, str]]:
+    """The conditions of a listener of `gw`."""
+    return {part.identity["name"]: conditions(part) for part in said(mesh, "gateways/default/gw").parts}[name]
+
+
+CERT = Authority().pair("a.test").secret("cert", "default")
+
+
 def test_clients_that_were_to_be_checked_are_not_let_in_unchecked(mesh: Mesh) -> None:
-    ref = {"group": "", "kind": "ConfigMap", "name": "roots"}
-    frontend = {"default": {"validation": {"caCertificateRefs": [ref]}}}
-    tls = {"certificateRefs": [{"name": "cert"}]}
-    secret = Authority().pair("a.test").secret("cert", "default")
-    listed = (listener("s", 443, "HTTPS", tls=tls), listener())
-    mesh.put([gateway(*listed, tls={"frontend": frontend}), secret, route(to())])
-    parts = {part.identity["name"]: conditions(part) for part in said(mesh, "gateways/default/gw").parts}
-    assert parts["s"]["Accepted"] == (False, "UnsupportedValue")
+    mesh.put([checking(secure(), listener()), CERT, route(to())])
+    assert told_of(mesh, "s443")["Accepted"] == (False, "NoValidCACertificate")
+    assert told_of(mesh, "s443")["ResolvedRefs"] == (False, "InvalidCACertificateRef")
     assert list(mesh.listeners("gw-istio")) == ["0.0.0.0_80"]
+    ours = Authority()
+    mesh.put([roots_of(ours)])
+    assert told_of(mesh, "s443")["ResolvedRefs"] == (True, "ResolvedRefs")
+    assert sockets(mesh)[443]["requireClientCertificate"] is True
+    [found] = [one for one in mesh.messages(SDS, "gw-istio").values() if "validationContext" in one]
+    assert base64.b64decode(found["validationContext"]["trustedCa"]["inlineBytes"]).decode() == ours.pem
+
+
+@pytest.mark.parametrize(
+    ("ref", "told"),
+    [
+        ({"group": "", "kind": "Pod", "name": "roots"}, "InvalidCACertificateKind"),
+        ({"group": "else.test", "kind": "ConfigMap", "name": "roots"}, "InvalidCACertificateKind"),
+        ({"group": "", "kind": "ConfigMap", "name": "nobody"}, "InvalidCACertificateRef"),
+        ({"group": "", "kind": "ConfigMap", "name": "roots", "namespace": "other"}, "RefNotPermitted"),
+    ],
+)
+def test_authorities_of_clients_that_cannot_be_had_are_told(mesh: Mesh, ref: Document, told: str) -> None:
+    good = {"group": "", "kind": "ConfigMap", "name": "roots"}
+    roots = [roots_of(Authority(), namespace) for namespace in ("default", "other")]
+    mesh.put([checking(secure(), refs=(ref,)), *roots, CERT, route(to())])
+    assert told_of(mesh, "s443")["Accepted"] == (False, "NoValidCACertificate")
+    assert told_of(mesh, "s443")["ResolvedRefs"] == (False, told)
+    assert not sockets(mesh)
+    # With others that can be had the listener is open to those whom these sign.
+    mesh.put([checking(secure(), refs=(ref, good))])
+    assert told_of(mesh, "s443")["Accepted"] == (True, "Accepted")
+    assert told_of(mesh, "s443")["ResolvedRefs"] == (False, told)
+    assert sockets(mesh)[443]["requireClientCertificate"] is True
+
+
+def test_authorities_of_clients_may_be_in_other_namespaces_by_a_grant(mesh: Mesh) -> None:
+    ref = {"group": "", "kind": "Secret", "name": "roots", "namespace": "other"}
+    ours = Authority()
+    secret = opaque("roots", "other", **{"ca.crt": ours.pem})
+    mesh.put([checking(secure(), refs=(ref,)), secret, CERT, route(to())])
+    assert not sockets(mesh)
+    mesh.put([grant("Gateway", "default", kind="Secret", name="roots")])
+    assert sockets(mesh)[443]["requireClientCertificate"] is True
+    mesh.delete("ReferenceGrant", "g", "other")
+    assert not sockets(mesh)
+
+
+def test_what_is_said_of_a_port_stands_for_what_is_said_of_all(mesh: Mesh) -> None:
+    each = [{"port": 444, "tls": {}}]
+    mesh.put([checking(secure(), secure(444), perPort=each), roots_of(Authority()), CERT, route(to())])
+    found = sockets(mesh)
+    assert found[443]["requireClientCertificate"] is True
+    assert "combinedValidationContext" not in found[444]["commonTlsContext"]
+
+
+def test_an_insecure_fallback_is_told_and_vouches_for_nobody(mesh: Mesh) -> None:
+    check = {"mode": "AllowInsecureFallback"}
+    mesh.put([checking(secure(), check=check), roots_of(Authority()), CERT, route(to())])
+    told = conditions(said(mesh, "gateways/default/gw"))
+    assert told["InsecureFrontendValidationMode"] == (True, "ConfigurationChanged")
+    found = sockets(mesh)[443]
+    assert not found.get("requireClientCertificate")
+    default = found["commonTlsContext"]["combinedValidationContext"]["defaultValidationContext"]
+    assert default["trustChainVerification"] == "ACCEPT_UNTRUSTED"
+    [chain] = mesh.listeners("gw-istio")["0.0.0.0_443"]["filterChains"]
+    assert "forwardClientCertDetails" not in chain["filters"][0]["typedConfig"]
+    mesh.put([checking(secure())])
+    assert "InsecureFrontendValidationMode" not in conditions(said(mesh, "gateways/default/gw"))
+
+
+def test_a_listener_cannot_take_the_meshs_clients_where_others_are_asked_for(mesh: Mesh) -> None:
+    mesh.put([checking(secure(mode="ISTIO_MUTUAL")), roots_of(Authority()), CERT, route(to())])
+    assert told_of(mesh, "s443")["Accepted"] == (False, "UnsupportedValue")
+    assert not sockets(mesh)
 
 
 def test_only_gateways_of_its_namespace_serve_a_gateway(mesh: Mesh) -> None:

@@ -39,9 +39,11 @@ _NAMES = (
 
 
 class Clients(Enum):
-    """Whether a client must show a certificate. One that is shown is verified always, but where none is asked for."""
+    """Whether a client must show a certificate. One that is shown is verified, but for the first two."""
 
     UNASKED = "unasked"
+    UNVERIFIED = "unverified"
+    """Asked for one, and let in with whatever it shows."""
     OPTIONAL = "optional"
     REQUIRED = "required"
 
@@ -161,6 +163,9 @@ def _authorities(socket: EdgeServer) -> SdsSecretConfig:
 
 def _narrowed(socket: EdgeServer) -> CertificateValidationContext:
     return CertificateValidationContext(
+        trust_chain_verification=CertificateValidationContext.ACCEPT_UNTRUSTED
+        if socket.clients is Clients.UNVERIFIED
+        else CertificateValidationContext.VERIFY_TRUST_CHAIN,
         match_typed_subject_alt_names=[
             SubjectAltNameMatcher(san_type=kind, matcher=StringMatcher(exact=name))
             for name in socket.sans

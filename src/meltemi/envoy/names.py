@@ -96,6 +96,12 @@ def map_authorities(config_map: str) -> str:
     return f"configmap://{config_map}{AUTHORITIES_SUFFIX}"
 
 
+def client_authorities(sources: tuple[tuple[str, str, str], ...]) -> str:
+    """Name the secret of authorities of a Gateway's clients, by (kind, namespace, name) of what they are read of."""
+    listed = ",".join("/".join((kind.lower(), *place)) for kind, *place in sources)
+    return f"kubernetes-gateway-clients://{listed}"
+
+
 def file_certificate(chain: str, key: str) -> str:
     """Name the secret of a certificate and its key that a Gateway names as files."""
     return f"file-cert:{chain}~{key}"

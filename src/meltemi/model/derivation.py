@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from meltemi.api.diagnostics import Ref
 from meltemi.api.kind import Object
 from meltemi.api.networking import Gateway, VirtualService
+from meltemi.api.networking.gateway import ServerTLSSettings
 from meltemi.query import Db
 
 Key = tuple[str, str]
@@ -29,6 +30,27 @@ CREDENTIAL = "kubernetes-gateway://"
 """Before namespace and name of a Secret, where a derived Gateway shows one wherever it is."""
 REFUSED = "refused://"
 """Stands for the credential of a derived Gateway that refers to what is not there, or may not: its server is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """Who signs clients, as (kind, namespace, name) of ConfigMaps and Secrets.
+
+    `lenient` lets in as well who shows no certificate, or one that they did not sign.
+    """
+
+    sources: tuple[tuple[str, str, str], ...] = ()
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTLS(ServerTLSSettings):
+    """TLS of a derived server whose clients are known by authorities wherever they are: the source has seen to grants.
+
+    It is a type of its own, so that nobody can write one.
+    """
+
+    known_by: Authorities = Authorities()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ INGRESS = "istio-ingressgateway.istio-system.svc.cluster.local"
 LISTENER = "spec.listeners[]"
 ADDRESSES = [{"type": "Hostname", "value": INGRESS}]
 ALL = {"namespaces": {"from": "All"}}
-OURS = Authority("listeners")
+OURS, STRANGERS = Authority("listeners"), Authority("strangers")
 HERE = "kubernetes.io/metadata.name"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.live.fields import (
     api_backends,
+    api_clients,
     api_gateways,
     api_streams,
     connections,
@@ -50,6 +51,7 @@ CASES: tuple[Case, ...] = (
     *values.CASES,
     *gateway_api.CASES,
     *api_gateways.CASES,
+    *api_clients.CASES,
     *api_streams.CASES,
     *api_backends.CASES,
 )

@@ -25,7 +25,7 @@ from meltemi.api.networking.virtual_service import (
 from meltemi.api.values import Map
 from meltemi.envoy.names import AUTHORITIES_SUFFIX
 from meltemi.model import facts
-from meltemi.model.derivation import CREDENTIAL, GATEWAY_API, PLACE, REFUSED, SEMANTICS
+from meltemi.model.derivation import CREDENTIAL, GATEWAY_API, PLACE, REFUSED, SEMANTICS, CheckedTLS
 from meltemi.model.gateway_api.listeners import Front, Held, front
 from meltemi.model.gateway_api.parents import Route, place_of, routes, routes_at, routes_in_mesh
 from meltemi.model.gateway_api.rules import Rank, Rules, rules
@@ -152,6 +152,8 @@ def _tls(q: Db, held: Held) -> istio.ServerTLSSettings | None:
         # It keeps its name, and closes: that a certificate is not there opens no other listener for it.
         return istio.ServerTLSSettings(mode=istio.ServerTLSMode.SIMPLE, credential_name=REFUSED)
     named = tuple(f"{CREDENTIAL}{where}/{what}" for where, what in held.secrets)
+    if held.known_by is not None:
+        return CheckedTLS(mode=istio.ServerTLSMode.MUTUAL, credential_names=named, known_by=held.known_by)
     return istio.ServerTLSSettings(
         mode=istio.ServerTLSMode[held.mode],
         credential_names=named,

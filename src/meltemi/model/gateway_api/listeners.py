@@ -11,6 +11,8 @@ from meltemi.api.gatewayapi.listener_set import ParentGatewayReference
 from meltemi.api.gatewayapi.references import SecretObjectReference
 from meltemi.api.kind import Object
 from meltemi.model import facts, pem
+from meltemi.model.derivation import Authorities
+from meltemi.model.gateway_api import clients
 from meltemi.model.gateway_api.words import (
     CONTROLLER,
     GROUP,
@@ -55,6 +57,10 @@ class Held:
     conflict: Problem | None = None
     refusal: Problem | None = None
     unresolved: Problem | None = None
+    known_by: Authorities | None = None
+    """Who signs its clients, where they are checked as the Gateway says."""
+    unknown: Problem | None = None
+    """Why some of those who were to sign them do not."""
 
     @property
     def protocol(self) -> str:
@@ -112,11 +118,7 @@ def front(q: Db, namespace: str, name: str) -> Front | None:
                 _held(q, (namespace, name), more.ref, index, one)
                 for index, one in enumerate(more.spec.listeners)
             )
-    if _checks_clients(made):
-        found = [
-            replace(one, refusal=one.refusal or _CLIENTS) if one.protocol in ("HTTPS", "TLS") else one
-            for one in found
-        ]
+    found = [_checked(q, made, one) for one in found]
     return Front(
         key=(namespace, name),
         controller=controller,
@@ -129,17 +131,19 @@ def front(q: Db, namespace: str, name: str) -> Front | None:
     )
 
 
-_CLIENTS: Final = Problem(
-    "UnsupportedValue", "tls.frontend.validation is not applied: without it everyone would be let in"
-)
-
-
-def _checks_clients(made: Object[Gateway]) -> bool:
-    tls = made.spec.tls
-    if tls is None or tls.frontend is None:
-        return False
-    settings = (tls.frontend.default, *(one.tls for one in tls.frontend.per_port))
-    return any(one.validation is not None for one in settings)
+def _checked(q: Db, made: Object[Gateway], one: Held) -> Held:
+    """Add how clients of a listener are checked, where it ends TLS and its Gateway says so."""
+    wanted = clients.validation(made.spec, one.spec.port)
+    if wanted is None or one.protocol not in ("HTTPS", "TLS") or one.mode == "PASSTHROUGH":
+        return one
+    found = clients.checks(q, made.ref, wanted)
+    if isinstance(found, Problem):
+        refusal = Problem("NoValidCACertificate", f"clients could not be checked: {found.message}")
+        return replace(one, refusal=one.refusal or refusal, unknown=found)
+    if one.mode == "ISTIO_MUTUAL":
+        words = f"clients are checked by tls.frontend of the Gateway: {MODE} cannot be ISTIO_MUTUAL"
+        return replace(one, refusal=one.refusal or Problem("UnsupportedValue", words))
+    return replace(one, known_by=found.known_by, unknown=found.unresolved)
 
 
 def _addresses(made: Object[Gateway]) -> tuple[tuple[Key, ...], Problem | None]:

@@ -13,7 +13,7 @@ from meltemi.api.diagnostics import Ref
 from meltemi.api.gatewayapi.references import ParentReference
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts
-from meltemi.model.gateway_api import addresses, backend_tls
+from meltemi.model.gateway_api import addresses, backend_tls, clients
 from meltemi.model.gateway_api.listeners import Held, allows_set, front, parent_of
 from meltemi.model.gateway_api.parents import ROUTES, Parent, parents, place_of, route_of, routes_at
 from meltemi.model.gateway_api.rules import Rules, rules
@@ -24,6 +24,8 @@ from meltemi.query import Db, query
 FEATURES: Final = (
     "GRPCRoute",
     "Gateway",
+    "GatewayFrontendClientCertificateValidation",
+    "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
     "GatewayInfrastructurePropagation",
     "GatewayPort8080",
@@ -161,7 +163,11 @@ def gateway(q: Db, namespace: str, name: str) -> Standing | None:
     listed = tuple(Map({"type": form, "value": value}) for form, value in assigned.addresses)
     fields = {"addresses": listed, "attachedListenerSets": len(found.sets) or None}
     parts = tuple(_listener(q, one, closed=found.refusal) for one in own)
-    return Standing(made.generation, (accepted, programmed), parts, Map(fields))
+    rows = [accepted, programmed]
+    if clients.is_insecure(made.spec):
+        words = "clients without a good certificate are let in: tls.frontend asks for AllowInsecureFallback"
+        rows.append(Condition("InsecureFrontendValidationMode", True, "ConfigurationChanged", words))
+    return Standing(made.generation, tuple(rows), parts, Map(fields))
 
 
 def _accepted(refusal: Problem | None, listeners: list[Held]) -> Condition:
@@ -187,7 +193,7 @@ def _listener(q: Db, one: Held, *, closed: Problem | None) -> Part:
         Condition("Conflicted", True, conflict.reason, conflict.message)
         if conflict is not None
         else Condition("Conflicted", False, "NoConflicts", "No errors found"),
-        _holds("ResolvedRefs", unresolved),
+        _holds("ResolvedRefs", unresolved or one.unknown),
         Condition("Programmed", False, "Invalid", shut.message)
         if shut is not None
         else _holds("Programmed", None),

@@ -140,6 +140,32 @@ def authorities_of_map(q: Db, namespace: str, name: str) -> Resource | Lacking:
 
 
 @query
+def authorities_of_all(q: Db, sources: tuple[tuple[str, str, str], ...]) -> Resource | Lacking:
+    """Make the secret of who signs clients, of all of (kind, namespace, name): ConfigMaps and Secrets."""
+    roots: list[bytes] = []
+    revoked: list[bytes] = []
+    for kind, namespace, name in sources:
+        data = _held(q, kind, namespace, name)
+        found = data.get("ca.crt", b"")
+        if not found:
+            return Lacking(f"{kind} {namespace}/{name} has no ca.crt to know clients by")
+        roots.append(found)
+        revoked.extend([data[one] for one in REVOKED if data.get(one)][:1])
+    origins = [Origin(*one) for one in sources]
+    crl = b"\n".join(revoked) if revoked else None
+    return _believed(names.client_authorities(sources), origins[0], b"\n".join(roots), crl, *origins[1:])
+
+
+def _held(q: Db, kind: str, namespace: str, name: str) -> dict[str, bytes]:
+    """Return what a ConfigMap or a Secret holds."""
+    if kind == "ConfigMap":
+        config = q.fact(facts.CONFIG_MAPS, namespace, name)
+        return {} if config is None else {key: pem.encoded(text) for key, text in config.spec.data.items()}
+    secret = q.fact(facts.SECRETS, namespace, name)
+    return {} if secret is None else _data(secret.spec)
+
+
+@query
 def authorities_of_files(q: Db, namespace: str, roots: str, crl: str) -> Resource | Lacking:
     """Make the secret of who signs clients, of files; `crl` may be ""."""
     found = _file(q, namespace, roots)
@@ -178,7 +204,9 @@ def _shown(name: str, origin: Origin, chain: bytes, key: bytes, staple: bytes = 
     return resource(SDS, name, encode(SecretMessage(name=name, tls_certificate=pair)), (origin,))
 
 
-def _believed(name: str, origin: Origin, roots: bytes, revoked: bytes | None) -> Resource | Lacking:
+def _believed(
+    name: str, origin: Origin, roots: bytes, revoked: bytes | None, *more: Origin
+) -> Resource | Lacking:
     try:
         x509.load_pem_x509_certificates(roots)
         if revoked is not None:
@@ -189,7 +217,7 @@ def _believed(name: str, origin: Origin, roots: bytes, revoked: bytes | None) ->
     context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=roots))
     if revoked is not None:
         context.crl.inline_bytes = revoked
-    return resource(SDS, name, encode(SecretMessage(name=name, validation_context=context)), (origin,))
+    return resource(SDS, name, encode(SecretMessage(name=name, validation_context=context)), (origin, *more))
 
 
 def _absent(namespace: str, name: str) -> Lacking:

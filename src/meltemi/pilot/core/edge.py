@@ -9,6 +9,7 @@ from meltemi.api.duration import seconds
 from meltemi.api.networking.gateway import ServerTLSMode
 from meltemi.api.values import Map
 from meltemi.envoy import names
+from meltemi.envoy.edge_sockets import Clients
 from meltemi.envoy.filters import CORS, FAULT, GRPC_WEB
 from meltemi.envoy.listeners import (
     TLS,
@@ -208,6 +209,9 @@ def _ended_chains(q: Db, one: Bound, named: tuple[str, ...], asker: str) -> tupl
         return kept
     if edge_tls.speaks_http(one.server):
         handler = _http(names.listener(one.bind or names.ANY_ADDRESS, one.port), name)
+        if ended.socket.clients is Clients.UNVERIFIED:
+            # What a certificate says that nobody verified is not told as if somebody had.
+            handler = replace(handler, certificates=Certificates.SANITIZE)
         return (Chain(name, handler, match, ended.socket),)
     routed = tuple(
         Chain(each.name, each.handler, replace(match, addresses=each.match.addresses), ended.socket)

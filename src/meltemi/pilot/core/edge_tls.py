@@ -14,7 +14,7 @@ from meltemi.api.networking.gateway import Server, ServerTLSMode, ServerTLSSetti
 from meltemi.envoy import names
 from meltemi.envoy.edge_sockets import Clients, EdgeServer
 from meltemi.galley.validate.gateway import CIPHERS
-from meltemi.model.derivation import REFUSED
+from meltemi.model.derivation import REFUSED, CheckedTLS
 from meltemi.model.gateways import Bound
 from meltemi.model.isolation import isolated
 from meltemi.pilot.core import credentials, listening
@@ -98,6 +98,8 @@ def _ended(
     if fault := fault_of(tls, lowest, highest):
         return Lacking(fault)
     clients = MODES[tls.mode]
+    if isinstance(tls, CheckedTLS) and tls.known_by.lenient:
+        clients = Clients.UNVERIFIED
     mesh = tls.mode is ServerTLSMode.ISTIO_MUTUAL
     shown = _shown(q, tls, namespace, anywhere=anywhere)
     if isinstance(shown, Lacking):
@@ -154,6 +156,8 @@ def _shown(
 
 def _signers(q: Db, tls: ServerTLSSettings, namespace: str, *, anywhere: bool) -> Resource | Lacking:
     """Find who signs the certificates of a server's clients: what is named for that alone goes first."""
+    if isinstance(tls, CheckedTLS):
+        return credentials.authorities_of_all(q, tls.known_by.sources)
     text = "".join(tls.credential_names[:1])
     if anywhere and (key := credentials.anywhere(text)) is not None:
         # What is named apart is the Secret itself again: where that alone is granted, and not its `-cacert`.
