@@ -295,6 +295,22 @@ def test_what_envoy_would_refuse_is_told_and_sent_to_nobody(world: Mesh) -> None
         world.kubectl("delete", "envoyfilter", "broken").good()
 
 
+def test_a_patch_that_breaks_the_whole_is_left_out_and_the_rest_in_force(world: Mesh) -> None:
+    host = {"name": "again", "domains": ["*"], "routes": []}
+    again = {
+        "applyTo": "VIRTUAL_HOST",
+        "match": {"context": "GATEWAY"},
+        "patch": {"operation": "ADD", "value": host},
+    }
+    before = refusals(world)
+    with applied(world, of("again", again, inbound(lua(answering("rest"))), namespace="istio-system")):
+        marked(world, "rest")
+        told = world.meltemi("status").out
+        assert "MEL0237" in told
+        assert "two virtual hosts have the domain *" in told
+        assert refusals(world) == before
+
+
 def test_only_the_one_at_fault_is_set_aside(world: Mesh) -> None:
     good = of("good", inbound(lua(answering("good"))), workloadSelector={"labels": {"app": "helloworld"}})
     both = "\n---\n".join(json.dumps(one) for one in (good, broken()))

@@ -15,6 +15,8 @@ XDS_CLUSTER = "xds-grpc"
 SDS_CLUSTER = "sds-grpc"
 PROMETHEUS_CLUSTER = "prometheus_stats"
 AGENT_CLUSTER = "agent"
+STATIC_CLUSTERS = frozenset({XDS_CLUSTER, SDS_CLUSTER, PROMETHEUS_CLUSTER, AGENT_CLUSTER})
+"""Clusters of every proxy's bootstrap: Envoy passes over what comes later under their names."""
 
 WORKLOAD_CERTIFICATE = "default"
 ROOT_CERTIFICATE = "ROOTCA"

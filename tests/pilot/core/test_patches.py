@@ -67,6 +67,17 @@ def filters(listener: Document, chain: int = 0) -> list[str]:
     return [one["name"] for one in manager["typedConfig"]["httpFilters"]]
 
 
+def chain(name: str = "", port: int = 0) -> Document:
+    """A filter chain, for a port or for all."""
+    return {"name": name} | ({"filter_chain_match": {"destination_port": port}} if port else {})
+
+
+def listener(name: str, port: int, *chains: Document) -> Document:
+    """A listener of 127.0.0.9."""
+    where = {"socket_address": {"address": "127.0.0.9", "port_value": port}}
+    return {"name": name, "address": where, "filter_chains": list(chains) or [chain()]}
+
+
 def outbound(mesh: Mesh, pod: str = "sleep") -> Document:
     found: Document = mesh.listeners(pod)["0.0.0.0_5000"]
     return found
@@ -143,7 +154,7 @@ def test_a_gateway_that_is_referred_to() -> None:
 
 def test_what_is_added_everywhere_is_added_once() -> None:
     mesh = helloworld()
-    put(mesh, "a", patch("CLUSTER", "ADD", {"name": "more"}), patch("LISTENER", "ADD", {"name": "more"}))
+    put(mesh, "a", patch("CLUSTER", "ADD", {"name": "more"}), patch("LISTENER", "ADD", listener("more", 9)))
     assert "more" in mesh.clusters("sleep")
     assert "more" in mesh.listeners("sleep")
     put(mesh, "a", patch("CLUSTER", "ADD", {"name": "more"}, {"context": "GATEWAY"}))
@@ -158,6 +169,95 @@ def test_a_name_that_is_taken_is_told_and_left_as_it_is() -> None:
         ("MEL0151", "spec.configPatches[0]"),
         ("MEL0151", "spec.configPatches[1]"),
     ]
+
+
+BREAKING = {
+    "a domain twice": patch("VIRTUAL_HOST", "ADD", {"name": "x", "domains": ["x", HOST.upper()]}),
+    "a domain twice by itself": patch("VIRTUAL_HOST", "ADD", {"name": "x", "domains": ["x", "x"]}),
+    "a domain of another is merged": patch(
+        "VIRTUAL_HOST",
+        "MERGE",
+        {"domains": [HOST]},
+        {"routeConfiguration": {"vhost": {"name": "allow_any"}}},
+    ),
+    "a host in the head": patch(
+        "ROUTE_CONFIGURATION",
+        "MERGE",
+        {"virtual_hosts": [{"name": "x", "domains": [HOST]}]},
+        {"routeConfiguration": {"name": "5000"}},
+    ),
+    "chains that match alike": patch(
+        "FILTER_CHAIN", "ADD", chain("again"), {"listener": {"name": "virtualOutbound"}}
+    ),
+    "no chain is left": patch("FILTER_CHAIN", "REMOVE", None, {"listener": {"name": "0.0.0.0_5000"}}),
+    "a filter behind the last": patch(
+        "HTTP_FILTER",
+        "INSERT_AFTER",
+        {"name": "late", "typed_config": LUA},
+        {
+            "context": "SIDECAR_OUTBOUND",
+            "listener": {
+                "filterChain": {
+                    "filter": {"name": MANAGER, "subFilter": {"name": "envoy.filters.http.router"}}
+                }
+            },
+        },
+    ),
+    "an address that is taken": patch("LISTENER", "ADD", listener("x", 7)),
+    "an added listener without chains": patch("LISTENER", "ADD", {"name": "x"}),
+    "chains of an added listener": patch("LISTENER", "ADD", listener("x", 8, chain("a"), chain("b"))),
+}
+FINE = (
+    patch("VIRTUAL_HOST", "ADD", {"name": "fine", "domains": ["fine.test"]}),
+    patch("LISTENER", "ADD", listener("fine", 7, chain("a", 1), chain("b", 2))),
+    patch(
+        "LISTENER",
+        "MERGE",
+        {"per_connection_buffer_limit_bytes": 4321},
+        {"listener": {"name": "0.0.0.0_5000"}},
+    ),
+)
+
+
+@pytest.mark.parametrize("breaking", BREAKING.values(), ids=BREAKING)
+def test_a_patch_that_breaks_the_whole_is_left_out_by_itself(breaking: Document) -> None:
+    mesh = helloworld()
+    put(mesh, "fine", *FINE)
+    sound = mesh.listeners("sleep"), mesh.routes("sleep")["5000"]
+    put(mesh, "fine", FINE[0], FINE[1], breaking, FINE[2])
+    assert (mesh.listeners("sleep"), mesh.routes("sleep")["5000"]) == sound
+    assert {(one.code.id, one.path) for one in mesh.reports("sleep")} == {
+        ("MEL0237", "spec.configPatches[2]")
+    }
+    assert outbound(mesh)["perConnectionBufferLimitBytes"] == 4321
+    assert any(one["name"] == "fine" for one in mesh.routes("sleep")["5000"]["virtualHosts"])
+
+
+def test_what_takes_the_place_of_what_is_removed_breaks_nothing() -> None:
+    mesh = helloworld()
+    add = patch("VIRTUAL_HOST", "ADD", {"name": "mine", "domains": ["*"]})
+    match = {"routeConfiguration": {"vhost": {"name": "allow_any"}}}
+    put(mesh, "a", add, patch("VIRTUAL_HOST", "REMOVE", match=match))
+    names = [one["name"] for one in mesh.routes("sleep")["5000"]["virtualHosts"]]
+    assert "mine" in names
+    assert "allow_any" not in names
+    assert mesh.reports("sleep") == ()
+
+
+def test_a_domain_written_into_the_inbound_listener_is_there_once() -> None:
+    mesh = helloworld()
+    more = patch("VIRTUAL_HOST", "ADD", {"name": "x", "domains": ["*"]}, {"context": "SIDECAR_INBOUND"})
+    before = mesh.listeners("helloworld-v1")
+    put(mesh, "a", more)
+    assert mesh.listeners("helloworld-v1") == before
+    assert {one.code.id for one in mesh.reports("helloworld-v1")} == {"MEL0237"}
+
+
+def test_no_cluster_is_added_that_a_bootstrap_has() -> None:
+    mesh = helloworld()
+    put(mesh, "a", patch("CLUSTER", "ADD", {"name": "xds-grpc"}))
+    assert "xds-grpc" not in mesh.clusters("sleep")
+    assert [one.code.id for one in mesh.reports("sleep")] == ["MEL0151"]
 
 
 def test_what_is_merged_into_keeps_its_name() -> None:

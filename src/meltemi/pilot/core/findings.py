@@ -1,4 +1,4 @@
-"""What translation has to tell: codes MEL0502 to MEL0506, and of patches MEL0150 to MEL0152.
+"""What translation has to tell: codes MEL0502 to MEL0506, and of patches MEL0150 to MEL0152 and MEL0237.
 
 What is not applied is told by `api.warnings`.
 """
@@ -69,6 +69,14 @@ PATCHED_NAME_TAKEN = code(
     Level.WARNING,
     "An EnvoyFilter adds a cluster or a listener that has no name, or one that is there already. It is left out: "
     "MERGE changes what is there.",
+)
+PATCH_BREAKS = code(
+    "MEL0237",
+    "patch-breaks-the-whole",
+    Level.WARNING,
+    "With a patch of an EnvoyFilter a listener or a route configuration would as a whole be nothing that Envoy takes: "
+    "a domain that two virtual hosts have, filter chains that match the same connections, an address that another "
+    "listener has, a filter behind the one that ends the chain. It is left out, and the others are applied.",
 )
 REFUSED = code(
     "MEL0152",

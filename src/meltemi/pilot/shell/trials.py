@@ -33,9 +33,6 @@ _VIEWS: Final = 6
 """Views that are tried in one turn: each takes an Envoy some tenths of a second, in which nothing is pushed."""
 _ITEMS: Final = 64
 _REMEMBERED: Final = 8192
-_BOOTSTRAP: Final = frozenset(
-    {names.XDS_CLUSTER, names.SDS_CLUSTER, names.PROMETHEUS_CLUSTER, names.AGENT_CLUSTER}
-)
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 Named = tuple[str, Item]
@@ -234,4 +231,4 @@ def _exhibit(type_url: str, item: Item) -> Exhibit:
 
 def _known(roots: Roots) -> frozenset[str]:
     """Name the clusters that a proxy of these roots has."""
-    return _BOOTSTRAP | {each.name for part in roots.clusters for each in part.resources}
+    return names.STATIC_CLUSTERS | {each.name for part in roots.clusters for each in part.resources}

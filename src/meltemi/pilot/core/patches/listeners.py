@@ -30,6 +30,7 @@ from meltemi.pilot.core.patches.merging import merge, merge_any, merge_named
 from meltemi.pilot.core.patches.ordering import named, rearranged, replace_all
 from meltemi.pilot.core.patches.patch import Patch
 from meltemi.pilot.core.patches.port_names import PortNames
+from meltemi.pilot.core.patches.wholes import addresses_of, kept, listener_fault
 from meltemi.pilot.core.resource import Origin
 
 VIRTUAL = (names.VIRTUAL_INBOUND, names.VIRTUAL_OUTBOUND)
@@ -44,6 +45,8 @@ class Patched:
     used: tuple[Origin, ...]
     misfits: tuple[tuple[Origin, str], ...] = ()
     """Patches whose settings are of another type than those of the filter that they match, by its name."""
+    refused: tuple[tuple[Origin, str], ...] = ()
+    """Patches that are left out, since with them the whole is nothing that Envoy takes, and why."""
 
 
 @dataclass(slots=True)
@@ -71,13 +74,30 @@ def patched(
 
     `ports` are asked by patches of Istio 1.0's form alone.
     """
-    listener = Listener.FromString(encoded)
-    changed = first is not None and first(listener)
-    work = _Work(patches, context, ports)
-    if not _patch_listener(work, listener):
+
+    def applied(some: Sequence[Patch]) -> tuple[Listener | None, bool, _Work]:
+        listener = Listener.FromString(encoded)
+        changed = first is not None and first(listener)
+        work = _Work(some, context, ports)
+        return (listener if _patch_listener(work, listener) else None), changed, work
+
+    def fault_of(some: Sequence[Patch]) -> str:
+        made = applied(some)[0]
+        return "" if made is None else listener_fault(made)
+
+    listener, changed, work = applied(patches)
+    refused: list[tuple[Patch, str]] = []
+    if listener is not None and work.used and listener_fault(listener):
+        left, refused = kept(patches, fault_of)
+        listener, changed, work = applied(left)
+    if listener is None:
         return Patched(None, tuple(work.used))
-    body = encode(listener) if work.used or changed else encoded
-    return Patched(body, tuple(work.used), tuple(work.misfits))
+    return Patched(
+        encode(listener) if work.used or changed else encoded,
+        tuple(work.used),
+        tuple(work.misfits),
+        tuple((one.origin, fault) for one, fault in refused),
+    )
 
 
 def _patch_listener(work: _Work, listener: Listener) -> bool:
@@ -300,6 +320,22 @@ def _fits(wanted: FilterChainMatch, chain: FilterChain, port: int) -> bool:
         and all(one in asked.application_protocols for one in alpn)
         and wanted.destination_port in (0, port)
     )
+
+
+def addresses(encoded: bytes) -> list[str]:
+    """List the addresses of an encoded listener."""
+    return addresses_of(Listener.FromString(encoded))
+
+
+def fault_of_added(encoded: bytes, taken: set[str]) -> str:
+    """Say what Envoy would refuse of a listener that is added, "" for nothing; its addresses then join those taken."""
+    listener = Listener.FromString(encoded)
+    own = addresses_of(listener)
+    again = next((one for one in own if one in taken), "")
+    fault = f"another listener has the address {again}" if again else listener_fault(listener)
+    if not fault:
+        taken.update(own)
+    return fault
 
 
 def added(patches: Iterable[Patch]) -> list[tuple[str, bytes, Origin]]:

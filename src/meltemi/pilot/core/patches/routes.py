@@ -18,6 +18,7 @@ from meltemi.envoy.encoding import encode
 from meltemi.pilot.core.patches.merging import merge, merge_named
 from meltemi.pilot.core.patches.ordering import rearranged, replace_all
 from meltemi.pilot.core.patches.patch import Patch
+from meltemi.pilot.core.patches.wholes import domains_of
 from meltemi.pilot.core.resource import Origin
 
 Ports = tuple[tuple[int, tuple[int, ...]], ...]
@@ -96,6 +97,25 @@ def head(encoded: bytes, patches: Iterable[Patch]) -> bytes:
     for patch in patches:
         merge_named(config, RouteConfiguration.FromString(patch.value))
     return encode(config)
+
+
+def domains(head: bytes) -> list[str]:
+    """List the domains of the virtual hosts in an encoded route configuration."""
+    return domains_of(RouteConfiguration.FromString(head).virtual_hosts)
+
+
+def host_domains(encoded: bytes) -> list[str]:
+    """List the domains of an encoded virtual host."""
+    return domains_of([VirtualHost.FromString(encoded)])
+
+
+def changes_domains(patch: Patch) -> bool:
+    """Say whether a patch may give domains to a route configuration."""
+    if patch.operation is Operation.REMOVE:
+        return False
+    if patch.apply_to is ApplyTo.ROUTE_CONFIGURATION:
+        return bool(RouteConfiguration.FromString(patch.value).virtual_hosts)
+    return patch.apply_to is ApplyTo.VIRTUAL_HOST and bool(VirtualHost.FromString(patch.value).domains)
 
 
 def changes_hosts(patch: Patch) -> bool:

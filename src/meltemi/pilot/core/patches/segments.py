@@ -7,21 +7,22 @@ refused is what it accepted before, else the resource as told alone, else as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.api.networking.envoy_filter import PatchContext
 from meltemi.envoy.framing import content
-from meltemi.pilot.core.findings import PATCH_LEFT_OUT
+from meltemi.pilot.core.findings import PATCH_BREAKS, PATCH_LEFT_OUT
 from meltemi.pilot.core.patches import clusters, listeners, routes
 from meltemi.pilot.core.patches.clusters import Hosts
 from meltemi.pilot.core.patches.listeners import Patched
-from meltemi.pilot.core.patches.patch import Which
+from meltemi.pilot.core.patches.patch import Patch, Which
 from meltemi.pilot.core.patches.plan import read
 from meltemi.pilot.core.patches.port_names import PortNames
 from meltemi.pilot.core.patches.routes import Ports
+from meltemi.pilot.core.patches.wholes import kept, repeated
 from meltemi.pilot.core.quarantine import settle, settle_rope
 from meltemi.pilot.core.resource import (
     CDS,
@@ -46,7 +47,10 @@ ADDED = ("envoyfilters",)
 """The key of the segment of what is added."""
 
 
-# Clusters.
+def leave_out(q: Db, origin: Origin, fault: str) -> None:
+    """Tell that a patch is left out, since with it the whole is nothing that Envoy takes."""
+    ref = Ref(origin.kind, origin.namespace, origin.name)
+    q.report(Diagnostic(PATCH_BREAKS, f"the patch is left out: {fault}", ref, origin.path))
 
 
 # Clusters.
@@ -133,6 +137,12 @@ def listener_segment(
 
 
 @query
+def addresses(q: Db, made: Segment) -> tuple[str, ...]:  # noqa: ARG001 - a query, so that they are read once
+    """List the addresses of the listeners of a segment."""
+    return tuple(place for one in made.resources for place in listeners.addresses(message_of(one.entry)[1]))
+
+
+@query
 def listener(
     q: Db, made: Resource, which: Which, context: PatchContext, ports: PortNames, words: str
 ) -> Patched:
@@ -143,6 +153,8 @@ def listener(
         ref = Ref(origin.kind, origin.namespace, origin.name)
         text = f"the patch is left out: its settings are of another type than those of {name}"
         q.report(Diagnostic(PATCH_LEFT_OUT, text, ref, f"{origin.path}.patch.value.typed_config"))
+    for origin, fault in found.refused:
+        leave_out(q, origin, fault)
     return found
 
 
@@ -164,24 +176,60 @@ def route(
     """Change a route configuration: its head, and those of its virtual hosts that something changes."""
     pairs = list(zip(which, read(q, which), strict=True))
     meant = routes.fitting([patch for _, patch in pairs], made.name, context, ports)
-    heads = [patch for patch in meant if routes.merges_head(patch)]
-    inner = tuple(ref for ref, patch in pairs if patch in meant and routes.changes_hosts(patch))
+    found = _sound(q, made, [pair for pair in pairs if pair[1] in meant], words)
+    if found is made:
+        return made
+    settled = settle_rope(q, found, envoy)
+    if settled is not None:
+        return settled
+    plainer = route(q, made, (), context, (), words, envoy) if words and which else made
+    return replace(plainer, origins=tuple(dict.fromkeys((*found.origins, *_origins_of(found)))))
+
+
+_Meant = tuple[tuple[str, str, int], Patch]
+
+
+def _sound(q: Db, made: Rope, meant: Sequence[_Meant], words: str) -> Rope:
+    """Change a route configuration; a patch with which a domain would be there twice is left out, and told."""
+    found = _changed(q, made, meant, words)
+    risky = [one for one in meant if routes.changes_domains(one[1])]
+    if not risky or not _repeated(q, found):
+        return found
+
+    def only(some: Sequence[_Meant]) -> list[_Meant]:
+        return [one for one in meant if one not in risky or one in some]
+
+    left, refused = kept(risky, lambda some: _repeated(q, _changed(q, made, only(some), words)))
+    for (_, patch), fault in refused:
+        leave_out(q, patch.origin, fault)
+    return _changed(q, made, only(left), words)
+
+
+def _changed(q: Db, made: Rope, meant: Sequence[_Meant], words: str) -> Rope:
+    """Change a route configuration; the same where nothing changes it."""
+    heads = [patch for _, patch in meant if routes.merges_head(patch)]
+    inner = tuple(ref for ref, patch in meant if routes.changes_hosts(patch))
     parts = made.segments
     if inner or words:
         parts = tuple(host_segment(q, one, inner, words) for one in made.segments)
-    more = [virtual_host("", body, (origin,)) for body, origin in routes.added(meant)]
+    more = [virtual_host("", body, (origin,)) for body, origin in routes.added(patch for _, patch in meant)]
     unchanged = all(one is other for one, other in zip(parts, made.segments, strict=True))
     if unchanged and not heads and not more:
         return made
     head = routes.head(made.head, heads) if heads else made.head
     parts = (*parts, segment(ADDED, more)) if more else parts
-    origins = (*made.origins, *(patch.origin for patch in heads))
-    found = rope(made.name, head, parts, origins)
-    settled = settle_rope(q, found, envoy)
-    if settled is not None:
-        return settled
-    plainer = route(q, made, (), context, (), words, envoy) if words and which else made
-    return replace(plainer, origins=tuple(dict.fromkeys((*origins, *_origins_of(found)))))
+    return rope(made.name, head, parts, (*made.origins, *(patch.origin for patch in heads)))
+
+
+def _repeated(q: Db, made: Rope) -> str:
+    listed = routes.domains(made.head)
+    return repeated([*listed, *(domain for part in made.segments for domain in domains(q, part))])
+
+
+@query
+def domains(q: Db, made: Segment) -> tuple[str, ...]:  # noqa: ARG001 - a query, so that they are read once
+    """List the domains of the virtual hosts of a segment."""
+    return tuple(domain for one in made.resources for domain in routes.host_domains(content(one.entry)))
 
 
 def _origins_of(made: Rope) -> list[Origin]:

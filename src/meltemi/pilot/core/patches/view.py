@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.api.networking.envoy_filter import PatchContext
+from meltemi.envoy.names import STATIC_CLUSTERS
 from meltemi.model import envoy_filters
 from meltemi.model.scope import lenses
 from meltemi.model.views import ProxyType, View
@@ -20,7 +21,14 @@ from meltemi.pilot.core.patches.patch import Which
 from meltemi.pilot.core.patches.plan import Plan, plan, read, within
 from meltemi.pilot.core.patches.port_names import PortNames
 from meltemi.pilot.core.patches.routes import Ports
-from meltemi.pilot.core.patches.segments import ADDED, cluster_segment, listener_segment, route
+from meltemi.pilot.core.patches.segments import (
+    ADDED,
+    addresses,
+    cluster_segment,
+    leave_out,
+    listener_segment,
+    route,
+)
 from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import (
     CDS,
@@ -181,12 +189,20 @@ def _all(q: Db, type_url: str, made: list[Segment], which: Which, envoy: str) ->
     if not asked:
         return found
     names = {one.name for part in found for one in part.resources}
+    places: set[str] = set()
+    if type_url == LDS:
+        places.update(place for part in found for place in addresses(q, part))
+    else:
+        names |= STATIC_CLUSTERS
     more: list[Resource] = []
     for name, body, origin in asked:
         if not name or name in names:
             ref = Ref(origin.kind, origin.namespace, origin.name)
             text = f"there is {name} already" if name else "it has no name"
             q.report(Diagnostic(PATCHED_NAME_TAKEN, text, ref, origin.path))
+            continue
+        if type_url == LDS and (fault := listeners.fault_of_added(body, places)):
+            leave_out(q, origin, fault)
             continue
         names.add(name)
         settled = settle(q, type_url, name, body, (origin,), envoy)
