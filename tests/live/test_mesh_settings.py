@@ -138,3 +138,26 @@ def test_statistics_bear_the_names_that_are_asked_for(mesh: meshes.Mesh) -> None
 
     meshes.until(counted, 10, "statistics have these names")
     mesh.apply(settings())
+
+
+@pytest.mark.long
+def test_sidecars_are_http_proxies_where_the_mesh_has_it_so(mesh: meshes.Mesh) -> None:
+    def told() -> Document:
+        # As clients of proxies ask: by absolute URL.
+        return ask(mesh, "echo", "127.0.0.1", 15002, "http://echo.default/")
+
+    assert told()["status"] == 0
+    mesh.apply(settings(proxyHttpPort=15002))
+    meshes.until(lambda: told()["status"] == 200, 10, "the proxy is there")
+    assert json.loads(told()["body"])["pod"] == "echo"
+    mesh.apply(settings())
+    meshes.until(lambda: told()["status"] == 0, 10, "the proxy is gone")
+
+
+@pytest.mark.long
+def test_a_port_of_the_proxy_s_own_is_refused_with_its_line(mesh: meshes.Mesh) -> None:
+    document = settings()
+    document["data"]["mesh"] = "accessLogFile: ''\nproxyHttpPort: 15006\n"
+    done = mesh.kubectl("apply", "-f", "-", text=json.dumps(document))
+    assert done.code == 1
+    assert "data.mesh.proxyHttpPort: port 15006 is the proxy's own (line 2 of the text)" in done.err

@@ -121,3 +121,21 @@ def test_an_app_calls_a_bound_egress_port_on_loopback(mesh: World) -> None:
         mesh, made, lambda own: (own.mesh(via="scoped", form="tcp", address="127.0.0.1", port=own.port),)
     )
     assert found.pods[0].startswith("echo-")
+
+
+@pytest.mark.long
+def test_an_app_calls_services_of_all_ports_through_an_http_proxy_that_egress_opens(mesh: World) -> None:
+    def made(own: Own) -> tuple[Document, ...]:
+        port = {"number": own.port, "protocol": "HTTP_PROXY", "name": "proxy"}
+        proxy = {"port": port, "captureMode": "NONE", "bind": "127.0.0.1", "hosts": ["./*"]}
+        return (sidecar(own, egress=[proxy, {"hosts": ["~/*"]}], outboundTrafficPolicy=REFUSE),)
+
+    def asked(own: Own) -> tuple[Ask, ...]:
+        paths = (f"http://{ECHO}:8081/", f"http://{ECHO}/", f"http://{FAR}:8080/")
+        return tuple(
+            own.mesh(path, via="scoped", host="proxy", address="127.0.0.1", port=own.port) for path in paths
+        )
+
+    found = play(mesh, made, asked)
+    assert found.statuses == [200, 200, 502]
+    assert [one["told"].get("port") for one in found.answers] == [8081, 8080, None]

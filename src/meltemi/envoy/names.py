@@ -73,6 +73,10 @@ def sidecar_route(port: int) -> str:
     return str(port)
 
 
+HTTP_PROXY_ROUTE = "http_proxy"
+"""Name of the RouteConfiguration of the HTTP proxy that the mesh's `proxyHttpPort` opens."""
+
+
 def service_route(host: str, port: int) -> str:
     """Name the RouteConfiguration of one service's port (protocol to be detected)."""
     return f"{host}:{port}"

@@ -133,6 +133,8 @@ class Service:
 _SERVER_FIRST = (25, 53, 3306, 27017)
 _NAMES = {
     "http": Protocol.HTTP,
+    # Clients ask by absolute URL, which Envoy takes everywhere.
+    "http_proxy": Protocol.HTTP,
     "http2": Protocol.HTTP2,
     "grpc": Protocol.GRPC,
     "grpc-web": Protocol.GRPC_WEB,

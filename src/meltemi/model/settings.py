@@ -46,6 +46,8 @@ DEFAULT_RETRY = Setting("defaultHttpRetryPolicy", HTTPRetry(attempts=2))
 """Conditions that are not given are Istio's default ones."""
 LOCALITY = Setting("localityLbSetting", LocalityLoadBalancerSetting(enabled=True))
 TCP_KEEPALIVE = Setting("tcpKeepalive", TcpKeepalive())
+PROXY_HTTP_PORT = Setting("proxyHttpPort", 0)
+"""Where every sidecar is an HTTP proxy for its app, on loopback; 0 is nowhere."""
 INBOUND_TRAFFIC_POLICY = Setting("inboundTrafficPolicy.mode", "PASSTHROUGH")
 INBOUND_STAT_NAME = Setting("inboundClusterStatName", "")
 OUTBOUND_STAT_NAME = Setting("outboundClusterStatName", "")
@@ -86,6 +88,7 @@ SETTINGS: tuple[Setting[object], ...] = cast(
         DEFAULT_RETRY,
         LOCALITY,
         TCP_KEEPALIVE,
+        PROXY_HTTP_PORT,
         INBOUND_TRAFFIC_POLICY,
         INBOUND_STAT_NAME,
         OUTBOUND_STAT_NAME,

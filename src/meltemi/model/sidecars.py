@@ -29,6 +29,7 @@ from meltemi.query import Db, query
 Key = tuple[str, str]
 """Namespace and name of a Sidecar."""
 
+HTTP_PROXY = "HTTP_PROXY"
 ANY = "*"
 POD = "0.0.0.0"
 _OWN = "."
@@ -95,6 +96,11 @@ class Opening:
     def socket(self) -> bool:
         """Whether it is a unix domain socket."""
         return not self.rest and self.number == 0
+
+    @property
+    def proxy(self) -> bool:
+        """Whether it is an HTTP proxy: for all ports of what it admits."""
+        return self.protocol == HTTP_PROXY
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +212,11 @@ def _opening(made: EgressListener, client: str) -> Opening:
         if slash:
             listed.add((client if place == _OWN else place, pattern.lower()))
     hosts = EVERYTHING if EVERYTHING[0] in listed else tuple(sorted(listed))
+    protocol = "" if port is None else port.protocol.upper()
     return Opening(
-        admitted=Egress(hosts, number),
+        admitted=Egress(hosts, 0 if protocol == HTTP_PROXY else number),
         number=number,
-        protocol="" if port is None else port.protocol.upper(),
+        protocol=protocol,
         bind=made.bind,
         captured=made.capture_mode is not CaptureMode.NONE,
         rest=port is None,

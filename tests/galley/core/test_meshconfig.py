@@ -44,6 +44,7 @@ EVERYTHING = """\
     dnsRefreshRate: 5s
     localityLbSetting: {enabled: false}
     tcpKeepalive: {probes: 3, time: 30s}
+    proxyHttpPort: 15002
     inboundTrafficPolicy: {mode: LOCALHOST}
     inboundClusterStatName: "in_%SERVICE%"
     outboundClusterStatName: "out_%SERVICE%"
@@ -76,6 +77,7 @@ def test_settings_are_facts_in_the_units_that_settings_have() -> None:
         "dnsRefreshRate": 5.0,
         "localityLbSetting": LocalityLoadBalancerSetting(enabled=False),
         "tcpKeepalive": TcpKeepalive(3, Duration(30_000_000_000)),
+        "proxyHttpPort": 15002,
         "inboundTrafficPolicy.mode": "LOCALHOST",
         "inboundClusterStatName": "in_%SERVICE%",
         "outboundClusterStatName": "out_%SERVICE%",

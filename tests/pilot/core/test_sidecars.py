@@ -399,3 +399,49 @@ spec: {selector: {matchLabels: {app: web}}, portLevelMtls: {"80": {mode: DISABLE
     assert [one.path for one in made.reports("web", "a") if one.code.id == "MEL0141"] == [
         "spec.ingress[0].tls"
     ]
+
+
+def domains(made: Mesh, route: str) -> dict[str, list[str]]:
+    """The domains of the client's virtual hosts that are services of namespace c, by their port."""
+    found = made.hosts("client", route, "a")
+    return {name.rpartition(":")[2]: one["domains"] for name, one in found.items() if ".c.svc" in name}
+
+
+def test_an_http_proxy_is_for_all_ports_of_what_it_admits() -> None:
+    made = mesh()
+    port = "{number: 3128, protocol: HTTP_PROXY, name: proxy}"
+    only = '{hosts: ["c/*"], captureMode: NONE, bind: 127.0.0.1, port: PORT}'.replace("PORT", port)
+    sidecar(made, f'{{egress: [{only}, {{hosts: ["b/*"]}}]}}')
+    listener = made.listeners("client", "a")["127.0.0.1_3128"]
+    assert listener.get("bindToPort", True)
+    (chain,) = listener["filterChains"]
+    assert chain["filters"][-1]["typedConfig"]["rds"]["routeConfigName"] == "3128"
+    found = domains(made, "3128")
+    host = f"web.c.{DOMAIN}"
+    assert {host, f"{host}:80"} <= set(found["80"])
+    assert f"{host}:8080" in found["8080"]
+    assert host not in found["8080"]
+    assert domains(made, "80") == {}
+    assert {"web.c", "db.c", "web.b", "db.b"} == hosts(made)
+
+
+def test_every_sidecar_is_an_http_proxy_where_the_mesh_has_it_so() -> None:
+    made = mesh()
+    before = made.roots("client", "a")
+    made.setting("proxyHttpPort", 15002)
+    listener = made.listeners("client", "a")["127.0.0.1_15002"]
+    assert listener["address"]["socketAddress"] == {"address": "127.0.0.1", "portValue": 15002}
+    (chain,) = listener["filterChains"]
+    assert chain["filters"][-1]["typedConfig"]["rds"]["routeConfigName"] == "http_proxy"
+    assert f"web.c.{DOMAIN}:8080" in domains(made, "http_proxy")["8080"]
+    assert "allow_any" in made.hosts("client", "http_proxy", "a")
+    # It is for what the listener for the rest admits, and not there where there is none.
+    sidecar(made, '{egress: [{hosts: ["b/*"]}], outboundTrafficPolicy: {mode: REGISTRY_ONLY}}')
+    assert domains(made, "http_proxy") == {}
+    assert "block_all" in made.hosts("client", "http_proxy", "a")
+    sidecar(made, '{egress: [{hosts: ["b/*"], port: {number: 80, protocol: HTTP, name: one}}]}')
+    assert "127.0.0.1_15002" not in made.listeners("client", "a")
+    assert "http_proxy" not in made.routes("client", "a")
+    made.delete("Sidecar", "default", "a")
+    made.setting("proxyHttpPort", None)
+    assert made.roots("client", "a") == before

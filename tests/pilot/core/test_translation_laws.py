@@ -285,8 +285,8 @@ def sidecar(draw: st.DrawFn) -> Document:
             "hosts": admitted,
         },
         PORTS,
-        st.sampled_from(["HTTP", "TCP", "TLS", ""]),
-        st.sampled_from(["", "198.19.0.9"]),
+        st.sampled_from(["HTTP", "TCP", "TLS", "HTTP_PROXY", ""]),
+        st.sampled_from(["", "198.19.0.9", "127.0.0.1"]),
         st.sampled_from(["DEFAULT", "NONE"]),
         hosts,
     )
@@ -445,6 +445,20 @@ networks:
         }
     }
 ).changes
+SAID = mesh_settings(
+    {
+        "data": {
+            "mesh": """
+proxyHttpPort: 8080
+inboundTrafficPolicy: {mode: LOCALHOST}
+inboundClusterStatName: in_%SERVICE%_%TARGET_PORT%
+outboundClusterStatName: out_%SERVICE%_%SUBSET_NAME%
+tlsDefaults: {cipherSuites: [AES128-SHA], ecdhCurves: [P-256]}
+"""
+        }
+    }
+).changes
+"""What a mesh may say of all traffic."""
 
 
 def pods(mesh: Mesh) -> None:
@@ -553,12 +567,16 @@ def check(mesh: Mesh) -> None:
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-@given(DOCUMENTS, st.booleans())
-def test_no_name_is_given_twice_and_nothing_leads_nowhere(documents: list[Document], apart: bool) -> None:
+@given(DOCUMENTS, st.booleans(), st.booleans())
+def test_no_name_is_given_twice_and_nothing_leads_nowhere(
+    documents: list[Document], apart: bool, said: bool
+) -> None:
     mesh = Mesh()
     pods(mesh)
     if apart:
         mesh.engine.apply(NETWORKS)
+    if said:
+        mesh.engine.apply(SAID)
     mesh.put(documents, "a")
     check(mesh)
 
@@ -578,10 +596,13 @@ def test_incremental_equals_from_scratch(documents: list[Document], data: st.Dat
     pods(mesh)
     seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
     apart = data.draw(st.integers(0, 2 * len(documents)))
+    said = data.draw(st.integers(0, 2 * len(documents)))
     for number, one in enumerate(documents):
         mesh.put([changed(mesh, one)], "a")
         if number == apart:
             mesh.engine.apply(NETWORKS)
+        if number == said:
+            mesh.engine.apply(SAID)
         seen = {proxy: mesh.roots(*proxy) for proxy in PROXIES}
     keys = [key for key in mesh.documents if key[0] not in ("Pod", "EndpointSlice")]
     kind, namespace, name = data.draw(st.sampled_from(sorted(keys)))
@@ -592,5 +613,7 @@ def test_incremental_equals_from_scratch(documents: list[Document], data: st.Dat
     fresh = Mesh()
     if apart < len(documents):
         fresh.engine.apply(NETWORKS)
+    if said < len(documents):
+        fresh.engine.apply(SAID)
     fresh.put(list(mesh.documents.values()))
     assert {proxy: fresh.roots(*proxy) for proxy in PROXIES} == seen

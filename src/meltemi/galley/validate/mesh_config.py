@@ -12,6 +12,8 @@ from meltemi.galley.validate.findings import At, Findings
 CURVES: Final = frozenset(
     {"P-224", "P-256", "P-384", "P-521", "X25519", "X25519Kyber768Draft00", "X25519MLKEM768"}
 )
+_OWN_PORTS: Final = frozenset({15000, 15001, 15004, 15006, 15010, 15020, 15021, 15053, 15090})
+"""Ports that a proxy and its agent listen on themselves."""
 _OPERATORS: Final = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}
 
 
@@ -44,6 +46,8 @@ def _ports(found: Findings, at: At, config: MeshConfig) -> None:
             found.error((*at, name), fault)
     if config.proxy_http_port and (fault := rules.port_fault(config.proxy_http_port)):
         found.error((*at, "proxyHttpPort"), fault)
+    if config.proxy_http_port in _OWN_PORTS:
+        found.error((*at, "proxyHttpPort"), f"port {config.proxy_http_port} is the proxy's own")
 
 
 def _durations(found: Findings, at: At, config: MeshConfig) -> None:

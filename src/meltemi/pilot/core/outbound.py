@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.envoy import names
 from meltemi.envoy.listeners import Chain, ChainMatch, Direction, Listener, TcpChain, encode_listener
@@ -26,6 +28,34 @@ def listeners(
 ) -> tuple[Segment, ...]:
     """List the outbound listeners of a namespace's sidecars; every name once."""
     asker = asker_of(q, client, source)
+    found = _opened_by(q, client, openings, unknown, source, asker, envoy)
+    proxied = http_proxy(q, openings)
+    if proxied is None:
+        return found
+    seen = lenses_within(q, client, proxied.opening.within)
+    spot = Spot(names.LOOPBACK, bound=True, unknown=unknown, rds=names.HTTP_PROXY_ROUTE)
+    return named_once(
+        [*found, opened(q, seen, proxied.port, sidecars.HTTP_PROXY, spot, source, asker, envoy)]
+    )
+
+
+class HttpProxy(NamedTuple):
+    """The HTTP proxy that a sidecar is for its app: on loopback, for what one of its openings admits."""
+
+    port: int
+    opening: Opening
+
+
+def http_proxy(q: Db, openings: tuple[Opening, ...]) -> HttpProxy | None:
+    """Return the HTTP proxy that the mesh has in each sidecar; none where a Sidecar lists all that it opens."""
+    port = settings.PROXY_HTTP_PORT.read(q)
+    rest = next((one for one in openings if one.rest), None) if port else None
+    return None if rest is None else HttpProxy(port, rest)
+
+
+def _opened_by(
+    q: Db, client: str, openings: tuple[Opening, ...], unknown: str, source: Source, asker: str, envoy: str
+) -> tuple[Segment, ...]:
     parts: list[Segment] = []
     for index, opening in enumerate(openings):
         seen = lenses_within(q, client, opening.within)

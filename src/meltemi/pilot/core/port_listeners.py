@@ -47,6 +47,8 @@ class Spot:
     """Listens itself, and does not only take what is handed over by its original destination."""
     unknown: str = ""
     """A cluster; "" is as the mesh has it."""
+    rds: str = ""
+    """Name of its routes; "" is that of the port's, or of the socket's."""
 
 
 @query
@@ -172,7 +174,7 @@ def port_listener(
     if http:
         handler = HttpChain(
             stat_prefix=f"outbound_{name}",
-            rds=names.sidecar_route(port) if port else names.socket_route(spot.address),
+            rds=spot.rds or (names.sidecar_route(port) if port else names.socket_route(spot.address)),
             http_filters=HTTP_FILTERS,
             lookups=tuple(dict.fromkeys(lookups)),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from meltemi.envoy import names
 from meltemi.model import credentialed, destinations, gatewayed, localities, routing, sidecars
 from meltemi.model.localities import Asks, Caller
 from meltemi.model.routing import Source
@@ -175,10 +176,16 @@ def _sidecar_ropes(
     for index, one in enumerate(openings):
         ports = routed_ports(q, client, one)
         if one.socket:
+            name = names.socket_route(one.bind)
             made.extend(
-                virtual_hosts.socket_rope(q, client, one.within, unknown, one.bind, source, envoy)
+                virtual_hosts.every_port_rope(q, client, one.within, unknown, name, source, envoy)
                 for _port in ports
             )
+            continue
+        if one.proxy:
+            named.add(one.number)
+            name = names.sidecar_route(one.number)
+            made.append(virtual_hosts.every_port_rope(q, client, one.within, unknown, name, source, envoy))
             continue
         taken = outbound.taken_before(openings, index)
         # Of two listeners of one port the first has the routes: they are named by the port alone.
@@ -191,6 +198,10 @@ def _sidecar_ropes(
         if not one.apart:
             who = asker_of(q, client, source)
             made.extend(_detected_ropes(q, lenses_within(q, client, one.within), source, who, envoy))
+    proxied = outbound.http_proxy(q, openings)
+    if proxied is not None:
+        within, name = proxied.opening.within, names.HTTP_PROXY_ROUTE
+        made.append(virtual_hosts.every_port_rope(q, client, within, unknown, name, source, envoy))
     return tuple(one for one in made if one is not None)
 
 

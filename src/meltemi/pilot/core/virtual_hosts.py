@@ -111,21 +111,20 @@ def sidecar_rope(
 
 
 @query
-def socket_rope(
-    q: Db, client: str, within: Egress | None, unknown: str, path: str, source: Source, envoy: str
+def every_port_rope(
+    q: Db, client: str, within: Egress | None, unknown: str, name: str, source: Source, envoy: str
 ) -> Rope | None:
-    """Join the routes of all ports of the services that clients reach through a unix domain socket (`unix://...`)."""
+    """Join the routes of all ports of services: clients reach them through one unix domain socket, or HTTP proxy."""
     seen = lenses_within(q, client, within)
     asker = asker_of(q, client, source)
-    parts = list(socket_segments(q, client, seen, source, asker))
+    parts = list(every_port_segments(q, client, seen, source, asker))
     parts.extend((extra_segment(q, client, within, source, asker), fallback(q, unknown)))
-    name = names.socket_route(path)
     made = rope(name, encode_route_head(name, ignore_port=False), [part for part in parts if part.resources])
     return settle_rope(q, made, envoy)
 
 
 @query
-def socket_segments(q: Db, client: str, seen: Lenses, source: Source, asker: str) -> tuple[Segment, ...]:
+def every_port_segments(q: Db, client: str, seen: Lenses, source: Source, asker: str) -> tuple[Segment, ...]:
     """List the virtual hosts of all HTTP ports of all services: a name without a port means the first that has it."""
     found: list[Segment] = []
     claimed: set[str] = set()
