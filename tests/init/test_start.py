@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import os
@@ -18,12 +19,13 @@ from tests.harness.leaks import Footprint
 from tests.harness.mesh import NOBODY, environment, python, until
 from tests.harness.nobody import again_as_nobody
 
-from meltemi.agent.shell import net_init
+from meltemi.agent.shell import keep, net_init
 from meltemi.agent.shell.net_init import AsyncClient, Client, InitError
 from meltemi.init.core import Layout
 from meltemi.init.shell import logs
 from meltemi.init.wire import (
     Attach,
+    Bind,
     Down,
     Event,
     Exited,
@@ -129,6 +131,39 @@ def test_what_cannot_start_says_why(init: Client) -> None:
     assert "nobody gave them" in errors["descriptors"]
     assert errors["nothing"]
     assert all(isinstance(event, Exited) and event.code == 127 for event in events)
+
+
+SHOWN = """
+import os, sys
+state, shown = sys.argv[1:]
+key = shown + "/key.pem"
+try:
+    refused = open(key, "w")
+except OSError as error:
+    refused = error.strerror
+print(([path for path, _, _ in os.walk(state)], open(key).read(), oct(os.stat(key).st_mode), refused))
+"""
+
+
+@pytest.mark.live
+def test_of_what_is_hidden_an_app_sees_the_one_folder_that_is_shown_to_it(
+    init: Client, layout: Layout
+) -> None:
+    shown = layout.pod_folder("a", "mine") + "/certs"
+    keep.write(f"{shown}/key.pem", b"secret")
+    keep.write(layout.pod_folder("a", "other") + "/key.pem", b"of another")
+    argv = (python(), "-c", SHOWN, layout.state, shown)
+    told, log = {"hide": (layout.run, layout.state)}, Path(layout.state) / "said"
+    init.ask(
+        Set("g", (app("a", *argv, binds=(Bind(shown, source=shown),), stdio=Stdio(log=str(log)), **told),))
+    )
+    until(lambda: log.exists() and log.read_text().endswith("\n"), "it says what it sees")
+    folders, key, mode, refused = ast.literal_eval(log.read_text())
+    assert folders == [layout.state, f"{layout.state}/pods", f"{layout.state}/pods/a.mine", shown]
+    assert (key, mode, refused) == ("secret", "0o100600", "Read-only file system")
+    # What comes later belongs to the app, too.
+    keep.write(f"{shown}/key.pem", b"newer")
+    assert Path(f"{shown}/key.pem").stat().st_uid == Path(shown).stat().st_uid
 
 
 @pytest.mark.live

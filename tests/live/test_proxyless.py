@@ -1,4 +1,4 @@
-"""gRPC without a proxy: `grpcio`'s own client with an `xds:///` target, in a pod that has no Envoy."""
+"""gRPC without a proxy: `grpcio`'s own client with an `xds:///` target, and its own server, in pods without Envoy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 APP = Path(__file__).parent / "apps" / "grpc_echo.py"
 HOST = "echo.default.svc.cluster.local"
 TARGET = f"xds:///{HOST}:7070"
+NATIVE = "xds:///native:7070"
+PROXYLESS = {"inject.istio.io/templates": "grpc-agent"}
+SPIFFE = "spiffe://cluster.local/ns/default/sa"
 
 
 def pod(name: str, *command: str, **metadata: dict[str, str]) -> dict[str, Any]:
@@ -38,8 +42,7 @@ def pod(name: str, *command: str, **metadata: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def server(version: str) -> dict[str, Any]:
-    made = pod(f"echo-{version}", "serve", version, "7070", labels={"app": "echo", "version": version})
+def serving(made: dict[str, Any]) -> dict[str, Any]:
     made["spec"]["containers"][0] |= {
         "ports": [{"containerPort": 7070}],
         "readinessProbe": {"tcpSocket": {"port": 7070}},
@@ -47,13 +50,24 @@ def server(version: str) -> dict[str, Any]:
     return made
 
 
-def service(name: str, **spec: Any) -> dict[str, Any]:
+def server(version: str) -> dict[str, Any]:
+    labels = {"app": "echo", "version": version}
+    return serving(pod(f"echo-{version}", "serve", version, "7070", labels=labels))
+
+
+def native() -> dict[str, Any]:
+    """A server that ends mutual TLS itself, and says so."""
+    labels = {"app": "native", "security.istio.io/tlsMode": "istio"}
+    return serving(pod("native", "xds-serve", "native", "7070", labels=labels, annotations=PROXYLESS))
+
+
+def service(name: str, app: str = "echo", **spec: Any) -> dict[str, Any]:
     port = {"name": "grpc", "port": 7070, "targetPort": 7070}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": "default"},
-        "spec": {"selector": {"app": "echo"}, "ports": [port], **spec},
+        "spec": {"selector": {"app": app}, "ports": [port], **spec},
     }
 
 
@@ -77,30 +91,33 @@ def subsets(**policy: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def mesh() -> Iterator[meshes.Mesh]:
-    """Two versions of a gRPC service with sidecars, and a client without one that watches who answers."""
+    """A gRPC service with sidecars, one without, and clients of both kinds; one without watches who answers."""
     with meshes.mesh() as made:
         made.put(service("echo"))
+        made.put(service("native", "native"))
+        made.put(native())
         made.put(service("headless", clusterIP="None"))
         for version in ("v1", "v2"):
             made.put(server(version))
-        made.put(pod("client", "watch", TARGET, annotations={"inject.istio.io/templates": "grpc-agent"}))
-        made.ready("echo-v1", "echo-v2", "client")
+        made.put(pod("client", "watch", TARGET, annotations=PROXYLESS))
+        made.put(pod("with-sidecar", "watch", "echo:7070"))
+        made.ready("echo-v1", "echo-v2", "native", "client", "with-sidecar")
         made.apply(subsets())
         yield made
 
 
-def call(mesh: meshes.Mesh, count: int = 1, target: str = TARGET, *metadata: str) -> dict[str, int]:
-    done = mesh.kubectl(
-        "exec", "client", "--", sys.executable, str(APP), "call", target, str(count), *metadata
-    )
+def call(
+    mesh: meshes.Mesh, count: int = 1, target: str = TARGET, *more: str, who: str = "client"
+) -> dict[str, int]:
+    done = mesh.kubectl("exec", who, "--", sys.executable, str(APP), "call", target, str(count), *more)
     found: dict[str, int] = json.loads(done.good())
     return found
 
 
-def said(mesh: meshes.Mesh) -> list[str]:
-    """Who answered the client that never stops, each time that it was another one."""
-    done = mesh.kubectl("logs", "client", "-c", "app")
-    return done.out.split() if done.code == 0 else []
+def said(mesh: meshes.Mesh, who: str = "client") -> list[str]:
+    """Who answered a client that never stops, each time that it was another one."""
+    done = mesh.kubectl("logs", who, "-c", "app")
+    return done.out.splitlines() if done.code == 0 else []
 
 
 def failed(found: dict[str, int]) -> bool:
@@ -111,6 +128,102 @@ def failed(found: dict[str, int]) -> bool:
 def routed(mesh: meshes.Mesh, *http: dict[str, Any]) -> None:
     mesh.apply(routes(*http))
     mesh.meltemi("wait", "virtualservice/echo").good()
+
+
+@contextmanager
+def mutual(mesh: meshes.Mesh, mode: str = "STRICT") -> Iterator[None]:
+    """Ask for mutual TLS everywhere: servers by PeerAuthentication, clients without a proxy by DestinationRules."""
+    meta = {"name": "default", "namespace": "default"}
+    peers = {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": meta}
+    tls = {"tls": {"mode": "ISTIO_MUTUAL"}}
+    other = networking("DestinationRule", host="native", trafficPolicy=tls)
+    other["metadata"]["name"] = "native"
+    mesh.apply({**peers, "spec": {"mtls": {"mode": mode}}}, subsets(trafficPolicy=tls), other)
+    try:
+        mesh.meltemi(
+            "wait", "peerauthentication/default", "destinationrule/echo", "destinationrule/native"
+        ).good()
+        yield
+    finally:
+        mesh.kubectl("delete", "peerauthentication/default", "destinationrule/native").good()
+        mesh.apply(subsets())
+        mesh.meltemi("wait", "destinationrule/echo").good()
+
+
+def test_mutual_tls_between_all_who_have_a_proxy_and_who_have_none(mesh: meshes.Mesh) -> None:
+    with mutual(mesh):
+        # Of a server with a sidecar the sidecar says who came; one without knows it itself.
+        assert call(mesh, 4, TARGET, "Peer").keys() <= {f"v{n} {SPIFFE}/default" for n in (1, 2)}
+        assert call(mesh, 2, NATIVE, "Peer") == {f"native {SPIFFE}/default": 2}
+        assert call(mesh, 2, "native:7070", "Peer", who="with-sidecar") == {f"native {SPIFFE}/default": 2}
+        # Without TLS nobody comes in.
+        assert failed(call(mesh, 1, "native:7070"))
+
+
+@pytest.mark.long
+def test_a_server_without_a_proxy_takes_plain_text_where_mutual_tls_is_off(mesh: meshes.Mesh) -> None:
+    meta = {"name": "default", "namespace": "default"}
+    peers = {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": meta}
+    assert failed(call(mesh, 1, "native:7070")), "its label says that it does mutual TLS"
+    mesh.apply({**peers, "spec": {"mtls": {"mode": "DISABLE"}}})
+    try:
+        mesh.meltemi("wait", "peerauthentication/default").good()
+        for target, who in (("native:7070", "client"), (NATIVE, "client"), ("native:7070", "with-sidecar")):
+            until(
+                lambda target=target, who=who: call(mesh, 2, target, "Peer", who=who) == {"native nobody": 2},  # type: ignore[misc]
+                10,
+                f"{who} reaches {target} in plain text",
+            )
+    finally:
+        mesh.kubectl("delete", "peerauthentication/default").good()
+
+
+def certificate_of(mesh: meshes.Mesh) -> str:
+    """What the server without a proxy is shown by a client without one that comes anew."""
+    (found,) = call(mesh, 1, NATIVE, "Certificate")
+    return found
+
+
+@pytest.mark.long
+def test_certificates_are_renewed_on_disk_and_no_call_fails(mesh: meshes.Mesh) -> None:
+    with mutual(mesh):
+        mesh.put(pod("rotating", "watch", NATIVE, "Certificate", annotations=PROXYLESS))
+        mesh.ready("rotating")
+        until(lambda: bool(said(mesh, "rotating")), 20, "the first call")
+        before, seen = certificate_of(mesh), said(mesh, "rotating")
+        for name in ("client", "rotating", "native"):
+            folder = Path(mesh.layout.pod_folder("default", name))
+            (folder / "identity.json").unlink()
+        # Whoever lost what it had kept asks for a new one when it begins again.
+        InitClient(mesh.layout).ask(Hold("agent", 1.0))
+        time.sleep(2.0)
+        until(lambda: bool(said(mesh, "rotating")), 20, "the agent is back")
+        until(lambda: certificate_of(mesh) not in ("UNAVAILABLE", before), 40, "a new one is shown")
+        after = said(mesh, "rotating")
+        assert after[: len(seen)] == seen
+        assert not set(after) & {"UNAVAILABLE", "DEADLINE_EXCEEDED"}, after
+        mesh.kubectl("delete", "pod/rotating").good()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("who", ["daemon", "agent"])
+def test_calls_in_mutual_tls_go_on_while_somebody_is_away(mesh: meshes.Mesh, who: str) -> None:
+    """Killed is the control plane, or the node's agent; no call may fail, of old connections or new ones."""
+    with mutual(mesh):
+        calling = (f"calling-{who}", f"anew-{who}")
+        for name, how in zip(calling, ("watch", "anew"), strict=True):
+            mesh.put(pod(name, how, NATIVE, "Peer", annotations=PROXYLESS))
+        mesh.ready(*calling)
+        expected = [f"native {SPIFFE}/default"]
+        for name in calling:
+            until(lambda name=name: said(mesh, name) == expected, 20, f"{name} calls")  # type: ignore[misc]
+        InitClient(mesh.layout).ask(Hold(who, 5.0))
+        time.sleep(6.0)
+        until(lambda: mesh.kubectl("get", "pods").code == 0, 20, "the API is back")
+        for name in calling:
+            until(lambda name=name: bool(said(mesh, name)), 20, "the agent is back")  # type: ignore[misc]
+            assert said(mesh, name) == expected
+        mesh.kubectl("delete", *(f"pod/{name}" for name in calling)).good()
 
 
 def test_the_pod_has_no_proxy(mesh: meshes.Mesh) -> None:
@@ -178,8 +291,8 @@ def test_faults_fail_calls_and_what_it_does_not_know_of_a_route_does_no_harm(mes
 
 
 @pytest.mark.long
-def test_where_tls_is_asked_for_nothing_goes_out_in_plain_text(mesh: meshes.Mesh) -> None:
-    mesh.apply(subsets(trafficPolicy={"tls": {"mode": "ISTIO_MUTUAL"}}))
+def test_where_other_tls_is_asked_for_nothing_goes_out_in_plain_text(mesh: meshes.Mesh) -> None:
+    mesh.apply(subsets(trafficPolicy={"tls": {"mode": "SIMPLE"}}))
     try:
         mesh.meltemi("wait", "destinationrule/echo").good()
         assert failed(call(mesh, 1))

@@ -23,6 +23,11 @@ ROOT_CERTIFICATE = "ROOTCA"
 AUTHORITIES_SUFFIX = "-cacert"
 """Ends the name of a credential that holds authorities alone."""
 
+CERTIFICATE_PROVIDER = "default"
+"""What gRPC without a proxy calls the files of its certificates (`certificate_providers`)."""
+SERVER_LISTENER = "xds.istio.io/grpc/lds/inbound/"
+"""Begins the name of the listener that a gRPC server without a proxy asks for; `ADDRESS:PORT` ends it."""
+
 PROXY_PORT = 15001
 INBOUND_PORT = 15006
 BYTES_ALPN = ("istio", "istio-peer-exchange")

@@ -1,25 +1,46 @@
-"""What gRPC's own xDS client is served: the part of Envoy's API that it knows (gRFC A27, A28, A29, A37, A42).
+"""What gRPC's own xDS client and servers are served: the part of Envoy's API that they know (gRFC A27-A29, A31-A44).
 
 It refuses a resource whole for one thing in it that it does not know, so what is served to it says only what it reads.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from envoy.config.core.v3.base_pb2 import RoutingPriority, TransportSocket
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.api_listener_pb2 import ApiListener
+from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.config.route.v3.route_components_pb2 import VirtualHost
+from envoy.config.route.v3.route_components_pb2 import NonForwardingAction, Route, RouteMatch, VirtualHost
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
     Rds,
 )
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import (
+    CertificateProviderPluginInstance,
+    CertificateValidationContext,
+)
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
+    CommonTlsContext,
+    DownstreamTlsContext,
+    UpstreamTlsContext,
+)
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
-from meltemi.envoy import filters, sockets
-from meltemi.envoy.encoding import encode, pack
+from meltemi.envoy import filters, names, sockets
+from meltemi.envoy.encoding import boolean, encode, pack, uint32, uint64
+from meltemi.envoy.listeners import HTTP_CONNECTION_MANAGER
 
 KNOWN_FILTERS = frozenset({filters.FAULT})
 """HTTP filters that gRPC's client has, besides the router."""
+
+MOST_RING = 8 * 1024 * 1024
+"""The largest ring that gRPC takes."""
 
 
 def encode_api_listener(name: str, route: str) -> bytes:
@@ -41,22 +62,86 @@ def encode_known_host(message: bytes) -> bytes:
     return encode(host)
 
 
-def encode_known_cluster(message: bytes) -> bytes:
-    """Encode what gRPC's client knows of a cluster, its endpoints by EDS."""
-    given = Cluster.FromString(message)
+@dataclass(frozen=True, slots=True)
+class KnownCluster:
+    """What gRPC's client knows of a cluster. Its endpoints come by EDS.
+
+    `ring_size` 0 means each in turn; `requests` are as many as may be under way at once. `peers` are the SPIFFE ids
+    of which the server must show one, in mutual TLS: () means any of the mesh, None plain text.
+    """
+
+    name: str
+    requests: int
+    ring_size: int = 0
+    peers: tuple[str, ...] | None = None
+
+
+def encode_known_cluster(cluster: KnownCluster) -> bytes:
+    """Encode a cluster. Without a number of its own gRPC would have 1,024 requests at most."""
+    limit = CircuitBreakers.Thresholds(
+        priority=RoutingPriority.DEFAULT, max_requests=uint32(cluster.requests)
+    )
     made = Cluster(
-        name=given.name,
+        name=cluster.name,
         type=Cluster.EDS,
         eds_cluster_config=Cluster.EdsClusterConfig(eds_config=sockets.ads()),
-        lb_policy=Cluster.ROUND_ROBIN,
+        lb_policy=Cluster.RING_HASH if cluster.ring_size else Cluster.ROUND_ROBIN,
+        circuit_breakers=CircuitBreakers(thresholds=[limit]),
     )
-    if given.lb_policy == Cluster.RING_HASH:
-        made.lb_policy = Cluster.RING_HASH
-        made.ring_hash_lb_config.CopyFrom(given.ring_hash_lb_config)
-    for field in ("circuit_breakers", "outlier_detection"):
-        if given.HasField(field):
-            getattr(made, field).CopyFrom(getattr(given, field))
+    if cluster.ring_size:
+        size = uint64(min(cluster.ring_size, MOST_RING))
+        made.ring_hash_lb_config.CopyFrom(Cluster.RingHashLbConfig(minimum_ring_size=size))
+    if cluster.peers is not None:
+        context = UpstreamTlsContext(common_tls_context=_certificates(cluster.peers))
+        made.transport_socket.CopyFrom(TransportSocket(name=sockets.TLS, typed_config=pack(context)))
     return encode(made)
+
+
+def _certificates(peers: tuple[str, ...]) -> CommonTlsContext:
+    """Say whose certificates are shown and believed: by name, for the files are the bootstrap's (gRFC A29)."""
+    instance = names.CERTIFICATE_PROVIDER
+    believed = CertificateValidationContext(
+        ca_certificate_provider_instance=CertificateProviderPluginInstance(
+            instance_name=instance, certificate_name=names.ROOT_CERTIFICATE
+        ),
+        # Not the newer field for names, which gRPC does not read.
+        match_subject_alt_names=[StringMatcher(exact=peer) for peer in peers],
+    )
+    return CommonTlsContext(
+        tls_certificate_provider_instance=CertificateProviderPluginInstance(
+            instance_name=instance, certificate_name=names.WORKLOAD_CERTIFICATE
+        ),
+        validation_context=believed,
+    )
+
+
+def encode_server_listener(address: str, port: int, *, mutual: bool) -> tuple[str, bytes]:
+    """Encode what a gRPC server at an address is told (gRFC A36), with the name by which it asks for that.
+
+    `mutual` ends the mesh's TLS and takes nothing else; without it there is no TLS.
+    """
+    host = f"[{address}]" if ":" in address else address
+    name = f"{names.SERVER_LISTENER}{host}:{port}"
+    every = Route(match=RouteMatch(prefix="/"), non_forwarding_action=NonForwardingAction())
+    manager = HttpConnectionManager(
+        stat_prefix="inbound",
+        route_config=RouteConfiguration(
+            name="inbound", virtual_hosts=[VirtualHost(name="inbound", domains=["*"], routes=[every])]
+        ),
+        http_filters=filters.http_filters(frozenset()),
+    )
+    chain = FilterChain(
+        name="inbound-mtls" if mutual else "inbound-plaintext",
+        filters=[Filter(name=HTTP_CONNECTION_MANAGER, typed_config=pack(manager))],
+    )
+    if mutual:
+        # Whom a client may be is not asked here: gRPC's servers know no names to ask for.
+        context = DownstreamTlsContext(
+            common_tls_context=_certificates(()), require_client_certificate=boolean(True)
+        )
+        chain.transport_socket.CopyFrom(TransportSocket(name=sockets.TLS, typed_config=pack(context)))
+    where = Address(socket_address=SocketAddress(address=address, port_value=port))
+    return name, encode(Listener(name=name, address=where, filter_chains=[chain]))
 
 
 def encode_known_assignment(message: bytes) -> bytes:

@@ -110,6 +110,7 @@ class Bind:
 
     Exactly one of `source` (a path) and `content` (the text of a read-only file) is given. A target that is
     a symbolic link is resolved first; a target that does not exist is skipped where `optional`, else an error.
+    A folder that is shown below a hidden one is all that is seen there: its target is made.
     """
 
     target: str

@@ -27,6 +27,7 @@ from meltemi.model.workloads import (
     LOCALITY,
     REGION,
     account,
+    is_proxyless,
     metadata,
     place_of_label,
     place_of_node,
@@ -59,7 +60,7 @@ class Backend(NamedTuple):
     port: int
     labels: Map[str] = EMPTY
     account: str = ""
-    """SPIFFE id of its service account, where a proxy stands before it."""
+    """SPIFFE id of its service account, where it can show one: a proxy stands before it, or it needs none."""
     mtls: bool = False
     metadata: str = ""
     place: Locality = NOWHERE
@@ -211,7 +212,7 @@ class _Pods:
         """Return what backends have of a pod."""
         mtls, labels, node = takes_mtls(pod), pod.labels, pod.spec.node_name
         place = self._place(pod) if LOCALITY in labels or REGION in labels else self._node(node)
-        identity = self._account(pod) if mtls else ""
+        identity = self._account(pod) if mtls or is_proxyless(pod) else ""
         return labels, identity, mtls, metadata(pod.name, pod.namespace, labels), place, 1, node
 
     def _account(self, pod: Object[Pod]) -> str:

@@ -7,7 +7,7 @@ from meltemi.model import authn, destinations, envoy_filters, facts, gateways, l
 from meltemi.model.networks import networks
 from meltemi.model.views import ProxyType, View
 from meltemi.model.workload_entries import PROXY, proxied
-from meltemi.model.workloads import Workload, place, trait, workload
+from meltemi.model.workloads import TLS_MODE, Workload, place, trait, workload
 from meltemi.query import Db, query
 
 
@@ -26,6 +26,8 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
             return None
         found, where, network = inside, place(q, inside), _network(q, inside)
     reads = set(label_keys(q, namespace))
+    if found.proxyless:
+        reads.add(TLS_MODE)
     targets = set(target_names(q, namespace))
     labels = Map({key: value for key, value in found.labels.items() if key in reads})
     return View(
@@ -46,7 +48,9 @@ def view_of(q: Db, namespace: str, pod_name: str) -> View | None:
                 if (value := trait(key, found.labels, where, found.node, network))
             }
         ),
-        address=_address(q, namespace, pod_name) if sidecars.reads_address(q, namespace, labels) else "",
+        address=_address(q, namespace, pod_name)
+        if found.proxyless or sidecars.reads_address(q, namespace, labels)
+        else "",
     )
 
 

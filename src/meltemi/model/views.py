@@ -13,7 +13,7 @@ from meltemi.api.values import EMPTY, Map
 
 
 class ProxyType(Enum):
-    """What a proxy is for: beside an app, a gateway; or a gRPC client that needs none, since it speaks xDS itself."""
+    """What a proxy is for: beside an app, a gateway; or gRPC that needs none, since it speaks xDS itself."""
 
     SIDECAR = "sidecar"
     ROUTER = "router"
@@ -45,7 +45,8 @@ class View:
 
     `labels` are only those keys that some selector in reach reads; `named_ports` only those container ports
     that some Service of the namespace names as its target. `affinity` are labels by which some service orders its
-    endpoints, as `workloads.trait` has them; `address` is the pod's only where its Sidecar sends what comes in there.
+    endpoints, as `workloads.trait` has them; `address` is the pod's only where its Sidecar sends what comes in there,
+    or where its gRPC servers have no proxy, and say at what address they are.
     """
 
     namespace: str

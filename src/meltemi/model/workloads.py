@@ -94,8 +94,16 @@ def account(pod: Object[Pod]) -> str:
 
 
 def takes_mtls(pod: Object[Pod]) -> bool:
-    """Say whether a sidecar takes mutual TLS before a pod; a gateway's servers take what its Gateways say."""
-    return _proxy(pod) == (True, False)
+    """Say whether mutual TLS reaches a pod: to its sidecar, or where it has no proxy to gRPC servers that do it.
+
+    A gateway's servers take what its Gateways say.
+    """
+    return _proxy(pod) == (True, False) or (says_mtls(pod.labels) and is_proxyless(pod))
+
+
+def says_mtls(labels: Map[str]) -> bool:
+    """Say whether a workload without a proxy says of itself that it does Istio's mutual TLS: nobody else can know."""
+    return labels.get(TLS_MODE) == "istio"
 
 
 def is_gateway(pod: Object[Pod]) -> bool:

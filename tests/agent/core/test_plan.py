@@ -57,16 +57,29 @@ def test_a_pod_without_the_container_has_no_envoy() -> None:
     assert made.apps[0].after == ()
 
 
-def test_a_pod_whose_grpc_clients_speak_xds_is_told_where() -> None:
+def test_a_pod_whose_grpc_speaks_xds_is_told_where_and_sees_its_certificates() -> None:
     made = document(sidecar=False)
     made["metadata"]["annotations"]["inject.istio.io/templates"] = "grpc-agent"
     (app,) = plan(read(made), PLACE, NODE, {}).specs
     told = json.loads(app.env["GRPC_XDS_BOOTSTRAP_CONFIG"])
     assert told["xds_servers"][0]["server_uri"] == "127.0.0.1:15010"
     assert told["node"]["id"] == "sidecar~198.18.0.7~web-1.shop~shop.svc.cluster.local"
+    assert told["server_listener_resource_name_template"] == "xds.istio.io/grpc/lds/inbound/%s"
+    folder = "/state/mesh/pods/shop.web-1/certs"
+    assert told["certificate_providers"]["default"] == {
+        "plugin_name": "file_watcher",
+        "config": {
+            "certificate_file": f"{folder}/cert-chain.pem",
+            "private_key_file": f"{folder}/key.pem",
+            "ca_certificate_file": f"{folder}/root-cert.pem",
+            "refresh_interval": "10s",
+        },
+    }
+    assert [bind.source for bind in app.binds if bind.target == folder] == [folder]
     made["spec"]["containers"].append({"name": "istio-proxy", "image": "auto"})
     for one in plan(read(made), PLACE, NODE, {}).specs:
         assert "GRPC_XDS_BOOTSTRAP_CONFIG" not in one.env
+        assert folder not in {bind.target for bind in one.binds}
 
 
 def test_the_app_sees_neither_the_meshs_folders_nor_the_hosts_resolver() -> None:

@@ -15,8 +15,11 @@ import grpc.aio
 import pytest
 from cryptography import x509
 
+from meltemi.agent.core.proxyless import CHAIN, KEY
+from meltemi.agent.core.proxyless import ROOT as ROOT_FILE
 from meltemi.agent.shell.controlplane import AwayError
-from meltemi.agent.shell.identity import Identity, Pair
+from meltemi.agent.shell.identity import Identity, Pair, pair_of
+from meltemi.agent.shell.identity_files import IdentityFiles
 from meltemi.agent.shell.secrets import DEFAULT, ROOT, secret
 from meltemi.citadel.core.identity import Identity as Caller
 from meltemi.citadel.shell.authority import CertificateAuthority, Signed
@@ -133,6 +136,29 @@ async def test_it_is_kept_for_a_restart_and_closed_to_others(
     plane.away = "killed"
     # Time flies here: it may have been renewed since.
     assert pair(make()).chain in had
+
+
+async def test_files_for_apps_are_as_the_identity_is_whole_and_closed_to_others(
+    make: Callable[[], Identity], tmp_path: Path
+) -> None:
+    identity, folder = make(), tmp_path / "certs"
+    files = IdentityFiles(str(folder), identity)
+    writing = asyncio.get_running_loop().create_task(files.run())
+    assert not files.there
+
+    def written() -> Pair:
+        key, chain, root = ((folder / name).read_bytes() for name in (KEY, CHAIN, ROOT_FILE))
+        return pair_of(key, chain, root)
+
+    seen = set[bytes]()
+    for _ in range(2):
+        assert await identity._renew()
+        await until(lambda: files.there and (folder / CHAIN).read_bytes() == pair(identity).chain)
+        await until(lambda: (folder / ROOT_FILE).read_bytes() == pair(identity).root)
+        seen.add(written().chain)
+    assert len(seen) == 2
+    assert {stat.S_IMODE((folder / name).stat().st_mode) for name in (KEY, CHAIN, ROOT_FILE)} == {0o600}
+    writing.cancel()
 
 
 async def test_it_is_renewed_at_half_of_its_life(

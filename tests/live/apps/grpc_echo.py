@@ -1,21 +1,28 @@
-"""A gRPC service that says who it is, and a client of it. `serve NAME PORT`; `call TARGET COUNT`; `watch TARGET`."""
+"""A gRPC service that says who it is, and a client of it, both with xDS's credentials where they speak xDS.
+
+`serve NAME PORT`; `xds-serve NAME PORT`; `call TARGET COUNT [METHOD] [HEADER=VALUE...]`; `watch TARGET [METHOD]`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import grpc
+import grpc.experimental
 
 SERVICE = "test.Echo"
 
 
-def serve(name: str, port: str) -> None:
-    """Answer for ever; `Fail` answers with UNAVAILABLE."""
+def serve(name: str, port: str, *, xds: bool = False) -> None:
+    """Answer for ever: `Who` names the server, `Peer` the client as mutual TLS does, `Certificate` the client's own."""
+    failed = Counter[str]()
 
     def who(_request: bytes, _context: Any) -> bytes:
         return name.encode()
@@ -24,15 +31,55 @@ def serve(name: str, port: str) -> None:
         context.abort(grpc.StatusCode.UNAVAILABLE, f"{name} fails")
         return b""
 
-    server = grpc.server(ThreadPoolExecutor(4))
-    methods = {"Who": who, "Fail": fail}
+    def flaky(_request: bytes, context: Any) -> bytes:
+        """Fail each call but every third."""
+        failed["calls"] += 1
+        return name.encode() if failed["calls"] % 3 == 0 else fail(b"", context)
+
+    def slow(_request: bytes, _context: Any) -> bytes:
+        time.sleep(3.0)
+        return name.encode()
+
+    def peer(_request: bytes, context: Any) -> bytes:
+        """Name the client: by TLS that ends here, or by what the sidecar says."""
+        listed = [one.decode() for one in context.auth_context().get("x509_subject_alternative_name", ())]
+        for key, value in context.invocation_metadata():
+            if key == "x-forwarded-client-cert":
+                listed += [part[4:] for part in value.split(";") if part.startswith("URI=")]
+        return f"{name} {' '.join(listed) or 'nobody'}".encode()
+
+    def certificate(_request: bytes, context: Any) -> bytes:
+        shown = context.auth_context().get("x509_pem_cert", (b"",))[0]
+        return hashlib.sha256(shown).hexdigest()[:16].encode() if shown else b"none"
+
+    server = grpc.server(ThreadPoolExecutor(4), xds=xds)
+    methods: dict[str, Any] = {
+        "Who": who,
+        "Fail": fail,
+        "Flaky": flaky,
+        "Slow": slow,
+        "Peer": peer,
+        "Certificate": certificate,
+    }
     handlers: dict[str, Any] = {
         method: grpc.unary_unary_rpc_method_handler(function) for method, function in methods.items()
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    server.add_insecure_port(f"0.0.0.0:{port}")
+    if xds:
+        plain = grpc.insecure_server_credentials()
+        server.add_secure_port(f"0.0.0.0:{port}", grpc.xds_server_credentials(plain))
+    else:
+        server.add_insecure_port(f"0.0.0.0:{port}")
     server.start()
     server.wait_for_termination()
+
+
+def opened(target: str, *options: tuple[str, int]) -> grpc.Channel:
+    """A channel: what it is encrypted with is xDS's to say, where it speaks that."""
+    if not target.startswith("xds:"):
+        return grpc.insecure_channel(target, options)
+    plain = grpc.experimental.insecure_channel_credentials()  # type: ignore[no-untyped-call]
+    return grpc.secure_channel(target, grpc.xds_channel_credentials(plain), options)
 
 
 def said(channel: grpc.Channel, method: str = "Who", **metadata: str) -> str:
@@ -44,25 +91,40 @@ def said(channel: grpc.Channel, method: str = "Who", **metadata: str) -> str:
         return str(error.code().name)
 
 
-def call(target: str, count: str, *metadata: str) -> None:
+def call(target: str, count: str, *more: str) -> None:
     """Call some times, and print how often who answered."""
-    with grpc.insecure_channel(target) as channel:
-        pairs = dict(pair.split("=", 1) for pair in metadata)
-        print(json.dumps(Counter(said(channel, **pairs) for _ in range(int(count)))))
+    methods = [word for word in more if "=" not in word] or ["Who"]
+    pairs = dict(word.split("=", 1) for word in more if "=" in word)
+    with opened(target) as channel:
+        print(json.dumps(Counter(said(channel, methods[0], **pairs) for _ in range(int(count)))))
 
 
-def watch(target: str) -> None:
-    """Call for ever, and print who answers whenever that is another one."""
+def watch(target: str, method: str = "Who", *, anew: bool = False) -> None:
+    """Call for ever, by a new connection each time if `anew`; print who answers whenever that is another one.
+
+    What gRPC knows of the mesh it forgets with its last channel: one stays.
+    """
     last = ""
-    with grpc.insecure_channel(target) as channel:
-        while True:
-            now = said(channel)
-            if now != last:
-                print(now, flush=True)
-            last = now
-            time.sleep(0.02)
+    channel = opened(target)
+    said(channel, method)
+    while True:
+        if anew:
+            with opened(target, ("grpc.use_local_subchannel_pool", 1)) as another:
+                now = said(another, method)
+        else:
+            now = said(channel, method)
+        if now != last:
+            print(now, flush=True)
+        last = now
+        time.sleep(0.02)
 
 
 if __name__ == "__main__":
-    commands: dict[str, Any] = {"serve": serve, "call": call, "watch": watch}
+    commands: dict[str, Any] = {
+        "serve": serve,
+        "xds-serve": partial(serve, xds=True),
+        "call": call,
+        "watch": watch,
+        "anew": partial(watch, anew=True),
+    }
     commands[sys.argv[1]](*sys.argv[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
 from tests.pilot.core.meshes import Mesh, decoded, messages
@@ -93,9 +94,43 @@ def test_what_configures_filters_that_it_does_not_have_is_left_out() -> None:
     assert list(host["routes"][0]["typedPerFilterConfig"]) == ["envoy.filters.http.fault"]
 
 
-def test_where_tls_is_asked_for_there_is_no_cluster_and_the_rule_is_told() -> None:
+def test_the_meshs_own_tls_is_by_files_that_the_bootstrap_names_to_accounts_of_the_service() -> None:
     made = mesh()
-    tls = {"tls": {"mode": "ISTIO_MUTUAL"}}
+    made.pod("echo-2", ip="198.18.0.5", labels={"app": "echo"}, account="other")
+    made.pod("bare", ip="198.18.0.6", labels={"app": "echo"}, account="bare", sidecar=False)
+    natively = {"app": "echo"}
+    made.pod("own", ip="198.18.0.7", labels=natively, account="own", sidecar=False, annotations=PROXYLESS)
+    assert "transportSocket" not in decoded(made.roots("client"), CDS)[CLUSTER]
+    mutual = {"tls": {"mode": "ISTIO_MUTUAL"}}
+    made.put([networking("DestinationRule", host="echo", trafficPolicy=mutual)])
+    socket = decoded(made.roots("client"), CDS)[CLUSTER]["transportSocket"]
+    context = socket["typedConfig"]["commonTlsContext"]
+    assert socket["name"] == "envoy.transport_sockets.tls"
+    own, root = (
+        {"instanceName": "default", "certificateName": "default"},
+        {"instanceName": "default", "certificateName": "ROOTCA"},
+    )
+    peers = [{"exact": f"spiffe://cluster.local/ns/default/sa/{one}"} for one in ("default", "other", "own")]
+    assert context == {
+        "tlsCertificateProviderInstance": own,
+        "validationContext": {"caCertificateProviderInstance": root, "matchSubjectAltNames": peers},
+    }
+    named = {"tls": {"mode": "ISTIO_MUTUAL", "subjectAltNames": ["spiffe://x/ns/a/sa/b"]}}
+    made.put([networking("DestinationRule", host="echo", trafficPolicy=named)])
+    socket = decoded(made.roots("client"), CDS)[CLUSTER]["transportSocket"]
+    believed = socket["typedConfig"]["commonTlsContext"]["validationContext"]
+    assert believed["matchSubjectAltNames"] == [{"exact": "spiffe://x/ns/a/sa/b"}]
+    made.put([networking("DestinationRule", host="echo", trafficPolicy={"tls": {"mode": "DISABLE"}})])
+    assert "transportSocket" not in decoded(made.roots("client"), CDS)[CLUSTER]
+
+
+@pytest.mark.parametrize("mode", ["SIMPLE", "MUTUAL"])
+def test_where_other_tls_is_asked_for_there_is_no_cluster_and_the_rule_is_told(mode: str) -> None:
+    made = mesh()
+    files = (
+        {"clientCertificate": "/c", "privateKey": "/k", "caCertificates": "/a"} if mode == "MUTUAL" else {}
+    )
+    tls = {"tls": {"mode": mode, **files}}
     subset = {"name": "v1", "labels": {"app": "echo"}, "trafficPolicy": tls}
     made.put([networking("DestinationRule", host="echo", subsets=[subset])])
     assert set(messages(made.roots("client"), CDS)) == set(messages(made.roots("client"), EDS)) == {CLUSTER}

@@ -470,7 +470,8 @@ def pods(mesh: Mesh) -> None:
     edge = {"app": "x", f"{API}/gateway-name": "way-in"}
     mesh.pod("edge", "a", ip="198.18.0.4", labels=edge, gateway=True)
     mesh.pod("ingress", "istio-system", ip="198.18.0.5", labels={"istio": "ingressgateway"}, gateway=True)
-    mesh.pod("grpc", "b", ip="198.18.0.6", sidecar=False, annotations=PROXYLESS)
+    native = {"app": "y", "security.istio.io/tlsMode": "istio"}
+    mesh.pod("grpc", "b", ip="198.18.0.6", labels=native, sidecar=False, annotations=PROXYLESS)
 
 
 def handlers(listener: Message) -> list[Message]:

@@ -210,7 +210,7 @@ def _app(pod: Pod, place: Place, container: Container, node: Node, documents: Do
         cwd=container.cwd or "/",
         netns=place.netns,
         user="app",
-        binds=_names(pod, place, node, captured=proxy),
+        binds=(*_names(pod, place, node, captured=proxy), *_certificates(pod, node)),
         hide=(node.layout.run, node.layout.state, *HIDDEN_SOCKETS),
         stdio=Stdio(log=log_path(pod, container.name, node.layout), attach=pod.attach, tty=container.tty),
         restart=_restart(pod),
@@ -220,11 +220,20 @@ def _app(pod: Pod, place: Place, container: Container, node: Node, documents: Do
     )
 
 
+def _certificates(pod: Pod, node: Node) -> tuple[Bind, ...]:
+    """Show an app its certificates, where it ends TLS itself."""
+    if not pod.is_proxyless:
+        return ()
+    folder = proxyless.certificates_folder(pod, node.layout)
+    return (Bind(folder, source=folder),)
+
+
 def _given(pod: Pod, place: Place, node: Node) -> dict[str, str]:
     settings = node.settings
     told = {}
     if pod.is_proxyless:
-        told[proxyless.ENVIRONMENT] = proxyless.bootstrap(pod, place.address, settings.cluster_domain)
+        folder = proxyless.certificates_folder(pod, node.layout)
+        told[proxyless.ENVIRONMENT] = proxyless.bootstrap(pod, place.address, settings.cluster_domain, folder)
     return {
         "PATH": environment.PATH,
         **node.environment,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write(path: str, content: bytes) -> None:
-    """Replace a file. The folder is made if it is not there. Raises OSError."""
+    """Replace a file, which belongs to whom its folder does. The folder is made if it is not there. Raises OSError."""
     target = Path(path)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.new")
@@ -18,6 +18,9 @@ def write(path: str, content: bytes) -> None:
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            owner = target.parent.stat()
+            if owner.st_uid != os.geteuid():
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
             file.write(content)
         beside.rename(target)
     except OSError:

@@ -49,6 +49,7 @@ class PodLife:
         self.pod: Pod = read(document)
         self.place: Place | None = None
         self.sidecar: Sidecar | None = None
+        self._proxyless: Proxyless | None = None
         self.containers: tuple[ContainerLife, ...] = ()
         self._wake = asyncio.Event()
         self._restarts: list[tuple[str, str]] = []
@@ -144,7 +145,8 @@ class PodLife:
                 self.sidecar = Sidecar(site, pod, place)
                 feeding = tasks.create_task(self.sidecar.run())
             elif pod.is_proxyless:
-                feeding = tasks.create_task(Proxyless(site, pod, place).run())
+                self._proxyless = Proxyless(site, pod, place)
+                feeding = tasks.create_task(self._proxyless.run())
             self._remember(self.document)
             try:
                 site.processes.listen(self.group, lambda _: self._stir())
@@ -181,6 +183,8 @@ class PodLife:
             if not await self._proxy_ready(place):
                 return
             known_good = True
+        elif self._proxyless is not None and not begun and not await self._certified(self._proxyless):
+            return
         await processes.set(self.group, made.specs)
         for container in self.containers:
             container.trust(known_good and container.container is self.pod.proxy, self._reporter.told)
@@ -233,6 +237,14 @@ class PodLife:
         admin = Admin(self._site.network, place.id)
         while not self.ending:
             if await admin.ready():
+                return True
+            await asyncio.sleep(POLL_SECONDS)
+        return False
+
+    async def _certified(self, proxyless: Proxyless) -> bool:
+        """Wait until what apps do TLS with is there; False if the pod shall end before."""
+        while not self.ending:
+            if proxyless.files.there:
                 return True
             await asyncio.sleep(POLL_SECONDS)
         return False

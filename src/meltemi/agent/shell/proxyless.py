@@ -1,7 +1,7 @@
-"""xDS for a pod whose gRPC clients need no proxy: each stream is passed on to the control plane, with the pod's token.
+"""xDS for a pod whose gRPC needs no proxy: each stream is passed on to the control plane, with the pod's token.
 
-The port is on the loopback of the pod's network namespace, so nobody else reaches it. A client whose stream ends keeps
-what it has and comes again, so nothing is kept for it here.
+The port is on the loopback of the pod's network namespace, so nobody else reaches it. Whoever's stream ends keeps what
+it has and comes again, so nothing is kept of resources here. Key and certificates are files that the pod's apps see.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import grpc.aio
 
 from meltemi.agent.core.plan import Place
 from meltemi.agent.core.pod import Pod
-from meltemi.agent.core.proxyless import PORT
+from meltemi.agent.core.proxyless import PORT, certificates_folder
 from meltemi.agent.shell.controlplane import SERVICE, STATE_OF_THE_WORLD, AwayError, ControlPlane, Token, Who
 from meltemi.agent.shell.gate import MOST_CONNECTIONS, carry
+from meltemi.agent.shell.identity_files import IdentityFiles
 from meltemi.agent.shell.isolation import lasting
 from meltemi.agent.shell.network import Network
+from meltemi.agent.shell.sidecar import identity_of
 from meltemi.agent.shell.site import Site
 
 log = logging.getLogger(__name__)
@@ -38,12 +40,17 @@ class Proxyless:
         token = Token(site.kube, Who(pod.namespace, pod.name, pod.uid, pod.service_account), site.seconds)
         inner = f"meltemi-{place.id}-{secrets.token_hex(16)}"
         self._key = pod.key
+        self._identity = identity_of(site, pod, token)
+        self.files = IdentityFiles(certificates_folder(pod, site.node.layout), self._identity)
         self._passing = Passing(pod.key, inner, site.plane, token)
         self._port = PodPort(site.network, place.id, inner)
 
     async def run(self) -> None:
         """Serve, for ever."""
+        self._identity.load()
         async with asyncio.TaskGroup() as group:
+            group.create_task(lasting(f"identity of {self._key}", self._identity.run))
+            group.create_task(lasting(f"certificates of {self._key}", self.files.run))
             group.create_task(lasting(f"xDS of {self._key}", self._passing.run))
             group.create_task(lasting(f"port {PORT} of {self._key}", self._port.run))
 

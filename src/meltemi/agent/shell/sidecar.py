@@ -20,20 +20,26 @@ from meltemi.agent.shell.site import Site
 from meltemi.agent.shell.statusport import StatusPort
 
 
+def identity_of(site: Site, pod: Pod, token: Token) -> Identity:
+    """Make a pod's identity: its service account's, kept in the pod's folder."""
+    layout, settings = site.node.layout, site.node.settings
+    spiffe = f"spiffe://{settings.trust_domain}/ns/{pod.namespace}/sa/{pod.service_account}"
+    folder = layout.pod_folder(pod.namespace, pod.name)
+    seconds = settings.certificate_seconds
+    return Identity(folder, spiffe, site.plane, token, seconds=seconds, clock=site.now)
+
+
 class Sidecar:
     """One pod's feeding. `run()` works until cancelled; its parts fail and begin again each on its own."""
 
     def __init__(self, site: Site, pod: Pod, place: Place) -> None:
-        layout, settings = site.node.layout, site.node.settings
+        layout = site.node.layout
         folder = layout.pod_folder(pod.namespace, pod.name)
         self._site = site
         self._pod = pod
         self._place = place
         token = Token(site.kube, Who(pod.namespace, pod.name, pod.uid, pod.service_account), site.seconds)
-        spiffe = f"spiffe://{settings.trust_domain}/ns/{pod.namespace}/sa/{pod.service_account}"
-        self.identity = Identity(
-            folder, spiffe, site.plane, token, seconds=settings.certificate_seconds, clock=site.now
-        )
+        self.identity = identity_of(site, pod, token)
         # Abstract sockets belong to a network namespace: no pod and nobody on the host can reach this one.
         inner = f"meltemi-{place.id}-{secrets.token_hex(16)}"
         self.relay = PodRelay(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from meltemi.init.shell import kernel
 from meltemi.init.wire import Bind
@@ -34,11 +34,13 @@ def furnish(
         if bind.content is None and (not bind.optional or os.path.exists(bind.source))
     }
     covers = _existing(hide)
+    shown = {bind.source: os.path.realpath(bind.target) for bind in binds if bind.source in sources}
+    shown = {source: target for source, target in shown.items() if _cover_of(target, covers)}
     kernel.mount("tmpfs", shelf, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=4m")
     try:
         for number, bind in enumerate(binds):
             target = os.path.realpath(bind.target)
-            if bind.content is None and bind.source not in sources:
+            if bind.source in shown or (bind.content is None and bind.source not in sources):
                 continue
             if bind.optional and not os.path.exists(target):
                 continue
@@ -53,12 +55,39 @@ def furnish(
                 kernel.mount(empty, path, flags=kernel.MS_BIND)
     finally:
         kernel.umount(shelf)
+    try:
+        for path, is_folder in covers:
+            if is_folder:
+                within = {source: to for source, to in shown.items() if _cover_of(to, covers) == path}
+                _cover(path, {f"/proc/self/fd/{sources[source]}": to for source, to in within.items()})
+    finally:
         for fd in sources.values():
             os.close(fd)
-    for path, is_folder in covers:
-        if is_folder:
-            flags = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-            kernel.mount("tmpfs", path, "tmpfs", flags, "mode=0555,size=4k")
+
+
+def _cover(path: str, shown: Mapping[str, str]) -> None:
+    """Put an empty folder over one; of what lay in it only these folders (source -> path) are seen."""
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    if not shown:
+        kernel.mount("tmpfs", path, "tmpfs", flags | kernel.MS_RDONLY, "mode=0555,size=4k")
+        return
+    kernel.mount("tmpfs", path, "tmpfs", flags, "mode=0555,size=64k")
+    for source, target in shown.items():
+        rest = os.path.relpath(target, path).split("/")
+        for depth in range(len(rest)):
+            made = os.path.join(path, *rest[: depth + 1])
+            if not os.path.isdir(made):
+                # Not by `makedirs`: the umask would keep the app out.
+                os.mkdir(made)
+                os.chmod(made, 0o555)
+        kernel.mount(source, target, flags=kernel.MS_BIND)
+        kernel.mount("none", target, flags=kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY | flags)
+    kernel.mount("none", path, flags=kernel.MS_REMOUNT | kernel.MS_RDONLY | flags, data="mode=0555,size=64k")
+
+
+def _cover_of(path: str, covers: Sequence[tuple[str, bool]]) -> str:
+    """Name the hidden folder that a path is in; "" where it is in none."""
+    return next((one for one, is_folder in covers if is_folder and path.startswith(f"{one}/")), "")
 
 
 def _movable(paths: Sequence[str], user: int) -> list[str]:

@@ -84,6 +84,8 @@ def _child(spec: Spec, house: House, stdio: tuple[int, int, int], tell: int) -> 
             hide = (*spec.hide, *house.hidden) if boxed else spec.hide
             # Without privilege the caller's uid is 0 in the mesh's user namespace.
             user = 0 if house.rootless else house.user[0]
+            if boxed and not house.rootless:
+                _hand_over(spec, house)
             boxes.furnish(spec.binds, hide, house.run, new_proc=boxed, against=user if boxed else None)
         if boxed:
             app = os.fork()
@@ -100,6 +102,14 @@ def _child(spec: Spec, house: House, stdio: tuple[int, int, int], tell: int) -> 
         os.write(tell, str(error).encode()[:4000])
     finally:
         os._exit(127)
+
+
+def _hand_over(spec: Spec, house: House) -> None:
+    """Give the app's user the folders that are shown to it: what is put there later belongs to whom the folder does."""
+    for bind in spec.binds:
+        if bind.content is None and os.path.isdir(bind.source):
+            for path in (bind.source, *(entry.path for entry in os.scandir(bind.source))):
+                os.chown(path, *house.user, follow_symlinks=False)
 
 
 def _join_network(spec: Spec, house: House) -> None:

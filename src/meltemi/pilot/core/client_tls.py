@@ -15,7 +15,8 @@ from meltemi.query import Db, query
 
 _ALPN = {
     UpstreamProtocol.HTTP1: ("istio-http/1.1", "istio"),
-    UpstreamProtocol.HTTP2: ("istio-h2", "istio"),
+    # The last for gRPC servers without a proxy, which take no connection that does not name it.
+    UpstreamProtocol.HTTP2: ("istio-h2", "istio", "h2"),
     UpstreamProtocol.NONE: ("istio",),
     # HTTP of either version, which the server's proxy finds out; whoever sends bytes there says so (`l4`).
     UpstreamProtocol.CLIENT: ("istio-http/1.1", "istio"),

@@ -2,33 +2,39 @@
 
     xds:///HOST:PORT -> listener HOST:PORT -> routes HOST:PORT -> clusters outbound|PORT|SUBSET|HOST -> endpoints
 
-It is what sidecars have, less what the client does not know. The client opens its connections itself, in plain text:
-where TLS is asked for on the way there is no cluster, so that nothing goes out that should not.
+It is what sidecars have, less what the client does not know. The client opens its connections itself: in the mesh's
+mutual TLS where a DestinationRule says so, else, as in Istio, in plain text (nobody can tell whether a client would do
+TLS, for it does only if its app made its channel with xDS credentials; `pilot/pkg/networking/grpcgen/cds.go`). Where
+another TLS is asked for there is no cluster, so that nothing goes out that should not. For servers see
+`proxyless_servers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
-from meltemi.api.networking.destination_rule import ClientTLSMode
+from meltemi.api.networking.destination_rule import ClientTLSMode, TrafficPolicy
 from meltemi.envoy import names, proxyless
 from meltemi.envoy.encoding import encode
 from meltemi.envoy.endpoints import Assignment, assignment_message
+from meltemi.envoy.proxyless import KnownCluster
 from meltemi.envoy.routes import encode_route_head
 from meltemi.model import destinations, localities, routing
 from meltemi.model.destinations import Rule
 from meltemi.model.domains import names_of
-from meltemi.model.endpoints import backends
+from meltemi.model.endpoints import accounts, backends
 from meltemi.model.isolation import isolated
 from meltemi.model.localities import Caller
 from meltemi.model.routing import Source
-from meltemi.model.scope import Lens, lenses
+from meltemi.model.scope import Lens, Lenses, lenses
 from meltemi.model.services import Protocol, Service, hosts_in, service, services_in
 from meltemi.model.views import View
-from meltemi.pilot.core import assignments, clusters, traffic_policy
+from meltemi.pilot.core import assignments, proxyless_servers, shared, traffic_policy
+from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.inline_endpoints import groups
 from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.resource import (
@@ -55,24 +61,37 @@ NO_TLS = code(
     "MEL0200",
     "no-tls-without-a-proxy",
     Level.WARNING,
-    "A gRPC client without a proxy opens its connections in plain text. Where a DestinationRule asks for TLS it has no "
-    "way to the service: its calls there fail, while those of clients with a sidecar do not.",
+    "A gRPC client without a proxy knows no TLS but the mesh's own (ISTIO_MUTUAL). Where a DestinationRule asks for "
+    "another (SIMPLE, MUTUAL) it has no way to the service: its calls there fail, while those of clients with a "
+    "sidecar do not.",
 )
 
 
 def roots(q: Db, view: View, source: Source) -> Roots:
-    """Return what a client of this View is served: the parts of which it asks for by name."""
+    """Return what gRPC in a pod of this View is served: the parts of which it asks for by name."""
     seen = lenses(q, view.namespace)
     asker = asker_of(q, view.namespace, source)
+    made = clients(q, seen, view.namespace, view.envoy_version, localities.caller(view), source, asker)
+    served = proxyless_servers.listeners(
+        q, view.namespace, view.labels, view.named_ports, proxyless_servers.addresses(view)
+    )
+    return replace(made, listeners=(*made.listeners, served)) if served.resources else made
+
+
+@query
+def clients(
+    q: Db, seen: Lenses, namespace: str, envoy: str, caller: Caller, source: Source, asker: str
+) -> Roots:
+    """Return what clients are served that see this; they are in `namespace`."""
     reached: list[tuple[Segment, Segment]] = []
     listened: list[Segment] = []
     ropes: list[Rope] = []
-    for namespace in seen.namespaces:
-        lens, own = seen.through(namespace), namespace == view.namespace
-        answer = localities.answer(localities.caller(view), localities.asked(q, namespace, lens.rules))
-        reached.append(destinations_in(q, namespace, lens, view.envoy_version, answer))
-        listened.append(listeners_in(q, namespace, lens, own))
-        ropes += routes_in(q, namespace, lens, own, source, asker)
+    for where in seen.namespaces:
+        lens, own = seen.through(where), where == namespace
+        answer = localities.answer(caller, localities.asked(q, where, lens.rules))
+        reached.append(destinations_in(q, where, lens, envoy, answer))
+        listened.append(listeners_in(q, where, lens, own))
+        ropes += routes_in(q, where, lens, own, source, asker)
     return Roots(
         clusters=tuple([made for made, _ in reached if made.resources]),
         endpoints=tuple([made for _, made in reached if made.resources]),
@@ -156,47 +175,59 @@ def destination(
     if found is None:
         return (), ()
     rule = destinations.rule(q, namespace, host, choice)
+    origins = tuple([origin(ref) for ref in (*found.origins, *(rule.origins if rule is not None else ()))])
+    believed = shared.believed(accounts(q, namespace, host), shared.mesh_wide(q).domains)
     assigned = {
         one.name: one
         for one in assignments.load_assignments(q, namespace, host, choice, envoy, NOBODY, caller, False)
     }
     reached: list[Resource] = []
     endpoints: list[Resource] = []
-    for one in clusters.clusters(q, namespace, host, choice, envoy, NOBODY, None, False):
-        _, port, subset, _ = one.name.split("|")
-        if _asks_for_tls(rule, int(port), subset):
-            _tell(q, one.name, rule)
-            continue
-        if one.name in assigned:
-            listed = message_of(assigned[one.name].entry)[1]
-        elif found.headless:
-            listed = encode(assignment_message(_declared(q, found, one.name, rule)))
-        else:
-            continue
-        made = proxyless.encode_known_cluster(message_of(one.entry)[1])
-        reached.append(resource(CDS, one.name, made, one.origins))
-        endpoints.append(resource(EDS, one.name, proxyless.encode_known_assignment(listed), one.origins))
+    for port in found.ports:
+        whole = traffic_policy.effective(rule, port.number, "")
+        for subset in shared.subsets(rule):
+            policy = traffic_policy.of_subset(whole, rule, port.number, subset)
+            name = names.outbound_cluster(host, port.number, subset)
+            if name in assigned:
+                listed = message_of(assigned[name].entry)[1]
+            elif found.headless:
+                listed = encode(assignment_message(_declared(q, found, port.number, subset, rule)))
+            else:
+                continue
+            made = _cluster(q, name, policy, believed, rule)
+            if made is not None:
+                reached.append(resource(CDS, name, proxyless.encode_known_cluster(made), origins))
+                endpoints.append(resource(EDS, name, proxyless.encode_known_assignment(listed), origins))
     return tuple(reached), tuple(endpoints)
 
 
-def _asks_for_tls(rule: Rule | None, port: int, subset: str) -> bool:
-    """Say whether a rule does; mutual TLS that proxies agree upon by themselves is none of a client's without one."""
-    tls = traffic_policy.effective(rule, port, subset).tls
-    return tls is not None and tls.mode is not ClientTLSMode.DISABLE
+def _cluster(
+    q: Db, name: str, policy: TrafficPolicy, believed: tuple[str, ...], rule: Rule | None
+) -> KnownCluster | None:
+    """Make a cluster; None where TLS is asked for that gRPC does not do."""
+    tls = policy.tls
+    peers: tuple[str, ...] | None = None
+    if tls is not None and tls.mode is ClientTLSMode.ISTIO_MUTUAL:
+        peers = tuple([san for san in tls.subject_alt_names if san]) or believed
+    elif tls is not None and tls.mode is not ClientTLSMode.DISABLE:
+        _tell(q, name, rule)
+        return None
+    chosen = traffic_policy.balance(policy.load_balancer)
+    requests = traffic_policy.thresholds(policy).requests
+    return KnownCluster(name, requests, ring_size=chosen.ring_size, peers=peers)
 
 
-def _declared(q: Db, found: Service, cluster: str, rule: Rule | None) -> Assignment:
+def _declared(q: Db, found: Service, port: int, subset: str, rule: Rule | None) -> Assignment:
     """List the endpoints of a cluster that a proxy finds by itself: a headless service's."""
-    _, port, subset, _ = cluster.split("|")
-    listed = backends(q, found.namespace, found.host, int(port))
+    listed = backends(q, found.namespace, found.host, port)
     chosen = rule.subset(subset) if rule is not None and subset else None
     if chosen is not None:
         listed = tuple([one for one in listed if one.labels.contains_all(chosen.labels)])
-    return Assignment(cluster, groups(listed))
+    return Assignment(names.outbound_cluster(found.host, port, subset), groups(listed))
 
 
 def _tell(q: Db, cluster: str, rule: Rule | None) -> None:
     for ref in rule.origins if rule is not None else ():
         told = Ref(ref.kind, ref.namespace, ref.name)
-        message = f"{cluster} is not served to gRPC clients without a proxy: they speak no TLS"
+        message = f"{cluster} is not served to gRPC clients without a proxy: they do no TLS but ISTIO_MUTUAL"
         q.report(Diagnostic(NO_TLS, message, told, "spec.trafficPolicy.tls"))
