@@ -37,6 +37,7 @@ try:
 except OSError as error:
     print(json.dumps({"status": 0, "body": str(error)}))
 """
+NETWORK = "topology.istio.io/network"
 Document = dict[str, Any]
 
 
@@ -79,7 +80,7 @@ def mesh() -> Iterator[meshes.Mesh]:
     with meshes.mesh("settings") as made:
         for name in ("client", "echo", "local"):
             made.put(service(name))
-        made.put(pod("client", str(ECHO), "client"))
+        made.put(pod("client", str(ECHO), "client", **{NETWORK: "near"}))
         made.put(pod("echo", str(ECHO), "echo"))
         made.put(pod("local", "-c", LOCAL))
         made.ready("client", "echo", "local")
@@ -161,3 +162,52 @@ def test_a_port_of_the_proxy_s_own_is_refused_with_its_line(mesh: meshes.Mesh) -
     done = mesh.kubectl("apply", "-f", "-", text=json.dumps(document))
     assert done.code == 1
     assert "data.mesh.proxyHttpPort: port 15006 is the proxy's own (line 2 of the text)" in done.err
+
+
+def far() -> Document:
+    """A host on another network, which only its gateways know."""
+    labels = {"security.istio.io/tlsMode": "istio"}
+    spec = {
+        "hosts": ["far.test"],
+        "addresses": ["240.8.0.1"],
+        "location": "MESH_INTERNAL",
+        "resolution": "STATIC",
+        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+        "endpoints": [{"network": "far", "labels": labels}],
+    }
+    meta = {"name": "far", "namespace": "default"}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": meta, "spec": spec}
+
+
+def places(mesh: meshes.Mesh) -> set[str]:
+    """Where the client goes for that host."""
+    rows = json.loads(mesh.hands.envoy("default", "client", "clusters?format=json"))["cluster_statuses"]
+    (found,) = (row for row in rows if row["name"] == "outbound|80||far.test")
+    sockets = [one["address"]["socket_address"] for one in found.get("host_statuses", ())]
+    return {f"{one['address']}:{one['port_value']}" for one in sockets}
+
+
+@pytest.mark.long
+def test_another_network_is_reached_by_a_service_with_its_label(mesh: meshes.Mesh) -> None:
+    # Its gateway is echo itself: who comes with mutual TLS is let in, whatever name is asked for.
+    address = mesh.object("pod", "echo")["status"]["podIP"]
+    gateway = service("east")
+    gateway["metadata"]["labels"] = {NETWORK: "far", "networking.istio.io/gatewayPort": "8080"}
+    gateway["spec"] = {"externalIPs": [address], "ports": [{"name": "tls", "port": 15443}]}
+    mesh.apply(far(), gateway)
+    meshes.until(lambda: ask(mesh, "far.test", "240.8.0.1")["status"] == 200, 10, "the gateway is found")
+    assert places(mesh) == {f"{address}:8080"}
+    assert json.loads(ask(mesh, "far.test", "240.8.0.1")["body"])["pod"] == "echo"
+    mesh.kubectl("delete", "service", "east").good()
+    meshes.until(lambda: places(mesh) != {f"{address}:8080"}, 10, "there is no gateway")
+
+
+@pytest.mark.long
+def test_another_network_is_reached_by_the_name_of_its_gateway(mesh: meshes.Mesh) -> None:
+    said = settings()
+    networks = {"far": {"endpoints": [], "gateways": [{"address": "localhost", "port": 15443}]}}
+    said["data"]["meshNetworks"] = json.dumps({"networks": networks})
+    mesh.apply(far(), said)
+    meshes.until(lambda: places(mesh) == {"127.0.0.1:15443"}, 10, "the name is found")
+    mesh.kubectl("delete", "serviceentry", "far").good()
+    mesh.kubectl("delete", "configmap", "istio", "-n", "istio-system").good()

@@ -48,6 +48,7 @@ from meltemi.controllers.shell.registration import Registration
 from meltemi.controllers.shell.run import run as run_controllers
 from meltemi.daemon import admission, routes
 from meltemi.daemon.components import Components
+from meltemi.daemon.gateway_names import GatewayNames
 from meltemi.daemon.ingresses import IngressStatus
 from meltemi.daemon.specs import NODE
 from meltemi.daemon.standings import Standings
@@ -61,7 +62,7 @@ from meltemi.galley.shell.source import Scope, Source, every
 from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.init.core import Layout
 from meltemi.injector.core.inject import Settings as InjectorSettings
-from meltemi.model import ingress
+from meltemi.model import ingress, networks
 from meltemi.model.gateway_api.status import standings as every_standing
 from meltemi.model.gateway_api.words import GROUP
 from meltemi.pilot.shell.aside import SetAside
@@ -168,6 +169,8 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     )
     ingresses = IngressStatus(own)
     pilot.follow(ingress.reached, ingresses.tell)
+    gateway_names = GatewayNames(pilot.submit)
+    pilot.follow(networks.names_to_find, gateway_names.tell)
 
     def deliver(changes: tuple[Change[Any], ...]) -> None:
         """Hand what changed to the engine."""
@@ -203,6 +206,7 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
         tasks.create_task(_until_done(lambda: _stand_up(own)), name="local objects")
         tasks.create_task(status.run(), name="status writer")
         tasks.create_task(ingresses.run(), name="status of Ingresses")
+        tasks.create_task(gateway_names.run(), name="names of gateways")
         tasks.create_task(Components(layout, own).run(), name="components")
         tasks.create_task(_renew(certificate), name="API certificate")
         # Proxies are answered once the world is known whole: no half of it is ever pushed.

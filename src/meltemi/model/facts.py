@@ -137,6 +137,13 @@ WORKLOAD_HEALTH: FactKind[bool] = FactKind("workloadhealth")
 BALANCERS: FactKind[tuple[LoadBalancerIngress, ...]] = FactKind("balancers")
 """Namespace and name of a Service of type LoadBalancer: where it is reached from outside, as others report."""
 
+NETWORK_SERVICES: FactKind[tuple[str, str]] = FactKind("networkservices")
+"""Namespace and name of a Service labelled `topology.istio.io/network`: the network that it leads into, and its label
+`networking.istio.io/gatewayPort`. A fact of its own, so that to find these few no other Service is read."""
+
+RESOLVED: FactKind[tuple[str, ...]] = FactKind("resolved")
+"""Namespace "", a DNS name in lower case: the IPv4 addresses that it had when it was last asked for, sorted."""
+
 ALLOCATED: FactKind[Map[tuple[str, ...]]] = FactKind("allocated")
 """Addresses that the mesh gave to the hosts of a ServiceEntry, by host in lower case; of its namespace and name."""
 

@@ -1,15 +1,18 @@
 """Networks of the mesh: which endpoints a caller reaches itself, and the gateways before the others.
 
-There is one network unless MeshNetworks names gateways. Rules are Istio's (pilot/pkg/xds/endpoints/ep_filters.go and
-the network of the Kubernetes registry's controller), but for gateways that Istio finds by labels of their Services.
+There is one network unless MeshNetworks names gateways, or a Service is one by its label. Rules are Istio's
+(pilot/pkg/xds/endpoints/ep_filters.go; serviceregistry/kube/controller/network.go; model/network.go for names).
 """
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from meltemi.api import paths
+from meltemi.api.core.service import ServiceType
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.mesh import MeshNetworks
 from meltemi.api.mesh.networks import IstioNetworkGateway
@@ -23,15 +26,25 @@ REGISTRY: Final = "Kubernetes"
 """The one registry that there is, as `fromRegistry` names it."""
 CONFIG: Final = "istio"
 """The ConfigMap of MeshNetworks."""
+GATEWAY_PORT: Final = "networking.istio.io/gatewayPort"
+DEFAULT_PORT: Final = 15443
 
 NO_ADDRESS = code(
     "MEL0120",
     "network-gateway-without-address",
     Level.WARNING,
-    "A gateway of MeshNetworks has no IP address that proxies could send to: it is given by a DNS name, or by a "
-    "Service that has no external IPs. It is left out. A network none of whose gateways has an address is taken to be "
-    "in reach of every caller.",
+    "A gateway of a network has no IP address that proxies could send to: its DNS name was not found (yet), or the "
+    "Service has neither external IPs nor a load balancer's address. It is left out. A network none of whose gateways "
+    "has an address is taken to be in reach of every caller.",
 )
+BAD_PORT = code(
+    "MEL0213",
+    "network-gateway-port",
+    Level.WARNING,
+    "The label networking.istio.io/gatewayPort of a Service that is a network's gateway is no number of a port. The "
+    "gateway is asked at port 15443.",
+)
+_HINT: Final = "give it an address, or a name that the control plane finds"
 
 
 class NetworkGateway(NamedTuple):
@@ -77,37 +90,92 @@ class Networks:
 def networks(q: Db) -> Networks | None:
     """Return the networks of the mesh; None where there is one."""
     declared = q.fact(facts.MESH_NETWORKS, "", facts.MESH)
-    if declared is None:
+    if declared is None and not q.namespaces(facts.NETWORK_SERVICES):
         return None
-    found = {name: _gateways(q, name, one.gateways) for name, one in declared.networks.items()}
-    gateways = Map({name: listed for name, listed in found.items() if listed})
+    declared = declared or MeshNetworks()
+    found: dict[str, dict[NetworkGateway, None]] = {}
+    for network, way in _ways(q, declared):
+        addresses = tuple(_addressed(q, way.places))
+        if not addresses:
+            q.report(Diagnostic(NO_ADDRESS, f"{way.words} of network {network} is left out", *way.at, _HINT))
+        found.setdefault(network, {}).update((NetworkGateway(one, way.port), None) for one in addresses)
+    gateways = Map({name: tuple(sorted(listed)) for name, listed in found.items() if listed})
     return Networks(gateways, _ranges(declared), _own(q, declared)) if gateways else None
 
 
-def _gateways(q: Db, network: str, declared: tuple[IstioNetworkGateway, ...]) -> tuple[NetworkGateway, ...]:
-    made: list[NetworkGateway] = []
-    for index, one in enumerate(declared):
-        addresses = _addresses(q, one)
-        if not addresses:
-            q.report(
-                Diagnostic(
-                    NO_ADDRESS,
-                    f"gateway {one.address or one.registry_service_name} of network {network} is left out",
-                    Ref("ConfigMap", settings.ROOT_NAMESPACE.read(q), CONFIG),
-                    f"data.meshNetworks.networks.{network}.gateways[{index}]",
-                    "give an IP address",
-                )
-            )
-        made.extend(NetworkGateway(address, one.port) for address in addresses)
-    return tuple(sorted(dict.fromkeys(made)))
+@query
+def names_to_find(q: Db) -> tuple[str, ...]:
+    """List the DNS names of gateways, in lower case and sorted: somebody must find their addresses (`RESOLVED`)."""
+    declared = q.fact(facts.MESH_NETWORKS, "", facts.MESH) or MeshNetworks()
+    places = {place.lower() for _network, way in _ways(q, declared) for place in way.places}
+    return tuple(sorted(place for place in places if not _is_ip(place)))
 
 
-def _addresses(q: Db, one: IstioNetworkGateway) -> tuple[str, ...]:
+class _Way(NamedTuple):
+    """A gateway as it is declared: at IP addresses or DNS names, `words` and `at` for what is wrong with it."""
+
+    places: tuple[str, ...]
+    port: int
+    words: str
+    at: tuple[Ref, str]
+
+
+def _ways(q: Db, declared: MeshNetworks) -> Iterator[tuple[str, _Way]]:
+    """Give each gateway with its network: those of MeshNetworks, and Services by their label."""
+    root = settings.ROOT_NAMESPACE.read(q)
+    for network, one in declared.networks.items():
+        for index, gateway in enumerate(one.gateways):
+            at = Ref("ConfigMap", root, CONFIG), f"data.meshNetworks.networks.{network}.gateways[{index}]"
+            words = f"gateway {gateway.address or gateway.registry_service_name}"
+            yield network, _Way(_places(q, gateway), gateway.port, words, at)
+    for namespace in q.namespaces(facts.NETWORK_SERVICES):
+        for name in q.names(facts.NETWORK_SERVICES, namespace):
+            said = q.fact(facts.NETWORK_SERVICES, namespace, name)
+            if said is not None:
+                ref = Ref("Service", namespace, name)
+                port = _port(q, said[1], ref)
+                at = ref, paths.text(("metadata", "labels", NETWORK))
+                yield said[0], _Way(_outside(q, namespace, name), port, f"gateway {name}.{namespace}", at)
+
+
+def _port(q: Db, text: str, ref: Ref) -> int:
+    if text.isascii() and text.isdecimal() and 0 < int(text[:6]) < 65536:
+        return int(text)
+    if text:
+        path = paths.text(("metadata", "labels", GATEWAY_PORT))
+        q.report(Diagnostic(BAD_PORT, f'"{text}" is no port: {DEFAULT_PORT} is taken', ref, path))
+    return DEFAULT_PORT
+
+
+def _places(q: Db, one: IstioNetworkGateway) -> tuple[str, ...]:
     if one.address is not None:
-        return (one.address,) if _is_ip(one.address) else ()
+        return (one.address,)
     named = kubernetes_name(one.registry_service_name or "", settings.CLUSTER_DOMAIN.read(q))
-    made = None if named is None else q.fact(facts.SERVICES, named[1], named[0])
-    return () if made is None else tuple(filter(_is_ip, made.spec.external_ips))
+    if named is None or q.fact(facts.NETWORK_SERVICES, named[1], named[0]) is not None:
+        # What its own label says goes first, as in Istio.
+        return ()
+    return _outside(q, named[1], named[0])
+
+
+def _outside(q: Db, namespace: str, name: str) -> tuple[str, ...]:
+    """List where a Service is reached from outside: by its load balancer, and at its external addresses."""
+    made = q.fact(facts.SERVICES, namespace, name)
+    if made is None:
+        return ()
+    balancers = (
+        q.fact(facts.BALANCERS, namespace, name) if made.spec.type is ServiceType.LoadBalancer else None
+    )
+    listed = [one.ip or one.hostname for one in balancers or ()]
+    return tuple(dict.fromkeys([*filter(None, listed), *made.spec.external_ips]))
+
+
+def _addressed(q: Db, places: tuple[str, ...]) -> Iterator[str]:
+    """Give the IP addresses of places; names have those that were found last."""
+    for place in places:
+        if _is_ip(place):
+            yield place
+        else:
+            yield from q.fact(facts.RESOLVED, "", place.lower()) or ()
 
 
 def _is_ip(text: str) -> bool:

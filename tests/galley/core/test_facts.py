@@ -10,7 +10,7 @@ from meltemi.api.networking.virtual_service import VIRTUAL_SERVICE
 from meltemi.api.security.authorization_policy import AUTHORIZATION_POLICY
 from meltemi.api.security.peer_authentication import PEER_AUTHENTICATION, MutualTLSMode
 from meltemi.galley.core.facts import Intake
-from meltemi.model.facts import BALANCERS, POD_STATUS, VIRTUAL_SERVICES, PodStatus
+from meltemi.model.facts import BALANCERS, NETWORK_SERVICES, POD_STATUS, VIRTUAL_SERVICES, PodStatus
 
 Document = dict[str, Any]
 
@@ -129,15 +129,32 @@ def test_where_a_balanced_service_is_reached_is_a_fact_of_its_own() -> None:
         return {**document, "status": {"loadBalancer": {"ingress": list(addresses)}}}
 
     at = {"ip": "127.0.0.1", "ports": [{"port": 8080, "protocol": "TCP"}]}
-    _, told = intake.put(SERVICE, service(at, {"hostname": "x.test"}))
+    _, told, _ = intake.put(SERVICE, service(at, {"hostname": "x.test"}))
     assert (told.kind, told.namespace, told.name) == (BALANCERS, "b", "a")
     assert told.value == (
         LoadBalancerIngress("127.0.0.1", ports=(PortStatus(8080),)),
         LoadBalancerIngress(hostname="x.test"),
     )
-    _, gone = intake.put(SERVICE, service())
+    _, gone, _ = intake.put(SERVICE, service())
     assert (gone.kind, gone.value) == (BALANCERS, None)
-    assert [change.value for change in intake.drop(SERVICE, service(at))] == [None, None]
+    assert [change.value for change in intake.drop(SERVICE, service(at))] == [None, None, None]
+
+
+def test_a_service_that_leads_into_a_network_is_told_by_a_fact_of_its_own() -> None:
+    intake = Intake()
+    labels = {"topology.istio.io/network": "far", "networking.istio.io/gatewayPort": "443"}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "a", "namespace": "b", "labels": labels},
+        "spec": {},
+    }
+    *_, told = intake.put(SERVICE, document)
+    assert (told.kind, told.namespace, told.name) == (NETWORK_SERVICES, "b", "a")
+    assert told.value == ("far", "443")
+    del document["metadata"]["labels"]  # type: ignore[attr-defined]
+    *_, told = intake.put(SERVICE, document)
+    assert told.value is None
 
 
 def test_fields_of_a_newer_kubernetes_are_passed_over() -> None:
@@ -150,7 +167,7 @@ def test_fields_of_a_newer_kubernetes_are_passed_over() -> None:
         "metadata": {"name": "a"},
         "spec": {"tomorrow": {}, "ports": 5},
     }
-    change, _ = intake.put(SERVICE, service)
+    change, *_ = intake.put(SERVICE, service)
     assert change.value is not None
     assert intake.verdicts == {}
 

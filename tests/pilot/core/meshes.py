@@ -23,10 +23,11 @@ from google.protobuf.message import Message
 
 from meltemi.api import registry
 from meltemi.api.allocation import allocated_addresses
-from meltemi.api.decode import decode
+from meltemi.api.core.service import ServiceStatus
+from meltemi.api.decode import decode, decode_status
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.values import Map
-from meltemi.galley.core.facts import fact_kind, health, pod_status
+from meltemi.galley.core.facts import fact_kind, health, network_service, pod_status
 from meltemi.model import facts
 from meltemi.model.proxies import view_of
 from meltemi.model.views import View
@@ -85,6 +86,13 @@ class Mesh:
         changes: list[Change[Any]] = [Change(fact_kind(kind), made.namespace, made.name, made)]
         if kind.name == "Pod":
             changes.append(Change(facts.POD_STATUS, made.namespace, made.name, pod_status(kind, document)))
+        if kind.name == "Service":
+            changes.append(
+                Change(facts.NETWORK_SERVICES, made.namespace, made.name, network_service(document))
+            )
+            reported = decode_status(kind, document)
+            balancers = reported.ingress if isinstance(reported, ServiceStatus) else ()
+            changes.append(Change(facts.BALANCERS, made.namespace, made.name, balancers or None))
         if kind.name == "ServiceEntry":
             given = Map(allocated_addresses(document)) or None
             changes.append(Change(facts.ALLOCATED, made.namespace, made.name, given))
@@ -100,6 +108,8 @@ class Mesh:
         gone: list[Change[Any]] = [Change(fact_kind(kind), namespace, name, None)]
         if kind_name == "Pod":
             gone.append(Change(facts.POD_STATUS, namespace, name, None))
+        if kind_name == "Service":
+            gone += [Change(one, namespace, name, None) for one in (facts.NETWORK_SERVICES, facts.BALANCERS)]
         self.engine.apply([*gone, *self._slices()])
 
     def setting(self, name: str, value: object) -> None:

@@ -9,9 +9,11 @@ import yaml
 from tests.pilot.core.meshes import Mesh
 
 from meltemi.galley.core.meshconfig import mesh_settings
-from meltemi.model.networks import networks
+from meltemi.model import facts
+from meltemi.model.networks import names_to_find, networks
 from meltemi.pilot.core.resource import EDS
 from meltemi.pilot.core.roots import roots
+from meltemi.query import Change
 
 HOST = "app.test"
 NAME = f"outbound|80||{HOST}"
@@ -176,6 +178,72 @@ networks:
     meta: dict[str, Any] = {"name": "east", "namespace": "istio-system"}
     mesh.put([{"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}])
     assert seen(mesh) == {"203.0.113.9:443": 1}
+    # A load balancer's addresses count as well; its names when they are found.
+    spec = {"type": "LoadBalancer", "ports": [{"port": 443, "name": "tls"}]}
+    status = {"loadBalancer": {"ingress": [{"ip": "203.0.113.8"}, {"hostname": "East.test"}]}}
+    mesh.put([{"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec, "status": status}])
+    assert seen(mesh) == {"203.0.113.8:443": 1}
+    assert mesh.engine.get(names_to_find) == ("east.test",)
+    mesh.engine.apply([Change(facts.RESOLVED, "", "east.test", ("203.0.113.7",))])
+    assert seen(mesh) == {"203.0.113.7:443": 1, "203.0.113.8:443": 1}
+
+
+EAST = """
+apiVersion: v1
+kind: Service
+metadata: {name: east, namespace: istio-system, labels: {topology.istio.io/network: far}}
+spec: {type: LoadBalancer, ports: [{port: 15443, name: tls}]}
+status: {loadBalancer: {ingress: [{ip: 203.0.113.8}]}}
+"""
+
+
+def test_a_service_is_a_gateway_by_its_label() -> None:
+    mesh = mesh_of(
+        f"address: 10.0.0.1, network: far, {MUTUAL}", f"address: 10.0.0.2, network: near, {MUTUAL}", text=""
+    )
+    before = mesh.roots("client")
+    mesh.apply(
+        """
+apiVersion: v1
+kind: Namespace
+metadata: {name: istio-system, labels: {topology.istio.io/network: near}}
+"""
+    )
+    mesh.apply(EAST)
+    assert mesh.view("client").network == "near"
+    assert seen(mesh) == {"10.0.0.2:80": 1, "203.0.113.8:15443": 1}
+    mesh.apply(EAST.replace("network: far", "network: far, networking.istio.io/gatewayPort: '443'"))
+    assert seen(mesh) == {"10.0.0.2:80": 1, "203.0.113.8:443": 1}
+    mesh.apply(EAST.replace("network: far", "network: far, networking.istio.io/gatewayPort: many"))
+    assert seen(mesh) == {"10.0.0.2:80": 1, "203.0.113.8:15443": 1}
+    (told,) = mesh.engine.reports(networks)
+    assert (told.code.id, str(told.ref)) == ("MEL0213", "service istio-system/east")
+    assert told.path == 'metadata.labels["networking.istio.io/gatewayPort"]'
+    mesh.delete("Service", "east", "istio-system")
+    mesh.delete("Namespace", "istio-system", "")
+    assert mesh.roots("client") == before
+
+
+def test_a_label_goes_before_what_mesh_networks_say_of_a_service() -> None:
+    mesh = mesh_of(
+        f"address: 10.0.0.1, network: far, {MUTUAL}",
+        text="""
+networks:
+  near: {endpoints: [{fromRegistry: Kubernetes}], gateways: []}
+  far: {endpoints: [], gateways: [{registryServiceName: east.istio-system.svc.cluster.local, port: 9}]}
+""",
+    )
+    mesh.apply(EAST)
+    assert seen(mesh) == {"203.0.113.8:15443": 1}
+
+
+def test_a_gateway_by_a_name_is_where_the_name_was_found_last() -> None:
+    mesh = mesh_of(f"address: 10.0.0.1, network: far, {MUTUAL}")
+    tell(mesh, NETWORKS.replace("203.0.113.2", "Far.test"))
+    assert mesh.engine.get(names_to_find) == ("far.test",)
+    mesh.engine.apply([Change(facts.RESOLVED, "", "far.test", ("203.0.113.4", "203.0.113.5"))])
+    assert set(seen(mesh)) == {f"203.0.113.{number}:15443" for number in (3, 4, 5)}
+    assert not mesh.engine.reports(networks)
 
 
 def test_who_passes_mutual_tls_on_reaches_its_own_network_and_the_gateways_of_others() -> None:

@@ -63,7 +63,11 @@ def service(draw: st.DrawFn) -> Document:
         "internalTrafficPolicy": draw(st.sampled_from(["Cluster", "Cluster", "Local"])),
     }
     export = {"networking.istio.io/exportTo": draw(EXPORTS)}
-    return document("Service", "v1", draw(NAMES), draw(NAMESPACES), spec, annotations=export)
+    labels: dict[str, str] = {}
+    if draw(st.integers(0, 5)) == 5:
+        labels = {"topology.istio.io/network": draw(st.sampled_from(["far", "near"]))}
+        spec["externalIPs"] = draw(st.lists(st.sampled_from(["203.0.113.8", "203.0.113.9"]), max_size=2))
+    return document("Service", "v1", draw(NAMES), draw(NAMESPACES), spec, annotations=export, labels=labels)
 
 
 @st.composite

@@ -23,7 +23,16 @@ from meltemi.api.kubernetes.check import knows
 from meltemi.api.values import Map
 from meltemi.galley.core.closed import closed
 from meltemi.galley.core.ingest import Check, checked
-from meltemi.model.facts import ALLOCATED, BALANCERS, POD_STATUS, WORKLOAD_HEALTH, PodStatus
+from meltemi.model.facts import (
+    ALLOCATED,
+    BALANCERS,
+    NETWORK_SERVICES,
+    POD_STATUS,
+    WORKLOAD_HEALTH,
+    PodStatus,
+)
+from meltemi.model.networks import GATEWAY_PORT
+from meltemi.model.workloads import NETWORK
 from meltemi.query import Change, FactKind
 
 INTERNAL = code(
@@ -123,8 +132,7 @@ class Intake:
         self._in_force.pop(key, None)
         self._kept.forget(key)
         gone: Change[Any] = Change(fact_kind(kind), namespace, name, None)
-        reported = _REPORTED.get(kind.resource)
-        return (gone,) if reported is None else (gone, Change(reported, namespace, name, None))
+        return gone, *(Change(one, namespace, name, None) for one in _REPORTED.get(kind.resource, ()))
 
     def _set_aside(
         self, kind: Kind[Any], document: Document, key: Key, found: tuple[Diagnostic, ...]
@@ -196,33 +204,42 @@ def read(
     return (None if any(one.level is Level.ERROR for one in found) else obj), found
 
 
-_REPORTED: Final[Mapping[str, FactKind[Any]]] = {
-    "pods": POD_STATUS,
-    "services": BALANCERS,
-    "workloadentries.networking.istio.io": WORKLOAD_HEALTH,
-    "serviceentries.networking.istio.io": ALLOCATED,
+_REPORTED: Final[Mapping[str, tuple[FactKind[Any], ...]]] = {
+    "pods": (POD_STATUS,),
+    "services": (BALANCERS, NETWORK_SERVICES),
+    "workloadentries.networking.istio.io": (WORKLOAD_HEALTH,),
+    "serviceentries.networking.istio.io": (ALLOCATED,),
 }
-"""What others report of objects of a kind: a fact of its own, so that it wakes only those who read it."""
+"""What others report of objects of a kind, or few read: facts of their own, so that they wake only those who do."""
 
 
 def _reports(kind: Kind[Any], document: Document) -> tuple[Change[Any], ...]:
-    """Give the facts that others report with an object."""
+    """Give the further facts that come with an object."""
     reported = _REPORTED.get(kind.resource)
     if reported is None:
         return ()
     namespace, name = key_of(document)
-    return (Change(reported, namespace, name, _value(kind, document)),)
+    return tuple(Change(one, namespace, name, _value(one, kind, document)) for one in reported)
 
 
-def _value(kind: Kind[Any], document: Document) -> object:
-    if kind.resource == "pods":
+def _value(reported: FactKind[Any], kind: Kind[Any], document: Document) -> object:
+    if reported is POD_STATUS:
         return pod_status(kind, document)
-    if kind.resource == "services":
+    if reported is BALANCERS:
         found = decode_status(kind, document)
         return (isinstance(found, ServiceStatus) and found.ingress) or None
-    if kind.resource == "serviceentries.networking.istio.io":
+    if reported is NETWORK_SERVICES:
+        return network_service(document)
+    if reported is ALLOCATED:
         return Map(allocated_addresses(document)) or None
     return health(document)
+
+
+def network_service(document: Document) -> tuple[str, str] | None:
+    """Give the network that a Service leads into, and its label of the port; None where it has no such label."""
+    labels = (document.get("metadata") or {}).get("labels") or {}
+    network = str(labels.get(NETWORK) or "")
+    return (network, str(labels.get(GATEWAY_PORT) or "")) if network else None
 
 
 def health(document: Document) -> bool | None:
