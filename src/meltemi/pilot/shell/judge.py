@@ -1,12 +1,14 @@
 """Who is wrong when a proxy refuses a resource: `envoy --mode validate` decides.
 
 A resource that Envoy itself calls invalid is nobody's to use, and is withdrawn from all. One that passes was refused
-for what that one proxy is or has: only it is concerned. When the judge cannot tell, nobody else is touched either.
+for what that one proxy is or has: only it is concerned. When the judge cannot tell it is asked again; until then nobody
+else is touched either.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import tempfile
 from collections.abc import Awaitable, Callable, Container, Sequence
@@ -28,6 +30,12 @@ from google.protobuf.message import DecodeError, Message
 from meltemi.envoy import names
 from meltemi.pilot.wire.types import CDS, EDS, LDS, RDS
 
+_log = logging.getLogger(__name__)
+
+_READ: Final = 65536
+_WORDS: Final = 500
+"""So many characters of what an Envoy said last are told of one that gave no verdict."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -38,6 +46,11 @@ class Verdict:
 
 
 INNOCENT: Final = Verdict(condemned=False)
+
+
+class Undecided(Exception):  # noqa: N818 - it says how the trial ended
+    """Envoy said nothing of the configuration: it was killed, or took too long. Ask it again."""
+
 
 Judge = Callable[[str, str, bytes], Awaitable[Verdict]]
 """Type URL, name and encoded message to a verdict."""
@@ -69,7 +82,7 @@ class EnvoyJudge:
         self._one = asyncio.Semaphore(1)
 
     async def __call__(self, type_url: str, name: str, message: bytes) -> Verdict:
-        """Judge a resource."""
+        """Judge a resource. Raises Undecided."""
         try:
             bootstrap = bootstrap_with(type_url, name, message)
         except DecodeError:
@@ -81,7 +94,10 @@ class EnvoyJudge:
         return INNOCENT if _CLUSTER.search(found.reason) else found
 
     async def jury(self, resources: Sequence[Exhibit], known: Container[str]) -> Verdict:
-        """Judge resources together, before any proxy has them. A cluster that the proxy will have is put beside."""
+        """Judge resources together, before any proxy has them. A cluster that the proxy will have is put beside.
+
+        Raises Undecided.
+        """
         stubs: dict[str, None] = {}
         while True:
             try:
@@ -100,7 +116,7 @@ class EnvoyJudge:
             stubs[name] = None
 
     async def _ask(self, bootstrap: bytes) -> tuple[int, str]:
-        """Give the exit status and what was said; 0 where it took too long."""
+        """Give the exit status and what was said."""
         async with self._one:
             return await self._run(bootstrap)
 
@@ -118,11 +134,13 @@ class EnvoyJudge:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
             )
+            told = bytearray()
             try:
                 async with asyncio.timeout(self._timeout):
-                    _, told = await process.communicate()
+                    await _read(process.stderr, told)
+                    await process.wait()
             except TimeoutError:
-                return 0, ""
+                _log.warning("an Envoy that was asked for a verdict is ended after %s s", self._timeout)
             finally:
                 if process.returncode is None:
                     process.kill()
@@ -130,14 +148,22 @@ class EnvoyJudge:
             return process.returncode or 0, told.decode(errors="replace")
 
 
+async def _read(stream: asyncio.StreamReader | None, told: bytearray) -> None:
+    """Read to the end; what was read counts though the end does not come."""
+    while stream is not None and (part := await stream.read(_READ)):
+        told += part
+
+
 _CLUSTER: Final = re.compile(r"[Uu]nknown (?:static |gRPC )?(?:client |service )?cluster '?([^'\s]*)")
 
 
 def _verdict(status: int, told: str) -> Verdict:
-    """Read what a validating Envoy said. Only an error about the configuration condemns."""
-    found = re.search(r"error initializing configuration '[^']*': *(.*)", told, re.DOTALL)
-    if status == 0 or found is None:
+    """Read what a validating Envoy said. Only an error about the configuration condemns, and only success acquits."""
+    if status == 0:
         return INNOCENT
+    found = re.search(r"error initializing configuration '[^']*': *(.*)", told, re.DOTALL)
+    if found is None:
+        raise Undecided(f"Envoy ended with {status}: {told.strip()[-_WORDS:]}")
     # One line: Envoy prints its log right behind the message.
     reason = re.split(r"\n(?=\[|$)", found.group(1).strip())[0].strip()
     return Verdict(condemned=True, reason=reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from meltemi.model.facts import ACCEPTED, NACK, Nack, nack_key
@@ -20,6 +20,9 @@ from meltemi.query import Change
 _log = logging.getLogger(__name__)
 
 _WAITING: Final = 256
+_TRIES: Final = 5
+_PAUSE: Final = 1.0
+"""Seconds before what gave no verdict is judged again: a machine with too much to do, most likely."""
 _REMEMBERED: Final = 4096
 _KEPT: Final = 256
 
@@ -31,6 +34,7 @@ class _Case:
     envoy: str
     refused: Sendable
     good: Sendable | None
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,12 @@ class Condemned:
 
 
 class Quarantine:
-    """Judges each refused version once, one after the other, off the loop."""
+    """Judges each refused version once, one after the other, off the loop. `pause` in seconds."""
 
-    def __init__(self, judge: Judge, submit: Callable[[Iterable[Change[Any]]], object]) -> None:
+    def __init__(
+        self, judge: Judge, submit: Callable[[Iterable[Change[Any]]], object], *, pause: float = _PAUSE
+    ) -> None:
+        self._pause = pause
         self._judge = judge
         self._submit = submit
         self._cases: asyncio.Queue[_Case] = asyncio.Queue(_WAITING)
@@ -85,13 +92,25 @@ class Quarantine:
             try:
                 verdict = await self._judge(case.type, case.name, _message(case.refused.item))
             except Exception:  # noqa: BLE001
-                # A full disk or a missing binary must not end the pushes to everybody; who refuses next asks again.
-                _log.exception("%s could not be judged: it is left to who refused it", case.name)
-                self._judged.pop((case.type, case.name, case.refused.version, case.envoy), None)
+                # A full disk or a missing binary must not end the pushes to everybody.
+                _log.warning("%s could not be judged", case.name, exc_info=True)
+                await self._again(case)
                 continue
             if verdict.condemned:
                 _log.error("%s is withdrawn from all: %s", case.name, verdict.reason)
                 self._submit(self._condemn(case, verdict.reason))
+
+    async def _again(self, case: _Case) -> None:
+        """Judge it once more, soon: who has refused it says so only once. At last who refuses it next asks again."""
+        await asyncio.sleep(self._pause)
+        try:
+            if case.tries < _TRIES:
+                self._cases.put_nowait(replace(case, tries=case.tries + 1))
+                return
+        except asyncio.QueueFull:
+            pass
+        _log.error("%s is left to who refused it", case.name)
+        self._judged.pop((case.type, case.name, case.refused.version, case.envoy), None)
 
     def withdraw(
         self, type_url: str, envoy: str, refused: Sendable, good: Sendable | None, reason: str

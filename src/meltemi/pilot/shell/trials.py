@@ -23,7 +23,7 @@ from meltemi.model.views import View
 from meltemi.pilot.core.push import Item, Shared, full, push
 from meltemi.pilot.core.resource import CDS, LDS, RDS, Roots, Rope, message_of
 from meltemi.pilot.shell.aside import Instead, SetAside
-from meltemi.pilot.shell.judge import INNOCENT, Exhibit, Jury, Verdict
+from meltemi.pilot.shell.judge import INNOCENT, Exhibit, Jury, Undecided, Verdict
 from meltemi.pilot.shell.worlds import origins_of
 from meltemi.query import Change, Engine
 
@@ -111,8 +111,8 @@ class Trials:
         try:
             async with asyncio.timeout(self._until - self._steady()):
                 return await self._jury(exhibits, known)
-        except TimeoutError:
-            _log.warning("there was no time to try what EnvoyFilters make: who gets it will tell")
+        except (TimeoutError, Undecided) as error:
+            _log.warning("there was no time to try what EnvoyFilters make: who gets it will tell %s", error)
             return None
 
     async def look(self, shown: Sequence[Shown]) -> Guilty | None:
