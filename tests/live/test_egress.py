@@ -102,7 +102,6 @@ def test_a_sidecar_believes_nobody_else(there: World, keep: list[Document]) -> N
     assert there.ask(HOST)["told"]["sni"] == "y.example.test"
 
 
-@pytest.mark.long
 def test_files_that_are_not_there_close_what_was_plain_text(there: World, keep: list[Document]) -> None:
     apply(there, keep, there.entry(HOST))
     assert there.ask(HOST)["told"]["port"] == 8080

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from envoy.service.discovery.v3.discovery_pb2 import Resource
+from google.protobuf.any_pb2 import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from meltemi.agent.wire.closing import CLOSED
 from meltemi.agent.wire.relay import (
     Command,
     EnvoyAsked,
     EnvoyConnected,
     EnvoyDisconnected,
+    EnvoyOverdue,
     EnvoySteady,
     Event,
     Keep,
@@ -24,7 +28,9 @@ from meltemi.agent.wire.relay import (
     UpstreamConnected,
     UpstreamDisconnected,
 )
-from meltemi.pilot.wire.messages import Entry, Request, Response
+from meltemi.envoy.clusters import Cluster, Discovery, encode_cluster
+from meltemi.envoy.sockets import ClientSocket, FileClient, MutualClient
+from meltemi.pilot.wire.messages import Entry, Request, Response, frame
 from meltemi.pilot.wire.types import CDS, EDS, LDS
 
 
@@ -251,6 +257,116 @@ def test_an_endpoint_push_for_what_envoy_does_not_want_any_more_does_not_block_o
     assert told(relay.receive(answered(EDS, entry("a", "2"), number="u2"))) == [
         ("upstream", Request(EDS, nonce="u2"))
     ]
+
+
+# Plain text that is to end.
+
+
+def cluster(version: str, tls: ClientSocket | None = None) -> Entry:
+    """A cluster "a" that lets out plain text, or speaks TLS."""
+    body = encode_cluster(Cluster("a", Discovery.EDS, tls=tls))
+    return Entry(
+        "a", version, frame(Resource(name="a", version=version, resource=packed(body)).SerializeToString())
+    )
+
+
+def packed(body: bytes) -> Any:
+    return Any(type_url=CDS, value=body)
+
+
+PLAIN = cluster("plain")
+MUTUAL = cluster("mutual", MutualClient("a"))
+FILES = cluster("files", FileClient(ca="/not/there.pem"))
+NO = "a: Invalid path: /not/there.pem"
+
+
+def holding(kept: Entry) -> Relay:
+    """A relay whose Envoy has this."""
+    relay = connected({CDS: (kept,)})
+    relay.receive(EnvoyAsked(Request(CDS, initial_resource_versions={"a": kept.version})))
+    return relay
+
+
+def test_plain_text_ends_before_envoy_says_whether_it_takes_the_files_of_tls() -> None:
+    relay = holding(PLAIN)
+    offered = relay.receive(answered(CDS, FILES))
+    assert told(offered) == [("envoy", CDS, {"a": CLOSED}, ())]
+    # However long another cluster of the mesh warms: nothing goes out meanwhile.
+    assert relay.receive(EnvoyOverdue(CDS, nonce(offered))) == ()
+    follows = relay.receive(EnvoyAsked(Request(CDS, nonce=nonce(offered))))
+    assert told(follows) == [("keep", CDS), ("envoy", CDS, {"a": "files"}, ())]
+    done = relay.receive(EnvoyAsked(Request(CDS, nonce=nonce(follows))))
+    assert told(done) == [("keep", CDS), ("upstream", Request(CDS, nonce="u1"))]
+    assert [one.version for one in relay.kept(CDS)] == ["files"]
+
+
+def refusing(relay: Relay) -> list[object]:
+    """Have Envoy refuse the files, and tell what follows."""
+    offered = relay.receive(answered(CDS, FILES))
+    if told(offered) == [("envoy", CDS, {"a": CLOSED}, ())]:
+        offered = relay.receive(EnvoyAsked(Request(CDS, nonce=nonce(offered))))
+    return told(relay.receive(EnvoyAsked(Request(CDS, nonce=nonce(offered), error=NO))))
+
+
+def test_what_envoy_refuses_leaves_it_closed_and_a_new_envoy_too() -> None:
+    relay = holding(PLAIN)
+    assert refusing(relay) == [("refused", ("a",)), ("upstream", Request(CDS, nonce="u1", error=NO))]
+    relay.receive(EnvoyDisconnected())
+    relay.receive(EnvoyConnected())
+    assert told(relay.receive(EnvoyAsked(Request(CDS)))) == [("envoy", CDS, {"a": CLOSED}, ())]
+
+
+def test_upstream_is_not_told_that_what_is_closed_is_plain_text_still() -> None:
+    relay = holding(PLAIN)
+    refusing(relay)
+    relay.receive(UpstreamDisconnected())
+    assert told(relay.receive(UpstreamConnected())) == [("upstream", Request(CDS))]
+    opened = relay.receive(answered(CDS, PLAIN, number="v1"))
+    assert told(opened) == [("envoy", CDS, {"a": "plain"}, ())], "the rule is gone: it opens again"
+
+
+def test_what_is_closed_waits_for_an_envoy_that_went_meanwhile() -> None:
+    relay = holding(PLAIN)
+    relay.receive(answered(CDS, FILES))
+    relay.receive(EnvoyDisconnected())
+    relay.receive(EnvoyConnected())
+    follows = relay.receive(EnvoyAsked(Request(CDS, initial_resource_versions={"a": CLOSED})))
+    assert told(follows) == [("envoy", CDS, {"a": "files"}, ())]
+
+
+def test_plain_text_on_its_way_is_closed_too() -> None:
+    relay = connected()
+    relay.receive(EnvoyAsked(Request(CDS)))
+    offered = relay.receive(answered(CDS, PLAIN))
+    relay.receive(answered(CDS, FILES, number="u2"))
+    acked = relay.receive(EnvoyAsked(Request(CDS, nonce=nonce(offered))))
+    assert ("envoy", CDS, {"a": CLOSED}, ()) in told(acked)
+
+
+def test_tls_is_exchanged_for_tls_at_once_and_stands_in_for_what_is_refused() -> None:
+    relay = holding(MUTUAL)
+    assert refusing(relay)[0] == ("refused", ("a",))
+    assert [one.version for one in relay.kept(CDS)] == ["mutual"]
+    offered = holding(PLAIN).receive(answered(CDS, MUTUAL))
+    assert told(offered) == [("envoy", CDS, {"a": "mutual"}, ())], "without a gap"
+
+
+def test_refused_tls_of_any_kind_does_not_go_back_to_plain_text() -> None:
+    relay = holding(PLAIN)
+    offered = relay.receive(answered(CDS, MUTUAL))
+    refused = relay.receive(EnvoyAsked(Request(CDS, nonce=nonce(offered), error="a: no")))
+    assert ("envoy", CDS, {"a": CLOSED}, ()) in told(refused)
+    assert relay.kept(CDS) == ()
+    relay.receive(EnvoyAsked(Request(CDS, nonce=nonce(refused))))
+    assert [one.version for one in relay.kept(CDS)] == [CLOSED]
+
+
+def test_what_goes_back_before_it_is_closed_stays_open() -> None:
+    relay = holding(PLAIN)
+    offered = relay.receive(answered(CDS, FILES))
+    relay.receive(answered(CDS, PLAIN, number="u2"))
+    back = relay.receive(EnvoyAsked(Request(CDS, nonce=nonce(offered))))
+    assert ("envoy", CDS, {"a": "plain"}, ()) in told(back)
 
 
 NAMES = ("a", "b", "c")

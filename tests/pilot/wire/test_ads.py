@@ -464,6 +464,21 @@ def test_a_nack_keeps_the_old_version_and_nothing_is_sent_until_it_changes() -> 
     )
 
 
+def test_what_a_client_had_is_sent_again_if_it_may_have_let_go_of_it_when_it_refused() -> None:
+    assert (
+        subscribed(keeps=False)
+        >> changed(LDS, l="2")
+        << respond(LDS, "2", l="2")
+        >> nack(LDS, "2", "bad listener")
+        << Rejected(LDS, {"l": "2"}, "bad listener")
+        >> changed(LDS, l="1")
+        << respond(LDS, "3", l="1")
+        >> ack(LDS, "3")
+        << Accepted(LDS, {"l": "1"})
+        >> changed(LDS, l="1")
+    )
+
+
 def test_the_last_good_version_is_not_sent_again() -> None:
     assert (
         subscribed()
@@ -637,10 +652,10 @@ def test_the_state_of_a_type_says_what_the_client_has_and_refused() -> None:
     assert not book.machine.state(SDS).requested
 
 
-def subscribed(clusters: tuple[str, ...] = ("a",)) -> Playbook:
+def subscribed(clusters: tuple[str, ...] = ("a",), *, keeps: bool = True) -> Playbook:
     """A client that has clusters with endpoints, a listener and a route, all in version 1."""
     first = dict.fromkeys(clusters, "1")
-    book = Playbook(AdsStream[Res]())
+    book = Playbook(AdsStream[Res](keeps=keeps))
     assert (
         book
         >> worlds(cds=first, eds=first, lds={"l": "1"}, rds={"r": "1"})

@@ -12,7 +12,9 @@ event               what follows
 `UpstreamAnswered`  the world moves; upstream's ACK waits until Envoy has taken or refused every resource of it
 Envoy accepts       the resource is *kept* (`Keep`: write it down); a restarted Envoy is served from what is kept
 Envoy refuses       the world goes back to what is kept; upstream gets the NACK with Envoy's words; the same version
-                    again is refused without asking the same Envoy twice
+                    again is refused without asking the same Envoy twice. Plain text is not gone back to from TLS
+a cluster comes     whose TLS takes files, where Envoy has one that lets out plain text: it is closed first, and gets
+                    the new one when that is accepted (`wire.closing`): its refusal may be long in coming
 `Tick`              now and then: names that Envoy wanted no longer at the last tick either are given up upstream
 ==================  ==================================================================================================
 
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from meltemi.agent.wire import closing
 from meltemi.agent.wire.relay_events import (
     Command,
     EndEnvoy,
@@ -170,6 +173,7 @@ class Relay:
         if passed is not None:
             yield from self._to_envoy(passed)
         yield from self._settle(request.type, state)
+        yield from self._open(request.type, state)
 
     def _ask_upstream(self, type_url: str, state: Type, names: Iterable[str]) -> Iterator[Command]:
         new = [name for name in dict.fromkeys(names) if name not in state.wanted]
@@ -233,6 +237,14 @@ class Relay:
         if changed:
             yield Keep(command.type)
         yield from self._settle(command.type, state)
+        yield from self._open(command.type, state)
+
+    def _open(self, type_url: str, state: Type) -> Iterator[Command]:
+        """Let Envoy have what was to follow closed clusters that it has by now."""
+        ready = tuple(sorted(name for name in state.following if state.has.get(name) == closing.CLOSED))
+        if ready:
+            state.world.update((name, state.following.pop(name)) for name in ready)
+            yield from self._world_moved(type_url, state, ready)
 
     def _rejected(self, command: ads.Rejected) -> Iterator[Command]:
         state = self._types[command.type]
@@ -242,12 +254,15 @@ class Relay:
             state.refused[name] = (version, command.reason)
             current = state.world.get(name)
             if current is not None and current.version == version:
-                if (old := state.kept.get(name)) is not None and old.version != version:
-                    state.world[name] = old
+                old = state.kept.get(name)
+                if old is not None and old.version != version:
+                    state.world[name] = closing.instead(command.type, current, old)
                 else:
                     del state.world[name]
+                if state.world.get(name) != old:
                     if state.kept.pop(name, None) is not None:
                         yield Keep(command.type)
+                    yield from self._to_client(ads_client.Lost(command.type, (name,)))
                 back.append(name)
         yield from self._settle(command.type, state)
         if back:
@@ -273,21 +288,30 @@ class Relay:
             state.refused.pop(entry.name, None)
             state.absent.discard(entry.name)
             opened.left[entry.name] = entry.version
-            if (old := state.world.get(entry.name)) is None or old.version != entry.version:
+            if (old := state.world.get(entry.name)) is not None and old.version == entry.version:
+                state.following.pop(entry.name, None)
+                continue
+            changed.append(entry.name)
+            if (stand_in := closing.first(response.type, entry, state.before(entry.name))) is None:
+                state.following.pop(entry.name, None)
                 state.world[entry.name] = entry
-                changed.append(entry.name)
+            else:
+                state.following[entry.name] = entry
+                state.world[entry.name] = stand_in
+                yield from self._to_client(ads_client.Lost(response.type, (entry.name,)))
         for name in response.removed:
             opened.leaving.add(name)
             if name in state.wanted:
                 state.absent.add(name)
             state.world.pop(name, None)
+            state.following.pop(name, None)
             changed.append(name)
         state.known = True
         yield from self._world_moved(response.type, state, changed)
         yield from self._let_through(response.type, state)
         yield from self._settle(response.type, state)
 
-    def _world_moved(self, type_url: str, state: Type, names: list[str]) -> Iterator[Command]:
+    def _world_moved(self, type_url: str, state: Type, names: Iterable[str]) -> Iterator[Command]:
         yield from self._to_envoy(ads.Changed((ads.Update(type_url, state.world, tuple(names)),)))
 
     def _let_through(self, type_url: str, state: Type) -> Iterator[Command]:

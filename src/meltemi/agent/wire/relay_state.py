@@ -23,7 +23,8 @@ class Type:
 
     world: what upstream offers, `absent` what it says there is not, `known` once it has said anything. kept: what Envoy
     accepted last, `noted` once that is written down. wanted: names asked for upstream; opens: its responses by nonce.
-    refused: name -> (version, Envoy's words). The rest is of Envoy's present stream: what it asked for, what of that
+    refused: name -> (version, Envoy's words); following: what is to come when Envoy has the closed cluster that
+    stands in `world` in its place. The rest is of Envoy's present stream: what it asked for, what of that
     waits for upstream, the versions it has, what was sent last, and what it did not want at the last tick.
     """
 
@@ -35,6 +36,7 @@ class Type:
     wanted: set[str] = field(default_factory=set)
     opens: dict[str, Open] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    following: dict[str, Entry] = field(default_factory=dict)
     # Of Envoy's present stream:
     requested: bool = False
     wildcard: bool = False
@@ -57,8 +59,15 @@ class Type:
         """Whether upstream (or the disk) has told what this name is."""
         return name in self.world or name in self.absent
 
+    def before(self, name: str) -> tuple[Entry, ...]:
+        """What Envoy may have of a name, or be about to take."""
+        found = (self.world.get(name), self.kept.get(name), self.sent.get(name))
+        return tuple(entry for entry in found if entry is not None)
+
     def settled(self, name: str, version: str) -> bool:
         """Whether Envoy has nothing more to say of this version of a name, refusals apart."""
+        if (next_one := self.following.get(name)) is not None and next_one.version == version:
+            return False
         if self.has.get(name) == version:
             return True
         if (current := self.world.get(name)) is None or current.version != version:

@@ -41,7 +41,8 @@ def _no_endpoints(type_url: str, name: str) -> Sendable | None:
 
 DELTA: Final = Variant(
     "DeltaAggregatedResources",
-    AdsStream,
+    # A relay closes rather than goes on in plain text.
+    lambda limits: AdsStream(limits, keeps=False),
     messages.decode_request,
     messages.response_body,
     messages.with_nonce,

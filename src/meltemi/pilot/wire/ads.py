@@ -165,11 +165,14 @@ Command = Respond[E] | Accepted | Rejected | Refuse
 
 
 class AdsStream(Generic[E]):
-    """One stream; see the module."""
+    """One stream; see the module. `keeps` is as in `Subscription`: an Envoy does, who stands before one may not."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, keeps: bool = True) -> None:
         self._limits = limits if limits is not None else Limits()
-        self._types: dict[str, Subscription[E]] = {type_url: Subscription(type_url) for type_url in ORDER}
+        self._keeps = keeps
+        self._types: dict[str, Subscription[E]] = {}
+        for type_url in ORDER:
+            self._of(type_url)
         self._revision = 0
         self._steady = False
 
@@ -233,6 +236,12 @@ class AdsStream(Generic[E]):
     def _settled_at(self, state: Subscription[E]) -> int:
         return self._revision if self._settled(state, self._revision) else state.settled
 
+    def _of(self, type_url: str) -> Subscription[E]:
+        state = self._types.get(type_url)
+        if state is None:
+            state = self._types[type_url] = Subscription(type_url, self._keeps)
+        return state
+
     # --- events
 
     def _over_limit(self, request: Request) -> Refuse | None:
@@ -248,7 +257,7 @@ class AdsStream(Generic[E]):
         return None
 
     def _requested(self, request: Request) -> Iterator[Command[E]]:
-        state = self._types.setdefault(request.type, Subscription(request.type))
+        state = self._of(request.type)
         yield from self._verdict(state, request)
         if not state.requested:
             legacy = request.type in WILDCARD
@@ -273,7 +282,7 @@ class AdsStream(Generic[E]):
     def _changed(self, event: Changed[E]) -> None:
         self._revision += 1
         for update in event.updates:
-            state = self._types.setdefault(update.type, Subscription(update.type))
+            state = self._of(update.type)
             state.changed(update.world, update.names, self._revision)
 
     # --- what follows

@@ -11,6 +11,7 @@ event                      what follows
 `Response`                 `Received`: the owner looks at it, and answers later with `Accept` or `Refuse`
 `Accept`                   what the response brought is held from now on; an ACK, if its stream is still open
 `Refuse`                   what was held stays; a NACK with the reason, if its stream is still open
+`Lost`                     what was held of these names is not any more: the next stream asks for them anew
 `Disconnected`             open responses are forgotten: the next stream brings them again
 =========================  ============================================================================================
 """
@@ -69,6 +70,14 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """The owner has let go of what it held."""
+
+    type: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send a request to the server."""
 
@@ -82,7 +91,7 @@ class Received:
     response: Response
 
 
-Event = Connected | Disconnected | Subscribe | Unsubscribe | Response | Accept | Refuse
+Event = Connected | Disconnected | Subscribe | Unsubscribe | Response | Accept | Refuse | Lost
 Command = Send | Received
 
 
@@ -125,6 +134,10 @@ class AdsClient:
             case Response():
                 self._type(event.type).open[event.nonce] = event
                 return (Received(event),)
+            case Lost():
+                for name in event.names:
+                    self._type(event.type).has.pop(name, None)
+                return ()
             case Accept() | Refuse():
                 return tuple(self._answer(event))
 

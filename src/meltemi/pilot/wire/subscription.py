@@ -53,9 +53,13 @@ class Plan(Generic[E]):
 
 @dataclass
 class Subscription(Generic[E]):
-    """State of one type of one stream. `world` is None until the owner knows the type's resources."""
+    """State of one type of one stream. `world` is None until the owner knows the type's resources.
+
+    `keeps`: who refuses a version goes on with what it had, for sure. Else what it had is sent again after that.
+    """
 
     type: str
+    keeps: bool = True
     wildcard: bool = False
     names: set[str] = field(default_factory=set)
     requested: bool = False
@@ -192,6 +196,8 @@ class Subscription(Generic[E]):
             if refusal.version == version:
                 return False
             del self.rejected[name]
+            if not self.keeps:
+                self._forced.add(name)
         return self.wants(name) and (self.has.get(name) != version or name in self._forced)
 
     def _must_remove(self, name: str) -> bool:
