@@ -40,6 +40,7 @@ from meltemi.api.gatewayapi.gateway_tls import (
     TLSPortConfig,
 )
 from meltemi.api.gatewayapi.grpc_route import GRPCBackendRef, GRPCRouteRule
+from meltemi.api.gatewayapi.http_auth import ExternalAuthProtocol, HTTPAuthConfig, HTTPExternalAuthFilter
 from meltemi.api.gatewayapi.http_filter import HTTPFilterType, HTTPRouteFilter, HTTPURLRewriteFilter
 from meltemi.api.gatewayapi.http_route import (
     HTTPBackendRef,
@@ -51,12 +52,14 @@ from meltemi.api.gatewayapi.http_route import (
 from meltemi.api.gatewayapi.listener_set import ParentGatewayReference
 from meltemi.api.gatewayapi.reference_grant import ReferenceGrantFrom, ReferenceGrantTo
 from meltemi.api.gatewayapi.references import (
+    BackendObjectReference,
     BackendRef,
     LocalObjectReference,
     ObjectReference,
     ParentReference,
     SecretObjectReference,
 )
+from meltemi.api.gatewayapi.session import SessionPersistence, SessionType
 from meltemi.api.gatewayapi.stream_route import StreamRouteRule
 from meltemi.model.gateway_api.words import GROUP
 
@@ -150,10 +153,25 @@ _filters = st.sampled_from(
         (),
         (HTTPRouteFilter(HTTPFilterType.URLRewrite, url_rewrite=HTTPURLRewriteFilter("else.example")),),
         (HTTPRouteFilter(HTTPFilterType.ExtensionRef),),
+        *(
+            (
+                HTTPRouteFilter(
+                    HTTPFilterType.ExternalAuth,
+                    external_auth=HTTPExternalAuthFilter(
+                        ExternalAuthProtocol.HTTP,
+                        BackendObjectReference(name="cart", namespace=namespace, port=80),
+                        http=HTTPAuthConfig(path),
+                    ),
+                ),
+            )
+            for namespace, path in (("", "/a"), ("blue", "/b"))
+        ),
     ]
 )
+_sessions = st.sampled_from([None, SessionPersistence("kept"), SessionPersistence(type=SessionType.Header)])
 _rules = st.builds(
-    lambda form, path, listed, filters: HTTPRouteRule(
+    lambda form, path, listed, filters, session: HTTPRouteRule(
+        session_persistence=session,
         matches=(HTTPRouteMatch(HTTPPathMatch(form, path)),),
         filters=filters,
         backend_refs=tuple(
@@ -165,6 +183,7 @@ _rules = st.builds(
     st.sampled_from(["/", "/a", "/a/b"]),
     st.lists(_backend, max_size=2),
     _filters,
+    _sessions,
 )
 _hosts = st.lists(hostnames.filter(bool), max_size=2, unique=True).map(tuple)
 http_routes = st.builds(

@@ -342,6 +342,62 @@ def test_routes_within_the_mesh(front: Front) -> None:
     until(lambda: {inside() for _ in range(8)} == {"echo-v1", "echo-v2"}, 10, "the route is gone")
 
 
+@pytest.mark.long
+def test_nothing_passes_while_nobody_says_that_it_may(front: Front) -> None:
+    front.mesh.put(service("guard", {"app": "nobody"}))
+    front.mesh.put(service("guarded", {"app": "echo"}))
+    asked = {
+        "protocol": "HTTP",
+        "http": {"allowedHeaders": ["x-status", "x-only"]},
+        "backendRef": to("guard"),
+    }
+    rule = {"filters": [{"type": "ExternalAuth", "externalAuth": asked}], "backendRefs": [to("guarded")]}
+    parent = {"group": "", "kind": "Service", "name": "guarded", "port": 8080}
+    front.apply(
+        route("guarded", "gw", rule, hosts=("guarded.test",)),
+        route("guarded-inside", "", rule, parentRefs=[parent]),
+    )
+    assert front.ask("guarded.test")["status"] == 403
+    assert front.inside("guarded")["status"] == 403
+    front.mesh.put(service("guard", {"app": "client"}))
+    until(lambda: front.ask("guarded.test")["status"] == 200, 10, "somebody is asked")
+    until(lambda: front.inside("guarded")["status"] == 200, 10, "somebody is asked in the mesh")
+    no = {"x-status": "401", "x-only": "client"}
+    assert front.ask("guarded.test", headers=no)["status"] == 401
+    assert front.inside("guarded", headers=no)["status"] == 401
+    front.mesh.kubectl("delete", "service", "guard").good()
+    until(lambda: front.ask("guarded.test")["status"] == 500, 10, "there is nobody to ask")
+    front.tells("guarded", "ResolvedRefs", "BackendNotFound")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("place", ["gateway", "mesh"])
+def test_a_session_stays_with_its_endpoint(front: Front, place: str) -> None:
+    front.mesh.put(service("kept", {"app": "echo"}))
+    rule = {"sessionPersistence": {"sessionName": "kept"}, "backendRefs": [to("kept")]}
+    parent = {"group": "", "kind": "Service", "name": "kept", "port": 8080}
+    front.apply(
+        route("kept", "gw", rule, hosts=("kept.test",)), route("kept-inside", "", rule, parentRefs=[parent])
+    )
+
+    def ask(cookie: str = "") -> Answer:
+        headers = {"cookie": cookie} if cookie else {}
+        if place == "mesh":
+            return front.inside("kept", headers=headers)
+        return front.ask("kept.test", headers=headers)
+
+    first = ask()
+    given = first["headers"]["set-cookie"]
+    assert given.startswith("kept=")
+    assert "Max-Age" not in given
+    again = [ask(given.partition(";")[0]) for _ in range(12)]
+    assert {one["told"]["pod"] for one in again} == {first["told"]["pod"]}
+    # What no endpoint has given is no session: another one is begun.
+    other = ask("kept=bm9ib2R5")
+    assert other["status"] == 200
+    assert other["headers"]["set-cookie"].startswith("kept=")
+
+
 def test_what_was_made_goes_with_its_gateway(front: Front) -> None:
     front.apply(gateway("short", http()))
     front.ready("short")

@@ -701,3 +701,107 @@ def test_of_two_policies_for_a_service_the_older_counts(mesh: Mesh) -> None:
     mesh.put([gateway(listener()), route(to()), policy(), policy("late", hostname="late.test")])
     assert outward(mesh)["sni"] == "a.test"
     assert ancestor(mesh, "late")["Accepted"] == (False, "Conflicted")
+
+
+def asking(backend: Document, **settings: Any) -> Document:
+    """The HTTPRoute `r`, whose requests pass if a backend lets them."""
+    asked = {"protocol": "HTTP", "http": {}, "backendRef": backend, **settings}
+    rule = {"filters": [{"type": "ExternalAuth", "externalAuth": asked}], "backendRefs": [to()]}
+    return route(rules=[rule])
+
+
+def filters_of(mesh: Mesh, name: str = "gw-istio", listener_name: str = "0.0.0.0_80") -> dict[str, Document]:
+    """The HTTP filters of a listener, in order."""
+    chains = mesh.listeners(name)[listener_name]["filterChains"]
+    [manager] = [
+        chain["filters"][-1]["typedConfig"]
+        for chain in chains
+        if "httpFilters" in chain["filters"][-1]["typedConfig"]
+    ]
+    return {one["name"]: one for one in manager["httpFilters"]}
+
+
+def test_a_route_turns_on_the_filter_that_asks(mesh: Mesh) -> None:
+    mesh.put([gateway(listener()), asking(to(), http={"path": "/check/"})])
+    [found] = routed(mesh)["*"]
+    [name] = found["typedPerFilterConfig"]
+    asks = filters_of(mesh)[name]
+    # Other routes of the port ask nobody, and nothing passes for that nobody answers.
+    assert asks["disabled"] is True
+    assert "failureModeAllow" not in asks["typedConfig"]
+    service = asks["typedConfig"]["httpService"]
+    assert service["serverUri"]["cluster"] == "outbound|80||a.default.svc.cluster.local"
+    assert service["pathPrefix"] == "/check"
+    listed = list(filters_of(mesh))
+    assert (
+        listed.index("envoy.filters.http.cors")
+        < listed.index(name)
+        < listed.index("envoy.filters.http.fault")
+    )
+    mesh.put([route(to())])
+    assert name not in filters_of(mesh)
+
+
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [
+        (to("nobody"), "BackendNotFound"),
+        (to("a", namespace="other"), "RefNotPermitted"),
+        ({"group": "else.test", "kind": "Else", "name": "a"}, "InvalidKind"),
+    ],
+)
+def test_nothing_passes_where_nobody_can_be_asked(mesh: Mesh, backend: Document, told: str) -> None:
+    mesh.put([gateway(listener()), asking(backend)])
+    [found] = routed(mesh)["*"]
+    assert found["directResponse"]["status"] == 500
+    assert reason(mesh, "ResolvedRefs") == told
+
+
+def test_a_redirect_is_asked_for_as_well(mesh: Mesh) -> None:
+    made = asking(to())
+    [rule] = made["spec"]["rules"]
+    rule["filters"].append({"type": "RequestRedirect", "requestRedirect": {"hostname": "there.test"}})
+    del rule["backendRefs"]
+    mesh.put([gateway(listener()), made])
+    [found] = routed(mesh)["*"]
+    assert found["redirect"]["hostRedirect"] == "there.test"
+    assert set(found["typedPerFilterConfig"]) <= set(filters_of(mesh))
+
+
+def persisting(**session: Any) -> Document:
+    """The HTTPRoute `r`, with sessions."""
+    return route(rules=[{"sessionPersistence": session, "backendRefs": [to()]}])
+
+
+def state(mesh: Mesh) -> Document:
+    """What bears the sessions of the only route."""
+    [found] = routed(mesh)["*"]
+    [name] = found["typedPerFilterConfig"]
+    assert name in filters_of(mesh)
+    made: Document = found["typedPerFilterConfig"][name]["statefulSession"]["sessionState"]["typedConfig"]
+    return made
+
+
+def test_sessions_are_kept_by_cookie_or_header(mesh: Mesh) -> None:
+    mesh.put([gateway(listener()), persisting()])
+    assert state(mesh)["cookie"] == {"name": "session.default.r.0", "path": "/"}
+    # Envoy reads whole seconds: less than one must not become for ever.
+    mesh.put([persisting(sessionName="mine", absoluteTimeout="1500ms")])
+    assert state(mesh)["cookie"] == {"name": "mine", "path": "/", "ttl": "2s"}
+    mesh.put([persisting(sessionName="mine", type="Header")])
+    assert state(mesh)["name"] == "mine"
+    mesh.put([route(to())])
+    assert not any("session" in name for name in filters_of(mesh))
+
+
+def test_sidecars_have_the_filters_of_routes_in_the_mesh(mesh: Mesh) -> None:
+    mesh.pod("client", ip="198.18.0.10")
+    before = mesh.listeners("client")
+    made = asking(to())
+    made["spec"]["parentRefs"] = [{"group": "", "kind": "Service", "name": "a"}]
+    mesh.put([made])
+    [host] = [one for name, one in mesh.hosts("client", "80").items() if name.startswith("a.default")]
+    [name] = host["routes"][0]["typedPerFilterConfig"]
+    assert filters_of(mesh, "client")[name]["disabled"] is True
+    mesh.delete("HTTPRoute", "r")
+    assert mesh.listeners("client") == before

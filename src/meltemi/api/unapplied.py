@@ -174,7 +174,10 @@ _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
 _DEFAULTED: Final = Gap("spec.useDefaultGateways", "name Gateways in parentRefs")
 _OF_RULES: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror", "RequestRedirect", "URLRewrite", "CORS")
 """Filters that are not for a single backend, as in Istio."""
-_SESSIONS: Final = Gap("spec.rules[].sessionPersistence", "requests of one session go to any endpoint")
+_SESSIONS: Final = Gap(
+    "spec.rules[].sessionPersistence.idleTimeout",
+    "the session goes on: proxies do not see that a client rests; absoluteTimeout ends it",
+)
 _GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
     **_kinds("no datagrams are carried", "gateway.networking.k8s.io", "udproutes"),
     "gatewayclasses.gateway.networking.k8s.io": (
@@ -188,16 +191,15 @@ _GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
     "httproutes.gateway.networking.k8s.io": (
         _DEFAULTED,
         _SESSIONS,
-        Gap("spec.rules[].filters[].type", "requests are answered 500", ("ExtensionRef", "ExternalAuth")),
+        Gap("spec.rules[].filters[].type", "requests are answered 500", ("ExtensionRef",)),
         Gap("spec.rules[].backendRefs[].filters[].type", "requests are answered 500", _OF_RULES),
-        Gap("*filters[].externalAuth", "requests are answered 500"),
         Gap("*filters[].extensionRef", "requests are answered 500"),
         *(
             Gap(
                 f"spec.rules[].backendRefs[].filters[].{name}",
                 "requests are answered 500: use filters of the rule",
             )
-            for name in ("requestMirror", "requestRedirect", "urlRewrite", "cors")
+            for name in ("requestMirror", "requestRedirect", "urlRewrite", "cors", "externalAuth")
         ),
     ),
     "grpcroutes.gateway.networking.k8s.io": (
@@ -262,8 +264,14 @@ _MIXER: Final = _kinds(
 GAPS: Final[Mapping[str, tuple[Gap, ...]]] = {**_FIELDS, **_ISTIO, **_MIXER, **_GATEWAY_API, **_KUBERNETES}
 """By the resource of the kind, for `Gateway` is a kind of two groups."""
 
+_LIFETIME: Final = Stored(
+    "spec.rules[].sessionPersistence.cookieConfig",
+    "a cookie lasts as long as its session: until absoluteTimeout, or without one until the browser is closed",
+)
 STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
     "gatewayclasses.gateway.networking.k8s.io": (Stored("spec.description", "for people"),),
+    "httproutes.gateway.networking.k8s.io": (_LIFETIME,),
+    "grpcroutes.gateway.networking.k8s.io": (_LIFETIME,),
     "backendtlspolicies.gateway.networking.k8s.io": (
         Stored("spec.options", "there are none of ours, as in Istio"),
     ),

@@ -40,6 +40,7 @@ from envoy.type.v3.range_pb2 import Int32Range
 from meltemi.api.duration import Duration
 from meltemi.envoy import edge_sockets, filters, forward_proxy, sockets
 from meltemi.envoy.encoding import boolean, duration, encode, pack, uint32
+from meltemi.envoy.ext_authz import ExternalAuth
 from meltemi.envoy.forward_proxy import DnsCache
 from meltemi.envoy.routes import VirtualHost, route_configuration
 
@@ -93,6 +94,8 @@ class HttpChain:
     http_filters: frozenset[str] = frozenset()
     lookups: tuple[DnsCache, ...] = ()
     """Where hosts are looked up of requests to clusters that find their endpoints by request."""
+    asked: tuple[ExternalAuth, ...] = ()
+    """Servers that routes have asked whether requests may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +325,7 @@ def _http(chain: HttpChain, listener: Listener) -> HttpConnectionManager:
     message = HttpConnectionManager(
         codec_type=HttpConnectionManager.AUTO,
         stat_prefix=chain.stat_prefix,
-        http_filters=filters.http_filters(chain.http_filters, chain.lookups),
+        http_filters=filters.http_filters(chain.http_filters, chain.lookups, chain.asked),
         http_protocol_options=Http1ProtocolOptions(accept_http_10=True),
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         # A stream may rest as long as its ends like (server-sent events, long polls).

@@ -40,11 +40,12 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from meltemi.api.duration import Duration
-from meltemi.envoy import filters, framing
+from meltemi.envoy import ext_authz, filters, framing, sessions
 from meltemi.envoy.encoding import boolean, duration, encode, pack, struct, uint32
 from meltemi.envoy.forms import form
 from meltemi.envoy.framing import entry, framed, span, tag, text, varint
 from meltemi.envoy.matching import How, Text, string_matcher
+from meltemi.envoy.sessions import Session
 
 NO_TIMEOUT = Duration(0)
 MILLION = 1_000_000
@@ -234,6 +235,9 @@ class Route:
     config: str = ""
     """Path of the object it came from."""
     stat_prefix: str = ""
+    session: Session | None = None
+    asked: str = ""
+    """Name of the filter that asks whether a request may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,11 +353,13 @@ def _usual(route: Route, action: Forward) -> bool:
         route.fault,
         route.cors,
         route.stat_prefix,
+        route.session,
+        route.asked,
     )
     return parts == _USUAL_PARTS and all(map(_plain, action.targets))
 
 
-_USUAL_PARTS = (USUAL_RETRY, "", None, "", (), (), 503, NO_CHANGES, NO_CHANGES, None, None, "")
+_USUAL_PARTS = (USUAL_RETRY, "", None, "", (), (), 503, NO_CHANGES, NO_CHANGES, None, None, "", None, "")
 
 
 def _plain(target: WeightedTarget) -> bool:
@@ -619,6 +625,10 @@ def _per_filter(route: Route) -> dict[str, Any]:
         configs[filters.FAULT] = pack(_fault(route.fault))
     if route.cors is not None:
         configs[filters.CORS] = pack(_cors(route.cors))
+    if route.session is not None:
+        configs[sessions.NAME] = sessions.per_route(route.session)
+    if route.asked:
+        configs[route.asked] = ext_authz.turned_on()
     return configs
 
 

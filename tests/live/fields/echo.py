@@ -1,7 +1,8 @@
 """The app of the ledger's mesh: answers what it was asked, counts, and asks others when told to.
 
 Usage: python echo.py NAME. HTTP on 8080 and 8081, bytes on 9000 (a line in, its name out), TLS on 8443 (`ECHO_TLS`
-holds key and certificate), HTTP on the Unix socket NAME in the folder `ECHO_SOCKETS`. Headers of a request: `x-status`
+holds key and certificate), HTTP on the Unix socket NAME in the folder `ECHO_SOCKETS`; on 9001 the pod `client` speaks
+Envoy's ext_authz by gRPC, and says no to whatever has the header `x-status`. Headers of a request: `x-status`
 to answer with (by the pod `x-only` alone, if given), `x-delay` seconds to wait, `x-count` key to count under, `x-fail`
 how many of that key's requests are answered 503 first, `x-slow` how many of them take 1 s. `GET /_count?key=` tells a
 count; `POST /_call` takes a JSON list of `{"asks": [...]}`, each an `asking.Ask` as a dict, and answers with their
@@ -59,6 +60,33 @@ def handler(name: str, port: int) -> Any:
     return answer
 
 
+async def authorize() -> None:
+    """Serve Envoy's ext_authz."""
+    # Of no use to the other pods, and dear to import.
+    import grpc
+    from envoy.config.core.v3.base_pb2 import HeaderValue
+    from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
+
+    async def check(request: CheckRequest, _context: Any) -> CheckResponse:
+        answer = CheckResponse()
+        if "x-status" in request.attributes.request.http.headers:
+            answer.status.code = grpc.StatusCode.PERMISSION_DENIED.value[0]
+        else:
+            answer.ok_response.headers.add().header.MergeFrom(HeaderValue(key="x-asked", value="1"))
+        return answer
+
+    method = grpc.unary_unary_rpc_method_handler(
+        check, CheckRequest.FromString, CheckResponse.SerializeToString
+    )
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("envoy.service.auth.v3.Authorization", {"Check": method}),)
+    )
+    server.add_insecure_port("0.0.0.0:9001")
+    await server.start()
+    await server.wait_for_termination()
+
+
 async def main(name: str) -> None:
     """Serve for ever."""
 
@@ -88,7 +116,7 @@ async def main(name: str) -> None:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.UnixSite(runner, f"{os.environ['ECHO_SOCKETS']}/{name}").start()
-    await asyncio.Event().wait()
+    await (authorize() if name == "client" else asyncio.Event().wait())
 
 
 if __name__ == "__main__":

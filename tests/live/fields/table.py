@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.live.fields import (
     api_backends,
     api_clients,
+    api_external_auth,
     api_gateways,
+    api_sessions,
     api_streams,
     connections,
     delegates,
@@ -52,6 +54,8 @@ CASES: tuple[Case, ...] = (
     *gateway_api.CASES,
     *api_gateways.CASES,
     *api_clients.CASES,
+    *api_sessions.CASES,
+    *api_external_auth.CASES,
     *api_streams.CASES,
     *api_backends.CASES,
 )

@@ -306,7 +306,7 @@ def _pod(name: str, sockets: str) -> Document:
 
 
 def _service(app: str, namespace: str) -> Document:
-    ports = (("http", 8080), ("http-alt", 8081), ("tcp", 9000), ("tls", 8443))
+    ports = (("http", 8080), ("http-alt", 8081), ("tcp", 9000), ("tls", 8443), ("grpc-auth", 9001))
     return {
         "apiVersion": "v1",
         "kind": "Service",

@@ -10,6 +10,12 @@ from typing import Final
 from meltemi.api.diagnostics import Ref
 from meltemi.api.duration import SECOND, Duration
 from meltemi.api.gatewayapi.grpc_route import GRPCRouteFilter
+from meltemi.api.gatewayapi.http_auth import (
+    ExternalAuthProtocol,
+    GRPCAuthConfig,
+    HTTPAuthConfig,
+    HTTPExternalAuthFilter,
+)
 from meltemi.api.gatewayapi.http_filter import (
     HTTPCORSFilter,
     HTTPHeaderFilter,
@@ -34,6 +40,7 @@ from meltemi.api.networking.virtual_service import (
 )
 from meltemi.api.values import Map
 from meltemi.model.gateway_api.backends import backend
+from meltemi.model.gateway_api.specified import Authorizer
 from meltemi.model.gateway_api.words import Problem
 from meltemi.query import Db
 
@@ -46,7 +53,8 @@ Filter = HTTPRouteFilter | GRPCRouteFilter
 class Filtered:
     """What the filters of a rule, or of a backend, ask for.
 
-    `refusal` is why the rule cannot be as it is written, `unresolved` what a filter refers to in vain.
+    `refusal` is why the rule cannot be as it is written, `unresolved` what a filter refers to in vain; `closed` says
+    that nothing may pass for that.
     """
 
     headers: Headers | None = None
@@ -54,6 +62,8 @@ class Filtered:
     rewrite: HTTPRewrite | None = None
     mirrors: list[HTTPMirrorPolicy] = field(default_factory=list)
     cors: CorsPolicy | None = None
+    authorizer: Authorizer | None = None
+    closed: bool = False
     refusal: Problem | None = None
     unresolved: Problem | None = None
 
@@ -71,6 +81,8 @@ def read(q: Db, source: Ref, filters: Iterable[Filter], prefix: str) -> Filtered
                 response = _headers(one.response_header_modifier)
             case "RequestMirror" if one.request_mirror is not None:
                 _mirror(q, source, one.request_mirror, made)
+            case "ExternalAuth" if isinstance(one, HTTPRouteFilter) and one.external_auth is not None:
+                _ask(q, source, one.external_auth, made)
             case name if not isinstance(one, HTTPRouteFilter) or not _http(one, name, prefix, made):
                 made.refusal = Problem("UnsupportedValue", f"a filter of type {name} is not supported")
     if request is not None or response is not None:
@@ -89,6 +101,29 @@ def _http(one: HTTPRouteFilter, name: str, prefix: str, made: Filtered) -> bool:
     else:
         return False
     return True
+
+
+def _ask(q: Db, source: Ref, wanted: HTTPExternalAuthFilter, made: Filtered) -> None:
+    """Read who is asked whether requests may pass; where nobody can be, none does."""
+    found = backend(q, source, wanted.backend_ref)
+    made.unresolved = made.unresolved or found.problem
+    if found.problem is not None:
+        made.closed = True
+        return
+    if found.destination.port is None:
+        made.refusal = Problem("UnsupportedValue", "who is asked must be named with a port")
+        return
+    grpc = wanted.protocol is ExternalAuthProtocol.GRPC
+    told = (wanted.grpc or GRPCAuthConfig()) if grpc else (wanted.http or HTTPAuthConfig())
+    made.authorizer = Authorizer(
+        host=found.destination.host,
+        port=found.destination.port.number,
+        grpc=grpc,
+        path=told.path if isinstance(told, HTTPAuthConfig) else "",
+        headers=told.allowed_headers,
+        answers=told.allowed_response_headers if isinstance(told, HTTPAuthConfig) else (),
+        body=0 if wanted.forward_body is None else wanted.forward_body.max_size,
+    )
 
 
 def of_backend(q: Db, source: Ref, filters: Iterable[Filter]) -> tuple[Headers | None, Problem | None]:

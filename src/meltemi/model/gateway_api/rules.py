@@ -23,6 +23,7 @@ from meltemi.api.gatewayapi.http_route import (
     PathMatchType,
 )
 from meltemi.api.gatewayapi.references import BackendRef
+from meltemi.api.gatewayapi.session import SessionPersistence, SessionType
 from meltemi.api.networking.virtual_service import (
     HTTPDirectResponse,
     HTTPMatchRequest,
@@ -36,6 +37,7 @@ from meltemi.api.values import Map
 from meltemi.model.gateway_api import filters
 from meltemi.model.gateway_api.backends import NOWHERE, backend
 from meltemi.model.gateway_api.parents import route_of
+from meltemi.model.gateway_api.specified import Persistence, SpecifiedRoute
 from meltemi.model.gateway_api.words import Problem
 from meltemi.query import Db, query
 
@@ -82,7 +84,7 @@ def rules(q: Db, kind: str, namespace: str, name: str) -> Rules:
     unresolved: Problem | None = None
     for index, rule in enumerate(made.spec.rules or ((GRPCRouteRule(),) if kind == "GRPCRoute" else ())):
         label = f"{namespace}.{name}.{rule.name or index}"
-        done, refusal, lost = _done(q, made.ref, rule)
+        done, refusal, lost = _done(q, made.ref, rule, label)
         refused.append(refusal)
         unresolved = unresolved or lost
         for match in rule.matches or (None,):
@@ -99,7 +101,7 @@ def rules(q: Db, kind: str, namespace: str, name: str) -> Rules:
 
 
 def _done(
-    q: Db, source: Ref, rule: HTTPRouteRule | GRPCRouteRule
+    q: Db, source: Ref, rule: HTTPRouteRule | GRPCRouteRule, label: str
 ) -> tuple[HTTPRoute, Problem | None, Problem | None]:
     """Translate what a rule does, whatever it matches; with why it cannot, and what is referred to in vain."""
     listed: tuple[filters.Filter, ...] = rule.filters
@@ -107,9 +109,14 @@ def _done(
     split, refusal, lost = _backends(q, source, rule)
     unresolved = asked.unresolved or lost
     refusal = asked.refusal or refusal
-    if refusal is not None:
+    if refusal is not None or asked.closed:
         return HTTPRoute(direct_response=FAILS), refusal, unresolved
     made = HTTPRoute(headers=asked.headers, cors_policy=asked.cors)
+    session = _session(rule.session_persistence, label)
+    if session is not None or asked.authorizer is not None:
+        made = SpecifiedRoute(
+            headers=asked.headers, cors_policy=asked.cors, session=session, authorizer=asked.authorizer
+        )
     if asked.redirect is not None:
         return replace(made, redirect=asked.redirect), None, unresolved
     if all(one.destination == NOWHERE for one in split):
@@ -118,6 +125,14 @@ def _done(
     if isinstance(rule, HTTPRouteRule):
         made = _timed(made, rule)
     return made, None, unresolved
+
+
+def _session(wanted: SessionPersistence | None, label: str) -> Persistence | None:
+    """Translate what bears a session, under a name of the rule's own where none is given."""
+    if wanted is None:
+        return None
+    header = wanted.type is SessionType.Header
+    return Persistence(wanted.session_name or f"session.{label}", header, _span(wanted.absolute_timeout))
 
 
 def _prefix(rule: HTTPRouteRule | GRPCRouteRule) -> str:

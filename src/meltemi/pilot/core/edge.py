@@ -28,7 +28,7 @@ from meltemi.model.gateways import Bound, servers
 from meltemi.model.hosts import overlap
 from meltemi.model.isolation import isolated
 from meltemi.model.routing import Head, gateway_routing
-from meltemi.pilot.core import edge_auto, edge_tls, listening
+from meltemi.pilot.core import edge_auto, edge_tls, listening, specified
 from meltemi.pilot.core.findings import PORT_CONFLICT, SERVER_CLOSED, origin
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import Asked, distinct, mongo, tcp_chains, tls_chains
@@ -120,7 +120,8 @@ def listener(q: Db, wanted: Opened, asker: str, envoy: str) -> Resource | None:
     name = names.listener(wanted.address, wanted.port)
     if wanted.form == "http":
         web = any(_speaks(one, "GRPC-WEB") for one in wanted.servers)
-        chains: tuple[Chain, ...] = (Chain(name, _http(name, wanted.route, web=web)),)
+        needs = specified.at_gateways(q, (one.gateway for one in wanted.servers))
+        chains: tuple[Chain, ...] = (Chain(name, needs.fit(_http(name, wanted.route, web=web))),)
     elif wanted.form == "tls":
         chains = _tls_chains(q, wanted, asker)
     else:
@@ -212,7 +213,8 @@ def _ended_chains(q: Db, one: Bound, named: tuple[str, ...], asker: str) -> tupl
         if ended.socket.clients is Clients.UNVERIFIED:
             # What a certificate says that nobody verified is not told as if somebody had.
             handler = replace(handler, certificates=Certificates.SANITIZE)
-        return (Chain(name, handler, match, ended.socket),)
+        needs = specified.at_gateways(q, (one.gateway,))
+        return (Chain(name, needs.fit(handler), match, ended.socket),)
     routed = tuple(
         Chain(each.name, each.handler, replace(match, addresses=each.match.addresses), ended.socket)
         for each in _byte_chains(q, one, asker, tls=False)

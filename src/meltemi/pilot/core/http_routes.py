@@ -37,10 +37,12 @@ from meltemi.envoy.routes import (
 from meltemi.model import derivation, derived
 from meltemi.model.delegation import Rule, rules_of
 from meltemi.model.derivation import Key
+from meltemi.model.gateway_api.specified import SpecifiedRoute
 from meltemi.model.gateways import MESH, gateway_name
 from meltemi.pilot.core.gateway_api import by_specification
 from meltemi.pilot.core.http_matches import Place, catches_all, conditions, holds, text
 from meltemi.pilot.core.retries import retry_policy
+from meltemi.pilot.core.specified import specify
 from meltemi.pilot.core.targets import Target, resolve
 from meltemi.query import Db
 
@@ -86,7 +88,8 @@ def routes_of(q: Db, key: Key, place: Place) -> tuple[Route, ...]:
             route = _route(q, rule, match, label, place, config_path(key))
             if route is None:
                 continue
-            found.append(by_specification(route, place) if specified else route)
+            route = by_specification(route, place) if specified else route
+            found.append(specify(route, rule.http) if isinstance(rule.http, SpecifiedRoute) else route)
             if catches_all(match):
                 return tuple(found)
     return tuple(found)

@@ -25,7 +25,7 @@ from meltemi.model.isolation import isolated
 from meltemi.model.routing import ANY_SOURCE, Source
 from meltemi.model.scope import Lenses
 from meltemi.model.services import Protocol, Service, entry_protocol, service
-from meltemi.pilot.core import listening
+from meltemi.pilot.core import listening, specified
 from meltemi.pilot.core.discovery import lookup_of
 from meltemi.pilot.core.findings import PORT_CONFLICT, origin
 from meltemi.pilot.core.http_matches import Place
@@ -178,6 +178,7 @@ def port_listener(
             http_filters=HTTP_FILTERS,
             lookups=tuple(dict.fromkeys(lookups)),
         )
+        handler = specified.in_mesh(q).fit(handler)
         chains.append(Chain(name, handler, ChainMatch(transport=RAW, alpn=HTTP_ALPN)))
     made = Listener(
         name=name,

@@ -21,7 +21,7 @@ from meltemi.model.isolation import isolated
 from meltemi.model.routing import ANY_SOURCE, Source
 from meltemi.model.scope import Lens, services_through
 from meltemi.model.services import Port, Protocol, Service, service
-from meltemi.pilot.core import listening
+from meltemi.pilot.core import listening, specified
 from meltemi.pilot.core.findings import origin, routed_by
 from meltemi.pilot.core.http_matches import Place
 from meltemi.pilot.core.l4 import mongo, tcp_chains, tls_chains
@@ -104,6 +104,7 @@ def service_listener(
         http = HttpChain(
             stat_prefix=f"outbound_{name}", rds=names.service_route(host, port), http_filters=HTTP_FILTERS
         )
+        http = specified.in_mesh(q).fit(http)
         chains = (*chains, Chain(f"{name}-http", http, ChainMatch(transport=RAW, alpn=HTTP_ALPN)))
     made = Listener(
         name=name,

@@ -60,6 +60,22 @@ def test_an_http_route_that_goes_nowhere_is_told() -> None:
     assert told("HTTPRoute", {"rules": [{"filters": [sent]}]}, version=V1) == []
 
 
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
+def test_what_is_not_kept_of_sessions_is_told(kind: str) -> None:
+    def of(*backends: dict[str, Any], **session: Any) -> list[tuple[str, str]]:
+        rule = {"backendRefs": list(backends) or [BACKEND], "sessionPersistence": session}
+        return told(kind, {"rules": [rule]}, version=V1)
+
+    at = "spec.rules[0].sessionPersistence"
+    assert of() == of(absoluteTimeout="1h") == of(BACKEND, {**BACKEND, "weight": 0}) == []
+    kept = {"absoluteTimeout": "1h", "cookieConfig": {"lifetimeType": "Permanent"}}
+    assert of(**kept) == []
+    assert of(BACKEND, BACKEND) == [("MEL0219", at)]
+    assert of(type="Header", absoluteTimeout="1h") == [("MEL0219", f"{at}.absoluteTimeout")]
+    only = {**kept, "cookieConfig": {"lifetimeType": "Session"}}
+    assert of(**only) == [("MEL0219", f"{at}.cookieConfig.lifetimeType")]
+
+
 def test_a_header_that_is_matched_twice_is_told() -> None:
     match = {"headers": [{"name": "End-User", "value": "a"}, {"name": "end-user", "value": "b"}]}
     place = ("MEL0041", "spec.rules[0].matches[0].headers[1].name")

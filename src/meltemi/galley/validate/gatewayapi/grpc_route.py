@@ -25,6 +25,7 @@ def validate(obj: Object[GRPCRoute]) -> tuple[Diagnostic, ...]:
             _filters(found, (*at, "backendRefs", number, "filters"), backend.filters)
         answered = any(one.type is GRPCFilterType.ExtensionRef for one in rule.filters)
         parts.backends(found, at, rule.backend_refs, answered=answered)
+        parts.session(found, (*at, "sessionPersistence"), rule.session_persistence, rule.backend_refs)
     return found.all()
 
 

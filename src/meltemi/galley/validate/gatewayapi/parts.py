@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from meltemi.api.diagnostics import Level, code
 from meltemi.api.gatewayapi.http_filter import HTTPHeaderFilter
 from meltemi.api.gatewayapi.references import BackendRef
+from meltemi.api.gatewayapi.session import CookieLifetime, SessionPersistence, SessionType
 from meltemi.galley.validate import rules
 from meltemi.galley.validate.findings import At, Findings
 
@@ -23,6 +24,34 @@ SHADOWED_MATCH = code(
     Level.WARNING,
     "A match of a route names one header twice, in different letters. The Gateway API takes the first one only.",
 )
+
+
+SESSION_NOT_KEPT = code(
+    "MEL0219",
+    "session-not-kept-as-asked",
+    Level.WARNING,
+    "A rule asks for more of its sessions than proxies can keep. With several backends a session stays with one "
+    "endpoint of each, but the shares still choose the backend of every request; a session that a header bears has no "
+    "end; a cookie that ends with absoluteTimeout is kept until then, and not only until the browser is closed.",
+)
+
+
+def session(found: Findings, at: At, wanted: SessionPersistence | None, refs: Sequence[BackendRef]) -> None:
+    """Tell what proxies cannot keep of what is asked of sessions."""
+    if wanted is None:
+        return
+    if sum(one.weight > 0 for one in refs) > 1:
+        found.add(SESSION_NOT_KEPT, at, "the shares of several backends choose anew for every request")
+    if not wanted.absolute_timeout:
+        return
+    if wanted.type is SessionType.Header:
+        found.add(SESSION_NOT_KEPT, (*at, "absoluteTimeout"), "a session that a header bears has no end")
+    elif wanted.cookie_config is not None and wanted.cookie_config.lifetime_type is CookieLifetime.Session:
+        found.add(
+            SESSION_NOT_KEPT,
+            (*at, "cookieConfig", "lifetimeType"),
+            "with absoluteTimeout the cookie is kept until then",
+        )
 
 
 def hostnames(found: Findings, at: At, names: Iterable[str]) -> None:
