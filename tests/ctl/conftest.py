@@ -19,6 +19,7 @@ from aiohttp import web
 from meltemi.apiserver.core import users
 from meltemi.apiserver.core.hooks import Hooks, Route
 from meltemi.apiserver.shell.authn import Authenticator
+from meltemi.apiserver.shell.keys import FileKeys
 from meltemi.apiserver.shell.server import ApiServer
 from meltemi.apiserver.shell.store import Store
 from meltemi.ctl.client import Client, UnixTransport
@@ -119,7 +120,7 @@ def server(folders: dict[str, str]) -> Iterator[Served]:
             validators=(admission.validate,),
             routes=(Route("GET", "/debug/syncz", syncz), Route("GET", "/meltemi/v1/progress/", progress)),
         )
-        authn = Authenticator(static={"owner": users.admin()})
+        authn = Authenticator(keys=FileKeys(str(tokens / "keys.json")), static={"owner": users.admin()})
         async with (
             Store(layout.store) as store,
             ApiServer(store, hooks=hooks, authn=authn).serve(unix=layout.api_socket),

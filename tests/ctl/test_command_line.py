@@ -42,7 +42,8 @@ def test_help_lists_every_command_and_imports_none() -> None:
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_has_help_and_the_global_options(name: str, cli: Cli) -> None:
     shown = cli.good(name, "--help").out
-    assert "--mesh" in shown or name == "completion" or "Commands:" in shown
+    # The agent is on a machine where no mesh is.
+    assert "--mesh" in shown or name in ("completion", "agent") or "Commands:" in shown
     assert shown.startswith("Usage: meltemi")
     assert max(len(line) for line in shown.splitlines()) <= 80
 

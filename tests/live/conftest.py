@@ -11,6 +11,7 @@ from tests.live import meshes
 @pytest.fixture(scope="package")
 def world() -> Iterator[meshes.Mesh]:
     """A mesh with helloworld in two versions, sleep and outsider, and the gateway's routes."""
-    with meshes.mesh() as made:
+    # Workloads of other machines may join: they are links of this one.
+    with meshes.mesh("test", "--vm-address", "0.0.0.0:0") as made:
         made.helloworld()
         yield made

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.harness.mesh import envoy
 
 from meltemi.agent.core import edge
-from meltemi.agent.core.edge import EdgeFiles
+from meltemi.agent.core.edge import EdgeFiles, Outside
 from meltemi.agent.core.net import Addresses, Way, Ways
 from meltemi.agent.shell import edges
 from meltemi.agent.shell.edges import PortInUseError, Ports, prepare, read_ports
@@ -129,6 +129,25 @@ def test_active_and_refused_ports_are_read_from_a_dump() -> None:
     }
     assert edge.listener_ports(dump) == ({"a": 1, "c": 3}, {"b": 2, "c": 4})
     assert edge.listener_ports({}) == ({}, {})
+
+
+def test_workloads_of_other_machines_are_served_where_it_is_asked_for_only(layout: Layout) -> None:
+    chosen = prepare(layout, Ports(ingress={15443: 0}, outside=Outside("127.0.0.1", 0)))
+    assert chosen == read_ports(layout)
+    assert chosen.outside is not None
+    assert chosen.outside.port
+    found = edge.host_listeners({"ingress/15443": 7}, v6=False, outside=Outside("192.0.2.1", 15012))
+    places = [(one["name"], one["address"]["socket_address"]["port_value"]) for one in found["resources"]]
+    assert places == [
+        ("ingress/15443@127.0.0.1", 7),
+        ("istiod@192.0.2.1", 15012),
+        ("ingress/15443@192.0.2.1", 15443),
+    ]
+    names = [one["name"] for one in edge.host_listeners({"ingress/80": 7}, v6=False)["resources"]]
+    assert names == ["ingress/80@127.0.0.1"]
+    assert prepare(layout, Ports()).outside is None
+    with pytest.raises(PortInUseError, match=r"192\.0\.2\.1 port 15012 cannot be had"):
+        prepare(layout, Ports(outside=Outside("192.0.2.1", 15012)))
 
 
 def test_the_mesh_folder_is_private(layout: Layout) -> None:

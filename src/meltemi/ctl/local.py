@@ -46,7 +46,7 @@ class Wanted:
     """What the command line asks of a start. `ingress_port` 0 picks a free one; `user` is for root only.
 
     `config` are directories of YAML, by absolute paths, whose objects are in force besides the API server's.
-    `egress` adds an egress gateway.
+    `egress` adds an egress gateway. `outside`: address and port where workloads of other machines join.
     """
 
     mesh: str
@@ -55,10 +55,12 @@ class Wanted:
     user: str = ""
     config: tuple[str, ...] = ()
     egress: bool = False
+    outside: tuple[str, int] | None = None
 
 
 def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
     """Start the mesh and return its folders and the pipe whose end means down; CtlError where it cannot be."""
+    from meltemi.agent.core.edge import Outside
     from meltemi.agent.shell import edges, net_init
     from meltemi.ctl.client import answers
 
@@ -80,10 +82,13 @@ def start(wanted: Wanted, say: Say) -> tuple[Layout, int]:
         Path(layout.log_folder).mkdir(mode=0o700, exist_ok=True)
         say("choosing ports")
         try:
-            edges.prepare(layout, edges.Ports(api=wanted.api_port, ingress={80: wanted.ingress_port}))
+            outside = None if wanted.outside is None else Outside(*wanted.outside)
+            ingress = {80: wanted.ingress_port}
+            edges.prepare(layout, edges.Ports(api=wanted.api_port, ingress=ingress, outside=outside))
         except edges.PortInUseError as error:
+            flag = "--ingress-port" if "loopback" in str(error) else "--vm-address"
             raise CtlError(
-                str(error), "choose another with --ingress-port, or 0 for any free one", USAGE
+                str(error), f"choose another with {flag}, or port 0 for any free one", USAGE
             ) from error
         say("starting init")
         try:

@@ -46,6 +46,8 @@ COMMANDS: dict[str, Entry] = {
     "logs": Entry("logs", "Show what a pod's containers print.", LOOK),
     "exec": Entry("exec_", "Run a command in a pod.", LOOK),
     "open": Entry("open_", "Find the URL of a service, and make one where there is none.", LOOK),
+    "agent": Entry("vm", "Run the agent beside a workload on another machine.", MORE),
+    "x": Entry("x", "Prepare workloads that run on other machines (x workload ...).", MORE),
     "manifest": Entry("manifest", "Print what a cluster needs of Meltemi, to apply there.", MORE),
     "version": Entry("version", "Show the versions of client, control plane and Envoy.", MORE),
     "completion": Entry("completion", "Print shell completion for bash, zsh or fish.", MORE),

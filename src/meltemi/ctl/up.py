@@ -30,6 +30,12 @@ _LOOK_EVERY = 0.3
 )
 @click.option("--egress-gateway", is_flag=True, help="With istio-egressgateway, as Istio's demo profile.")
 @click.option(
+    "--vm-address",
+    default="",
+    metavar="ADDRESS[:PORT]",
+    help="Let workloads of other machines join: serve the control plane there.  [port 15012]",
+)
+@click.option(
     "--user",
     default="",
     metavar="NAME",
@@ -42,6 +48,7 @@ def command(
     ingress_port: int,
     config: tuple[str, ...],
     egress_gateway: bool,
+    vm_address: str,
     user: str,
 ) -> None:
     """Start a mesh on this machine: control plane, ingress gateway, private network.
@@ -53,7 +60,14 @@ def command(
 
     # As it was written, links and all: where a link leads to may be what changes.
     folders = tuple(dict.fromkeys(str(Path(folder).absolute()) for folder in config))
-    wanted = local.Wanted(call.mesh, ingress_port, user=user, config=folders, egress=egress_gateway)
+    wanted = local.Wanted(
+        call.mesh,
+        ingress_port,
+        user=user,
+        config=folders,
+        egress=egress_gateway,
+        outside=_outside(vm_address) if vm_address else None,
+    )
     with local.started(wanted) as layout:
         if detach:
             # Before anything is printed: a reader that goes away (`| head`) must not take the mesh along.
@@ -71,6 +85,24 @@ def command(
     if detach:
         _tell(layout, call.mesh)
         click.echo(f"  stop          meltemi down{local.option(call.mesh)}")
+
+
+def _outside(text: str) -> tuple[str, int]:
+    """Read `ADDRESS[:PORT]`, an IPv6 address in brackets where a port follows."""
+    import ipaddress
+
+    host, port = text, "15012"
+    if text.startswith("[") or text.count(":") == 1:
+        host, _, given = text.rpartition(":") if not text.endswith("]") else (text, "", port)
+        port = given
+    try:
+        address = str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        port = ""
+    if not port.isdecimal() or int(port) > 65535:
+        words = f"{text} is no address of this machine, with or without a port: 192.0.2.1, 192.0.2.1:15012"
+        raise click.BadParameter(words, param_hint="--vm-address")
+    return address, int(port)
 
 
 def _tell(layout: Layout, name: str) -> None:

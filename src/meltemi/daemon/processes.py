@@ -42,7 +42,7 @@ from meltemi.citadel.core.identity import Identity, Unauthenticated
 from meltemi.citadel.shell.authority import CertificateAuthority
 from meltemi.citadel.shell.service import CertificateService
 from meltemi.citadel.shell.storage import FolderStorage
-from meltemi.citadel.shell.tls import API_NAMES, ServerCertificate, open_api_authority
+from meltemi.citadel.shell.tls import API_NAMES, ISTIOD_NAMES, ServerCertificate, open_api_authority
 from meltemi.controllers.core.settings import Settings as ControllerSettings
 from meltemi.controllers.shell.registration import Registration
 from meltemi.controllers.shell.run import run as run_controllers
@@ -138,6 +138,9 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     certificate = ServerCertificate(
         api_authority, f"{layout.ca_folder}/api", API_NAMES, clock=now, name="api"
     )
+    istiod = ServerCertificate(
+        authority, f"{layout.ca_folder}/istiod", ISTIOD_NAMES, clock=now, name="istiod"
+    )
     own = KubeClient(f"unix://{layout.api_socket}", token=_token(layout, "daemon"))
     review = _reviewer(own)
     judge = EnvoyJudge(find_envoy())
@@ -208,12 +211,17 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
         tasks.create_task(ingresses.run(), name="status of Ingresses")
         tasks.create_task(gateway_names.run(), name="names of gateways")
         tasks.create_task(Components(layout, own).run(), name="components")
-        tasks.create_task(_renew(certificate), name="API certificate")
+        tasks.create_task(_renew(certificate, istiod), name="certificates of servers")
         # Proxies are answered once the world is known whole: no half of it is ever pushed.
         await feed.synced.wait()
         for kept in (decoded, translated):
             kept.retain(feed.holds)
-        xds = GrpcServer([pilot.handler(), signer.handler()], pilot.options, unix=[layout.xds_socket])
+        xds = GrpcServer(
+            [pilot.handler(), signer.handler()],
+            pilot.options,
+            unix=[layout.xds_socket],
+            secure=[(f"unix:{layout.xds_tls_socket}", istiod.grpc_credentials())],
+        )
         await xds.start()
         try:
             await asyncio.Event().wait()
@@ -325,11 +333,12 @@ async def _until_done(act: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-async def _renew(certificate: ServerCertificate) -> None:
+async def _renew(*certificates: ServerCertificate) -> None:
     """Check by the wall clock: monotonic timers sleep with a laptop."""
     while True:
         await asyncio.sleep(30)
-        certificate.renew_if_due()
+        for certificate in certificates:
+            certificate.renew_if_due()
 
 
 def _write_kubeconfig(layout: Layout, authority: CertificateAuthority) -> None:

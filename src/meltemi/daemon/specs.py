@@ -4,7 +4,7 @@
 |---|---|---|---|
 | edge-host | host network | its files | the loopback ports |
 | names | host network | the host's resolver | names.sock |
-| daemon | host network | store.db, ca/, folders of YAML | api.sock, apis.sock, xds.sock |
+| daemon | host network | store.db, ca/, folders of YAML | api.sock, apis.sock, xds.sock, xdss.sock |
 | edge-mesh | mesh network | its files | pipes |
 | agent | mesh network | api.sock, xds.sock | pods, their sockets, agent.sock, the table's group `pods` |
 """

@@ -42,6 +42,11 @@ class Layout:
         return f"{self.run}/xds.sock"
 
     @property
+    def xds_tls_socket(self) -> str:
+        """The same over TLS, for workloads of other machines: `edge-host` carries a TCP port to it on request."""
+        return f"{self.run}/xdss.sock"
+
+    @property
     def names_socket(self) -> str:
         """Answers host names with the host's own resolver (DNS messages, length-prefixed as over TCP)."""
         return f"{self.run}/names.sock"

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from meltemi.agent.core.probes import Probe, Verdict, judge, read_probe
+from meltemi.agent.core.probes import (
+    Probe,
+    Verdict,
+    health_request,
+    is_serving,
+    judge,
+    read_probe,
+    read_workload_probe,
+)
 
 PORTS = ({"name": "http", "containerPort": 8080},)
 
@@ -37,3 +45,14 @@ def test_a_failures_words_are_kept_until_it_is_well() -> None:
     bad = judge(probe, Verdict(), False, "refused")
     assert bad.message == "refused"
     assert judge(probe, bad, True).message == ""
+
+
+def test_a_workload_outside_is_asked_by_grpcs_health_protocol() -> None:
+    found = read_workload_probe({"grpc": {"port": 9000, "service": "shop"}})
+    assert found == Probe("grpc", port=9000, service="shop")
+    assert read_workload_probe({"tcpSocket": {"port": 1}}) == Probe("tcp", port=1)
+    assert read_workload_probe(None) is None
+    assert health_request("") == b""
+    assert health_request("shop") == b"\x0a\x04shop"
+    assert health_request("s" * 300) == b"\x0a\xac\x02" + b"s" * 300
+    assert [is_serving(answer) for answer in (b"\x08\x01", b"", b"\x08\x02")] == [True, False, False]

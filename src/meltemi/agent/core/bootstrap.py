@@ -47,6 +47,10 @@ class Proxy:
     stats_regexps: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     runtime: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Its ProxyConfig, which the proxy of a workload outside tells the control plane."""
+    marks: bool = True
+    """Its sockets bear the mark by which what captures the traffic lets them pass: it takes CAP_NET_ADMIN."""
 
     @property
     def node_id(self) -> str:
@@ -60,20 +64,7 @@ def bootstrap(proxy: Proxy) -> JsonObject:
     return {
         "node": _node(proxy),
         "admin": {"address": _tcp("127.0.0.1", ADMIN_PORT), "profile_path": "/dev/null"},
-        "cluster_manager": {
-            # Redirect rules let this mark pass; matching by user id fails in a user namespace.
-            "upstream_bind_config": {
-                "socket_options": [
-                    {
-                        "level": 1,
-                        "name": 36,
-                        "int_value": SO_MARK,
-                        "state": "STATE_PREBIND",
-                        "description": "SO_MARK",
-                    }
-                ]
-            }
-        },
+        "cluster_manager": _marked() if proxy.marks else {},
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "DELTA_GRPC",
@@ -112,6 +103,18 @@ def bootstrap(proxy: Proxy) -> JsonObject:
     }
 
 
+def _marked() -> JsonObject:
+    # Redirect rules let this mark pass; matching by user id fails in a user namespace.
+    mark = {
+        "level": 1,
+        "name": 36,
+        "int_value": SO_MARK,
+        "state": "STATE_PREBIND",
+        "description": "SO_MARK",
+    }
+    return {"upstream_bind_config": {"socket_options": [mark]}}
+
+
 def _node(proxy: Proxy) -> JsonObject:
     labels = dict(sorted(proxy.labels.items()))
     metadata: JsonObject = {
@@ -127,6 +130,8 @@ def _node(proxy: Proxy) -> JsonObject:
         "WORKLOAD_NAME": proxy.workload or proxy.pod,
         "LABELS": labels,
     }
+    if proxy.config:
+        metadata["PROXY_CONFIG"] = dict(proxy.config)
     metadata = {**proxy.metadata, **metadata}
     name = labels.get("service.istio.io/canonical-name") or labels.get("app") or proxy.workload or proxy.pod
     return {"id": proxy.node_id, "cluster": f"{name}.{proxy.namespace}", "metadata": metadata}

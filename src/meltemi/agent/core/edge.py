@@ -26,6 +26,25 @@ _CANDIDATES = (20_000, 10_000)
 """First and number of the ports that a way without a number may get; below the usual ephemeral range."""
 
 
+ISTIOD = "istiod"
+"""The way to the control plane for workloads outside of this machine."""
+NETWORK_GATEWAY_PORT = 15443
+NETWORK_GATEWAY = f"ingress/{NETWORK_GATEWAY_PORT}"
+"""The way to the gateway that takes their traffic to pods, where the ingress gateway's Service has that port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """An address of this machine where workloads outside of it are served, and the control plane's port there.
+
+    Only what asks each caller who it is stands open there: the control plane (TLS and a token) and the gateway
+    between networks (mutual TLS).
+    """
+
+    address: str
+    port: int
+
+
 @dataclass(frozen=True, slots=True)
 class EdgeFiles:
     """Where the edges' files and pipes are, all in one folder."""
@@ -184,9 +203,14 @@ _HTTP2 = {
 """HTTP/2 of the way out, alike on both sides."""
 
 
-def host_listeners(ports: Mapping[str, int], *, v6: bool) -> Json:
+def host_listeners(ports: Mapping[str, int], *, v6: bool, outside: Outside | None = None) -> Json:
     """Name of a way -> loopback port, as listeners of edge-host; on ::1 too where the host has it."""
     loopbacks = ("127.0.0.1", "::1") if v6 else ("127.0.0.1",)
+    places = [(name, address, port) for name, port in sorted(ports.items()) for address in loopbacks]
+    if outside is not None:
+        places.append((ISTIOD, outside.address, outside.port))
+        if NETWORK_GATEWAY in ports:
+            places.append((NETWORK_GATEWAY, outside.address, NETWORK_GATEWAY_PORT))
     return _resources(
         "config.listener.v3.Listener",
         [
@@ -197,8 +221,7 @@ def host_listeners(ports: Mapping[str, int], *, v6: bool) -> Json:
                 "enable_reuse_port": False,
                 "filter_chains": [{"filters": [_tcp_proxy(name, "in")]}],
             }
-            for name, port in sorted(ports.items())
-            for address in loopbacks
+            for name, address, port in places
         ],
     )
 
@@ -209,7 +232,7 @@ def listener_name(way: str, address: str = "127.0.0.1") -> str:
 
 
 def host_clusters(ports: Mapping[str, int], files: EdgeFiles, control: Mapping[str, str]) -> Json:
-    """Each way leads to its pipe: that of `control` (the API), else one to edge-mesh."""
+    """Each way leads to its pipe: that of `control` (the API, istiod), else one to edge-mesh."""
     return _resources(
         "config.cluster.v3.Cluster",
         [
@@ -217,7 +240,7 @@ def host_clusters(ports: Mapping[str, int], files: EdgeFiles, control: Mapping[s
                 **_cluster(name, MOST_CONTROL if name in control else _MANY),
                 **_fixed(name, control.get(name, files.pipe(name))),
             }
-            for name in sorted(ports)
+            for name in sorted({*ports, *control})
         ],
     )
 

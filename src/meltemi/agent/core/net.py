@@ -68,6 +68,20 @@ class PodNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What is captured of a machine outside of the mesh's.
+
+    inbound: the ports that 15006 takes; None: all but `not_inbound`. control: address and port of the control plane,
+    which its agent speaks to past the sidecar.
+    """
+
+    address: str
+    inbound: tuple[int, ...] | None = None
+    not_inbound: tuple[int, ...] = ()
+    control: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePort:
     """One ClusterIP and port with its ready endpoints (ip, port); none: connections are refused."""
 

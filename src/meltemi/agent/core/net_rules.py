@@ -20,6 +20,7 @@ from meltemi.agent.core.net import (
     PLAIN_NAMES,
     WAY_OUT_PORT,
     Addresses,
+    Machine,
     PodNetwork,
     ServicePort,
 )
@@ -72,6 +73,34 @@ def pod_rules(pod: PodNetwork, addresses: Addresses) -> tuple[Call, ...]:
         Chain("postrouting", "nat", "postrouting", _SRCNAT, tuple(leaving) if pod.host_ports else ()),
     )
     return replace_table(TABLE, (), chains)
+
+
+def machine_rules(machine: Machine | None) -> tuple[Call, ...]:
+    """One transaction that makes the network this process is in capture for a workload outside; None: no more.
+
+    As Istio's on a virtual machine, but for the mark (see the module).
+    """
+    inbound = () if machine is None else tuple(_machine_inbound(machine))
+    outbound = () if machine is None else tuple(_machine_outbound(machine))
+    chains = (
+        Chain("prerouting", "nat", "prerouting", _DSTNAT, inbound),
+        Chain("output", "nat", "output", _DSTNAT, outbound),
+    )
+    return replace_table(TABLE, (), chains)
+
+
+def _machine_inbound(machine: Machine) -> Iterable[Rule]:
+    if machine.inbound is None:
+        yield from _capture_inbound(PodNetwork("", machine.address, not_inbound=machine.not_inbound))
+        return
+    for port in sorted({*machine.inbound} - {*NOT_CAPTURED_INBOUND, *machine.not_inbound}):
+        yield _rule(tcp(), to_port(port), redirect(INBOUND_PORT))
+
+
+def _machine_outbound(machine: Machine) -> Iterable[Rule]:
+    for address, port in machine.control:
+        yield _rule(tcp(), to_address(address), to_port(port), _return())
+    yield from _capture_outbound(PodNetwork("", machine.address))
 
 
 def _rule(*parts: Iterable[bytes]) -> Rule:

@@ -11,16 +11,18 @@ from typing import Any, Literal
 class Probe:
     """One probe; durations are seconds, and `kind` says which of the fields speak.
 
-    `http`: scheme, host, port, path, headers; `tcp`: host, port; `exec`: command. An empty host is the pod's own.
+    `http`: scheme, host, port, path, headers; `tcp`: host, port; `exec`: command; `grpc`: port, service. An empty host
+    is the pod's own.
     """
 
-    kind: Literal["http", "tcp", "exec"]
+    kind: Literal["http", "tcp", "exec", "grpc"]
     port: int = 0
     path: str = "/"
     scheme: str = "HTTP"
     host: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     command: tuple[str, ...] = ()
+    service: str = ""
     delay: float = 0.0
     period: float = 10.0
     timeout: float = 1.0
@@ -79,6 +81,37 @@ def read_probe(document: Mapping[str, Any] | None, ports: Iterable[Mapping[str, 
         # Health over gRPC is asked no more than this: that the port takes connections.
         return Probe(kind="tcp", port=int(grpc.get("port") or 0), **common)
     return None
+
+
+def read_workload_probe(document: Mapping[str, Any] | None) -> Probe | None:
+    """Read the probe of a workload outside (`readinessProbe` of its ProxyConfig); None where there is none.
+
+    It is Kubernetes' but for gRPC, whose health protocol is spoken (Istio's pkg/istio-agent/health).
+    """
+    found = read_probe(document, ())
+    if found is None or document is None or "grpc" not in document:
+        return found
+    return replace(found, kind="grpc", service=str(document["grpc"].get("service") or ""))
+
+
+def health_request(service: str) -> bytes:
+    """Encode a `grpc.health.v1.HealthCheckRequest`: field 1, the service."""
+    text = service.encode()
+    return b"\x0a" + _varint(len(text)) + text if text else b""
+
+
+def is_serving(answer: bytes) -> bool:
+    """Read a `grpc.health.v1.HealthCheckResponse`: field 1, the status, is SERVING (1)."""
+    return answer == b"\x08\x01"
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append((number & 0x7F) | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 def _port(wanted: Any, ports: Iterable[Mapping[str, Any]]) -> int:

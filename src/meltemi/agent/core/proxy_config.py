@@ -54,7 +54,11 @@ USUAL = ProxyConfig()
 
 def read(proxy: Container | None) -> ProxyConfig:
     """Read what the container of a proxy is told."""
-    told = _told(proxy)
+    return read_table(_told(proxy))
+
+
+def read_table(told: Mapping[str, Any]) -> ProxyConfig:
+    """Read a ProxyConfig as a document."""
     if not told:
         return USUAL
     stats = _table(told, "proxyStatsMatcher")

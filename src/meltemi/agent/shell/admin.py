@@ -10,8 +10,7 @@ from aiohttp import ClientConnectorError
 
 from meltemi.agent.core.bootstrap import ADMIN_PORT, READY_PORT
 from meltemi.agent.core.probes import Probe
-from meltemi.agent.shell.network import Network
-from meltemi.agent.shell.probing import connect, http_status
+from meltemi.agent.shell.probing import Sockets, connect, http_status
 
 READY = Probe(kind="http", port=READY_PORT, path="/healthz/ready", timeout=1.0)
 
@@ -19,7 +18,7 @@ READY = Probe(kind="http", port=READY_PORT, path="/healthz/ready", timeout=1.0)
 class Admin:
     """Asks one pod's Envoy."""
 
-    def __init__(self, network: Network, pod: str) -> None:
+    def __init__(self, network: Sockets, pod: str) -> None:
         self._network = network
         self._pod = pod
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+import grpc
 import grpc.aio
 
 from meltemi.citadel.wire import messages as ca
@@ -89,15 +90,29 @@ class Token:
         self._token = ""
 
 
-class ControlPlane:
-    """The channel. Use it as `async with ControlPlane(path) as plane`."""
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How a control plane that is reached over a network is known: roots in PEM, and the name in its certificate."""
 
-    def __init__(self, path: str) -> None:
-        self._target = f"unix:{path}"
+    root: bytes
+    name: str
+
+
+class ControlPlane:
+    """The channel. Use it as `async with ControlPlane(path) as plane`; with `trust`, `path` is `host:port`."""
+
+    def __init__(self, path: str, trust: Trust | None = None) -> None:
+        self._target = f"unix:{path}" if trust is None else path
+        self._trust = trust
         self._channel: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Self:
-        self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
+        if self._trust is None:
+            self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
+        else:
+            credentials = grpc.ssl_channel_credentials(root_certificates=self._trust.root)
+            named = [*_OPTIONS, ("grpc.ssl_target_name_override", self._trust.name)]
+            self._channel = grpc.aio.secure_channel(self._target, credentials, options=named)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 from meltemi.agent.core import edge
-from meltemi.agent.core.edge import EdgeFiles
+from meltemi.agent.core.edge import EdgeFiles, Outside
 from meltemi.agent.core.net import DEFAULT, Addresses, Way, Ways
 from meltemi.init.core import Layout
 from meltemi.init.wire import Restart, Spec, Stdio
@@ -39,6 +39,8 @@ class Ports:
     """Any other way's name -> loopback port."""
     v6: bool = False
     """They are held on ::1 as well."""
+    outside: Outside | None = None
+    """Where workloads of other machines are served, if anywhere; not a loopback port."""
 
     def by_way(self) -> dict[str, int]:
         """All of them by the name of their way: `api`, `ingress/80`, and the others."""
@@ -64,16 +66,22 @@ def read_ports(layout: Layout) -> Ports:
             {int(port): int(number) for port, number in found["ingress"].items()},
             {str(name): int(number) for name, number in found.get("other", {}).items()},
             bool(found.get("v6", False)),
+            _outside(found.get("outside")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Ports()
+
+
+def _outside(document: Any) -> Outside | None:
+    return Outside(str(document["address"]), int(document["port"])) if document else None
 
 
 def prepare(layout: Layout, wanted: Ports, addresses: Addresses = DEFAULT) -> Ports:
     """On the host side, before init starts: choose ports and write the edges' bootstraps and first files.
 
     A port asked for by number, here or by an earlier run (then pinned), is kept; one in use raises PortInUseError
-    if it was asked for here, and is replaced if it was merely pinned. Writes `Layout.ports`.
+    if it was asked for here, and is replaced if it was merely pinned. Writes `Layout.ports`. Nothing is open to other
+    machines that is not asked for here.
     """
     pinned = read_ports(layout)
     v6 = _has_v6()
@@ -82,7 +90,8 @@ def prepare(layout: Layout, wanted: Ports, addresses: Addresses = DEFAULT) -> Po
         port: _choose(number, pinned.ingress.get(port, 0), v6=v6, taken={api})
         for port, number in sorted(wanted.ingress.items())
     }
-    chosen = Ports(api, ingress, pinned.other, v6)
+    outside = None if wanted.outside is None else _choose_outside(wanted.outside, pinned.outside)
+    chosen = Ports(api, ingress, pinned.other, v6, outside)
     files = EdgeFiles(layout.edge_folder)
     Path(layout.edge_folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     Path(layout.state).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -91,7 +100,7 @@ def prepare(layout: Layout, wanted: Ports, addresses: Addresses = DEFAULT) -> Po
     first = {API: api, **{ingress_way(port): number for port, number in ingress.items()}}
     ways = Ways({name: Way(number) for name, number in first.items() if name != API})
     _write_mesh(files, ways, addresses)
-    _write_host(layout, files, first, v6=v6)
+    _write_host(layout, files, first, chosen)
     _write_ports(layout, chosen)
     return chosen
 
@@ -152,7 +161,7 @@ class Edges:
             for name, way in ways.into.items():
                 held[name] = way.port or known.get(name, 0) or self._candidate(name, 0, held)
             for attempt in range(1, _ATTEMPTS + 1):
-                _write_host(self._layout, self._files, held, v6=ports.v6)
+                _write_host(self._layout, self._files, held, ports)
                 refused = await self._refused(held)
                 again = [name for name in refused if name != API and not ways.into[name].port]
                 if not again:
@@ -178,7 +187,7 @@ class Edges:
                 ingress[int(port)] = number
             else:
                 other[name] = number
-        _write_ports(self._layout, Ports(ports.api, ingress, other, ports.v6))
+        _write_ports(self._layout, Ports(ports.api, ingress, other, ports.v6, ports.outside))
 
     async def _refused(self, held: Mapping[str, int]) -> set[str]:
         """Wait until edge-host has taken its listeners or refused them; return the ways whose port it could not have.
@@ -223,10 +232,12 @@ def _write_mesh(files: EdgeFiles, ways: Ways, addresses: Addresses) -> None:
     _write(files.listeners("mesh"), edge.mesh_listeners(ways, files, addresses))
 
 
-def _write_host(layout: Layout, files: EdgeFiles, ports: Mapping[str, int], *, v6: bool) -> None:
+def _write_host(layout: Layout, files: EdgeFiles, held: Mapping[str, int], ports: Ports) -> None:
     control = {API: layout.api_tls_socket}
-    _write(files.clusters("host"), edge.host_clusters(ports, files, control))
-    _write(files.listeners("host"), edge.host_listeners(ports, v6=v6))
+    if ports.outside is not None:
+        control[edge.ISTIOD] = layout.xds_tls_socket
+    _write(files.clusters("host"), edge.host_clusters(held, files, control))
+    _write(files.listeners("host"), edge.host_listeners(held, v6=ports.v6, outside=ports.outside))
 
 
 def _write_ports(layout: Layout, ports: Ports) -> None:
@@ -236,6 +247,8 @@ def _write_ports(layout: Layout, ports: Ports) -> None:
         "other": dict(ports.other),
         "v6": ports.v6,
     }
+    if ports.outside is not None:
+        document["outside"] = {"address": ports.outside.address, "port": ports.outside.port}
     _write(layout.ports, document)
 
 
@@ -274,6 +287,25 @@ def _choose(wanted: int, pinned: int, *, v6: bool, taken: Container[int] = ()) -
         if port not in taken and _is_free(port, v6=v6):
             return port
     raise PortInUseError("no free port was found on the loopback")
+
+
+def _choose_outside(wanted: Outside, pinned: Outside | None) -> Outside:
+    """Choose the control plane's port on an address of this machine; 0 takes that of an earlier run, or any."""
+    again = pinned.port if pinned is not None and not wanted.port else 0
+    for port in (wanted.port or again, 0):
+        with socket.socket(socket.AF_INET6 if ":" in wanted.address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((wanted.address, port))
+            except OSError as error:
+                if wanted.port or not port:
+                    words = error.strerror
+                    raise PortInUseError(
+                        f"{wanted.address} port {wanted.port} cannot be had: {words}"
+                    ) from None
+                continue
+            return Outside(wanted.address, int(probe.getsockname()[1]))
+    raise AssertionError("the last port is any")
 
 
 def _is_free(port: int, *, v6: bool) -> bool:

@@ -7,15 +7,41 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from typing import Any, Protocol
 
-from meltemi.agent.core.probes import Probe, Verdict, judge
-from meltemi.agent.shell.network import Network
+import grpc
+import grpc.aio
+
+from meltemi.agent.core.probes import Probe, Verdict, health_request, is_serving, judge
 
 EAGER_SECONDS = 0.25
 """Until it is good for the first time, a probe is asked this often: on one machine that costs nothing."""
 
 Execute = Callable[[tuple[str, ...], float], Awaitable[tuple[int, str]]]
 """Run a command in the container: exit code and output; raises TimeoutError."""
+
+
+class Sockets(Protocol):
+    """Where the sockets are made by which a pod is asked: `network.Network`, or `Here`."""
+
+    def socket_in(self, pod_id: str, family: int = ..., kind: int = ...) -> socket.socket:
+        """A non-blocking socket in a pod's namespace. Raises KeyError for an unknown pod."""
+        ...
+
+
+class Here:
+    """This process's own network: what is asked runs beside it."""
+
+    def socket_in(
+        self,
+        pod_id: str,  # noqa: ARG002 - the interface's
+        family: int = socket.AF_INET,
+        kind: int = socket.SOCK_STREAM,
+    ) -> socket.socket:
+        """A non-blocking socket."""
+        made = socket.socket(family, kind)
+        made.setblocking(False)
+        return made
 
 
 class Prober:
@@ -25,7 +51,7 @@ class Prober:
         self,
         probe: Probe,
         pod: str,
-        network: Network,
+        network: Sockets,
         execute: Execute,
         changed: Callable[[Verdict], None],
         *,
@@ -71,6 +97,8 @@ class Prober:
                     case "tcp":
                         with closing(await connect(self._network, self._pod, probe.host, probe.port)):
                             return True, ""
+                    case "grpc":
+                        return await _grpc(probe)
                     case "exec":
                         code, output = await self._execute(probe.command, probe.timeout)
                         return code == 0, "" if code == 0 else f"command ended with {code}: {output[-200:]}"
@@ -87,7 +115,20 @@ class Prober:
         return good, "" if good else f"HTTP probe failed with status code {code}"
 
 
-async def connect(network: Network, pod: str, host: str, port: int) -> socket.socket:
+async def _grpc(probe: Probe) -> tuple[bool, str]:
+    """Ask by gRPC's health protocol; its connection is made where this process is."""
+    where = f"{probe.host or '127.0.0.1'}:{probe.port}"
+    async with grpc.aio.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        call: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            answer: bytes = await call(health_request(probe.service), timeout=probe.timeout)
+        except grpc.aio.AioRpcError as error:
+            return False, f"{error.code().name}: {error.details()}"
+    good = is_serving(answer)
+    return good, "" if good else f"service {probe.service!r} does not serve"
+
+
+async def connect(network: Sockets, pod: str, host: str, port: int) -> socket.socket:
     """Connect from inside a pod, to its own loopback where `host` is empty. Raises OSError, and KeyError for no pod."""
     made = network.socket_in(pod)
     try:

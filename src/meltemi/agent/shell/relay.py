@@ -17,20 +17,21 @@ import grpc.aio
 from envoy.service.discovery.v3 import discovery_pb2
 
 from meltemi.agent.shell.accepted import Accepted
-from meltemi.agent.shell.controlplane import AwayError, ControlPlane, Token
-from meltemi.agent.shell.identity import Identity
+from meltemi.agent.shell.controlplane import AwayError, ControlPlane
+from meltemi.agent.shell.identity import Identity, Tokens
 from meltemi.agent.shell.isolation import heed_cancellation
 from meltemi.agent.shell.secrets import SecretService
 from meltemi.agent.wire import relay
 from meltemi.pilot.wire.messages import (
     Malformed,
+    Request,
     decode_request,
     decode_response,
     encode_request,
     response_body,
     with_nonce,
 )
-from meltemi.pilot.wire.types import CDS, short
+from meltemi.pilot.wire.types import CDS, HEALTH, short
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ _SERVER_OPTIONS: list[tuple[str, Any]] = [
 
 
 class PodRelay:
-    """One pod's relay. `run()` serves it at `address` (an abstract socket) until cancelled."""
+    """One pod's relay. `run()` serves it at `address` until cancelled: an abstract socket, or a path from `/` on."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class PodRelay:
         address: str,
         *,
         plane: ControlPlane,
-        token: Token,
+        token: Tokens,
         identity: Identity,
         accepted: Accepted,
         dice: Callable[[], float] = random.random,
@@ -82,6 +83,7 @@ class PodRelay:
         self._introduced = False
         self._away = False
         self._node_known = asyncio.Event()
+        self._health: tuple[str | None] | None = None
         self._dirty: dict[str, None] = {}
         self._write = asyncio.Event()
         self.serving = asyncio.Event()
@@ -106,7 +108,8 @@ class PodRelay:
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, methods), self._secrets.handler())
         )
-        server.add_insecure_port(f"unix-abstract:{self._address}")
+        by_path = self._address.startswith("/")
+        server.add_insecure_port(f"unix:{self._address}" if by_path else f"unix-abstract:{self._address}")
         await server.start()
         self.serving.set()
         try:
@@ -117,6 +120,20 @@ class PodRelay:
         finally:
             self.serving.clear()
             await server.stop(grace=None)
+
+    def report(self, fault: str | None) -> None:
+        """Tell the control plane that the workload serves (None) or what is wrong, now and whenever it comes back.
+
+        As Istio's agent does it (pilot/pkg/xds, `istio.v1.HealthInformation`): a request of the proxy's stream.
+        """
+        self._health = (fault,)
+        if self._introduced:
+            self._tell_health()
+
+    def _tell_health(self) -> None:
+        if self._health is not None and self._upstream is not None:
+            (fault,) = self._health
+            self._upstream.put_nowait(encode_request(Request(HEALTH, error=fault)))
 
     # --- Envoy
 
@@ -231,9 +248,11 @@ class PodRelay:
                     self._to_envoy(command)
                 case relay.ToUpstream():
                     if self._upstream is not None:
-                        node = b"" if self._introduced else self._node
-                        self._introduced = True
+                        first, self._introduced = not self._introduced, True
+                        node = self._node if first else b""
                         self._upstream.put_nowait(encode_request(command.request, node))
+                        if first:
+                            self._tell_health()
                 case relay.Keep():
                     self._dirty[command.type] = None
                     self._write.set()

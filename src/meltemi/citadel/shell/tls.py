@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import grpc
+
 from meltemi.citadel.core.rotation import renew_at
 from meltemi.citadel.shell.authority import CertificateAuthority, key_pem, new_key
 from meltemi.citadel.shell.storage import FolderStorage
@@ -22,6 +24,13 @@ API_NAMES: Final = (
     "::1",
 )
 """What the API server is called by kubectl and by pods."""
+
+ISTIOD_NAMES: Final = (
+    "istiod.istio-system.svc",
+    "istiod.istio-system",
+    "istiod.istio-system.svc.cluster.local",
+)
+"""What the control plane is called by the proxies of workloads outside, as Istio's."""
 
 
 def open_api_authority(ca_folder: str, *, clock: Callable[[], datetime]) -> CertificateAuthority:
@@ -67,6 +76,15 @@ class ServerCertificate:
         self._storage.save({certificate: "".join(signed.chain).encode(), private: key_pem(key)})
         self.context.load_cert_chain(*self._files)
         return renew_at(signed.not_before, signed.not_after, 0.5)
+
+    def grpc_credentials(self) -> grpc.ServerCredentials:
+        """Make credentials for a gRPC server that follow each renewal."""
+        # It is asked again at every handshake.
+        return grpc.dynamic_ssl_server_credentials(self._configuration(), self._configuration)
+
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        chain, key = (Path(file).read_bytes() for file in self._files)
+        return grpc.ssl_server_certificate_configuration([(key, chain)])
 
     def renew_if_due(self) -> bool:
         """Make a new certificate if half of the old one's life is over. To be called now and then, by wall clock."""

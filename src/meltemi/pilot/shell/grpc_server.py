@@ -14,7 +14,8 @@ from meltemi.pilot.shell.options import Options
 class GrpcServer:
     """Serves `handlers` until it is stopped.
 
-    `unix` are socket paths (0600), `insecure` and `secure` are `host:port` (port 0 picks one; see `ports`).
+    `unix` are socket paths (0600), `insecure` and `secure` are `host:port` (port 0 picks one; see `ports`), or
+    `unix:` and a path.
     """
 
     def __init__(
