@@ -135,11 +135,9 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     """
     authority = CertificateAuthority.open(FolderStorage(layout.ca_folder), clock=now)
     api_authority = open_api_authority(layout.ca_folder, clock=now)
-    certificate = ServerCertificate(
-        api_authority, f"{layout.ca_folder}/api", API_NAMES, clock=now, name="api"
-    )
-    istiod = ServerCertificate(
-        authority, f"{layout.ca_folder}/istiod", ISTIOD_NAMES, clock=now, name="istiod"
+    certificate, istiod = (
+        ServerCertificate(signs, f"{layout.ca_folder}/{name}", names, clock=now, name=name)
+        for signs, name, names in ((api_authority, "api", API_NAMES), (authority, "istiod", ISTIOD_NAMES))
     )
     own = KubeClient(f"unix://{layout.api_socket}", token=_token(layout, "daemon"))
     review = _reviewer(own)
