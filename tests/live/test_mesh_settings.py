@@ -211,3 +211,35 @@ def test_another_network_is_reached_by_the_name_of_its_gateway(mesh: meshes.Mesh
     meshes.until(lambda: places(mesh) == {"127.0.0.1:15443"}, 10, "the name is found")
     mesh.kubectl("delete", "serviceentry", "far").good()
     mesh.kubectl("delete", "configmap", "istio", "-n", "istio-system").good()
+
+
+@pytest.mark.long
+def test_only_namespaces_that_are_selected_are_seen(mesh: meshes.Mesh) -> None:
+    address = mesh.object("pod", "echo")["status"]["podIP"]
+    other = far()
+    other["metadata"] = {"name": "other", "namespace": "other"}
+    other["spec"] |= {
+        "hosts": ["other.test"],
+        "addresses": ["240.8.0.2"],
+        "endpoints": [{"address": address}],
+    }
+    other["spec"]["ports"][0]["targetPort"] = 8080
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}}
+    selectors = [
+        {"matchLabels": {"kubernetes.io/metadata.name": "default"}},
+        {"matchLabels": {"seen": "yes"}},
+    ]
+    closed = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}
+
+    def status() -> Any:
+        return ask(mesh, "other.test", "240.8.0.2")["status"]
+
+    mesh.apply(space, other, settings(**closed))
+    meshes.until(lambda: status() == 200, 10, "it is seen while all are")
+    mesh.apply(settings(**closed, discoverySelectors=selectors))
+    meshes.until(lambda: status() == 502, 10, "it is not seen")
+    assert ask(mesh, "echo")["status"] == 200
+    mesh.kubectl("label", "namespace", "other", "seen=yes").good()
+    meshes.until(lambda: status() == 200, 10, "it is seen by its label")
+    mesh.kubectl("delete", "namespace", "other").good()
+    mesh.apply(settings())

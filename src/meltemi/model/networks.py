@@ -131,7 +131,8 @@ def _ways(q: Db, declared: MeshNetworks) -> Iterator[tuple[str, _Way]]:
     for namespace in q.namespaces(facts.NETWORK_SERVICES):
         for name in q.names(facts.NETWORK_SERVICES, namespace):
             said = q.fact(facts.NETWORK_SERVICES, namespace, name)
-            if said is not None:
+            # One that the mesh does not see is no gateway.
+            if said is not None and q.fact(facts.SERVICES, namespace, name) is not None:
                 ref = Ref("Service", namespace, name)
                 port = _port(q, said[1], ref)
                 at = ref, paths.text(("metadata", "labels", NETWORK))

@@ -6,7 +6,7 @@ else down: the last good one stays in force and the finding is told. A security 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -157,6 +157,11 @@ class Intake:
         if stand is None and (was is None or was.stand is not Stand.CLOSED):
             return ()
         return (Change(fact_kind(kind), key[1], key[2], stand),)
+
+    def standing(self) -> Iterator[Change[Any]]:
+        """Give every object that is in force now; what closes in the place of some is not among them."""
+        for key, made in self._in_force.items():
+            yield Change(FactKind(key[0]), key[1], key[2], made)
 
     def _note(self, key: Key, document: Document, found: tuple[Diagnostic, ...], stand: Stand) -> None:
         if not found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from meltemi.api import paths
 from meltemi.api.compiled import fields_of
@@ -20,6 +20,8 @@ from meltemi.galley.validate.pod import PROXY_CONFIG
 from meltemi.model import proxy_settings
 from meltemi.model.settings import SETTINGS
 
+_ELSEWHERE: Final = frozenset({"discoverySelectors"})
+"""Fields that are acted on and are no setting of translation (`galley.core.discovery`)."""
 T = TypeVar("T")
 Document = dict[str, Any]
 Check = Callable[[Findings, At, Any], None]
@@ -101,7 +103,7 @@ def _text(ref: Ref, at: At, text: Any, model: type[T], check: Check) -> Text[T]:
 
 def _check_mesh(found: Findings, at: At, config: MeshConfig) -> None:
     mesh_config.check(found, at, config)
-    acted_on = {setting.name for setting in SETTINGS}
+    acted_on = {setting.name for setting in SETTINGS} | _ELSEWHERE
     parts_of: dict[str, set[str]] = {}
     for whole, dot, part in (name.partition(".") for name in acted_on):
         if dot:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.galley.core import meshconfig
 from meltemi.galley.core.catalogue import GIVEN_AGAIN
+from meltemi.galley.core.discovery import Discovery
 from meltemi.galley.core.facts import INTERNAL, Intake, Kept, Key, Stand, Verdict
 from meltemi.galley.core.ingest import Check, checked
 from meltemi.galley.core.meshconfig import MeshRead, mesh_settings
@@ -60,6 +61,7 @@ class Feed:
         self._submit = submit
         self._pending: dict[tuple[str, str, str], Change[Any]] = {}
         self._mesh: MeshRead = meshconfig.NOTHING
+        self._discovery = Discovery()
         self._told: set[int] = set()
         self._news: asyncio.Queue[tuple[int, tuple[SourceEvent, ...]]] = asyncio.Queue()
         # What each source but the first gives: it is wanted when a better one lets go of it.
@@ -167,10 +169,11 @@ class Feed:
         self.verdicts.tell(MESH, "intake", verdict)
 
     def _change(self, changes: tuple[Change[Any], ...]) -> None:
-        for change in changes:
-            key = (change.kind.name, change.namespace, change.name)
-            self._pending.pop(key, None)
-            self._pending[key] = change
+        for given in changes:
+            for change in self._discovery.through(given, self._intake.standing):
+                key = (change.kind.name, change.namespace, change.name)
+                self._pending.pop(key, None)
+                self._pending[key] = change
 
     def _flush(self, *, always: bool) -> None:
         if self._pending or always:
