@@ -60,4 +60,11 @@ def _python(
 def environment() -> dict[str, str]:
     """Give what the mesh's own processes take over from who started it."""
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {"PYTHONUNBUFFERED": "1", "HOME": os.environ.get("HOME", "/"), **kept}
+    return {
+        "PYTHONUNBUFFERED": "1",
+        # Around a fork, and uvloop forks to start a program, gRPC would end its threads and begin them anew, in the
+        # child too: there they crash now and then before the program has begun.
+        "GRPC_ENABLE_FORK_SUPPORT": "0",
+        "HOME": os.environ.get("HOME", "/"),
+        **kept,
+    }
