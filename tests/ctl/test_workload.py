@@ -11,6 +11,7 @@ import yaml
 from tests.ctl.conftest import Cli, Served
 
 from meltemi.agent.core import vm
+from meltemi.agent.core.capture import Capture
 from meltemi.agent.core.net import Machine
 from meltemi.agent.core.probes import Probe
 from meltemi.api.decode import decode
@@ -81,7 +82,7 @@ def test_an_agent_reads_what_was_written() -> None:
     assert proxy.labels["service.istio.io/canonical-name"] == "foo"
     captured = vm.machine_of(one, "10.0.0.5", "10.0.0.1")
     assert captured == Machine(
-        "10.0.0.5", inbound=(80, 9000), not_inbound=(22, 15090, 15021, 15020), control=(("10.0.0.1", 15099),)
+        "10.0.0.5", capture=Capture((80, 9000), (22, 15090, 15021, 15020)), control=(("10.0.0.1", 15099),)
     )
 
 

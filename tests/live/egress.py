@@ -86,10 +86,19 @@ class World:
             meta = one["metadata"]
             self.mesh.kubectl("delete", one["kind"].lower(), meta["name"], "-n", meta["namespace"]).good()
 
-    def ask(self, host: str, pod: str = "sleep", **more: Any) -> Any:
+    def ask(self, host: str, pod: str = "sleep", *, namespace: str = "default", **more: Any) -> Any:
         """Ask a host from an app of the mesh: the answer."""
         asked = Ask(**{"via": pod, "host": host, "address": NOWHERE, "path": "/", **more})
-        command = ("exec", pod, "--", sys.executable, str(APPS / "ask.py"), json.dumps([asdict(asked)]))
+        command = (
+            "exec",
+            pod,
+            "-n",
+            namespace,
+            "--",
+            sys.executable,
+            str(APPS / "ask.py"),
+            json.dumps([asdict(asked)]),
+        )
         return json.loads(self.mesh.meltemi(*command).good().splitlines()[-1])[0]
 
     def told(self, name: str, namespace: str = "default") -> list[str]:
@@ -98,7 +107,7 @@ class World:
         return [one["message"] for one in problems if one["object"] == f"destinationrule {namespace}/{name}"]
 
 
-def _pod(name: str, namespace: str, command: list[str], env: dict[str, str] | None = None) -> Document:
+def app(name: str, namespace: str, command: list[str], env: dict[str, str] | None = None) -> Document:
     """Give an app, or, with an environment, a server that has no proxy."""
     labels = {"app": name, **({} if env is None else {"sidecar.istio.io/inject": "false"})}
     container: Document = {"name": name, "image": "local", "command": command}
@@ -123,9 +132,9 @@ def world(name: str = "egress") -> Iterator[World]:
         roots.write_text(authority().pem)
         mesh.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "beyond"}})
         command = [sys.executable, str(APPS / "outside.py")]
-        mesh.put(_pod("outside", "beyond", command, env))
-        for app in ("sleep", "other"):
-            mesh.put(_pod(app, "default", ["sleep", "infinity"]))
+        mesh.put(app("outside", "beyond", command, env))
+        for one in ("sleep", "other"):
+            mesh.put(app(one, "default", ["sleep", "infinity"]))
         pods = {"outside": "beyond", "sleep": "default", "other": "default", EGRESS: SYSTEM}
         found = {}
         for pod, namespace in pods.items():

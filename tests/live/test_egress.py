@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.harness.outside import Outside
-from tests.live.egress import EGRESS, EGRESS_HOST, SYSTEM, Document, World, authority, client, of, port, world
+from tests.live.egress import (
+    EGRESS,
+    EGRESS_HOST,
+    SYSTEM,
+    Document,
+    World,
+    app,
+    authority,
+    client,
+    of,
+    port,
+    world,
+)
 from tests.live.meshes import until
 from tests.pilot.core.certificates import Authority, opaque
 
@@ -47,19 +60,20 @@ def origin(host: str, tls: Document, number: int = 80, namespace: str = "default
 # Egress control.
 
 
+def registry_only() -> Document:
+    """Give the mesh's settings that let out what is declared alone."""
+    meta = {"name": "istio", "namespace": SYSTEM}
+    data = {"mesh": "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
 def test_what_is_not_declared_is_let_through_unless_the_registry_is_all(there: World) -> None:
     outside = there.pods["outside"]
     plain: Document = {"address": outside, "port": 8080}
     secure: Document = {"address": outside, "port": 8443, "form": "https"}
     assert there.ask("no.example.test", **plain)["status"] == 200
     assert there.ask("no.example.test", **secure)["status"] == 200
-    mesh = {"mesh": "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"}
-    settings = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "istio", "namespace": SYSTEM},
-        "data": mesh,
-    }
+    settings = registry_only()
     entry = there.entry("no.example.test", port(8080, "HTTP"), port(8443, "TLS"))
     there.mesh.apply(settings)
     try:
@@ -73,6 +87,65 @@ def test_what_is_not_declared_is_let_through_unless_the_registry_is_all(there: W
     finally:
         there.delete(settings, entry)
     until(lambda: there.ask("no.example.test", **plain)["status"] == 200, 10, "all may leave again")
+
+
+CALLERS: dict[str, dict[str, str]] = {
+    "captured": {},
+    "by-range": {"includeOutboundIPRanges": "198.19.0.0/16"},
+    "not-there": {"excludeOutboundIPRanges": "198.18.0.0/16"},
+    "not-8080": {"excludeOutboundPorts": "8080"},
+    "only-8443": {"includeOutboundIPRanges": "", "includeOutboundPorts": "8443"},
+}
+"""Pods by what their annotations leave to their Envoys."""
+SERVERS = {"but-8080": {"excludeInboundPorts": "8080"}, "only-8081": {"includeInboundPorts": "8081"}}
+SERVE = """
+import http.server, threading
+for port in (8080, 8081):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever).start()
+"""
+
+
+def test_annotations_say_what_passes_by_the_proxy(there: World, keep: list[Document]) -> None:
+    """Istio's "direct access to external services", and the same of what comes in."""
+    serve = [sys.executable, "-c", SERVE]
+    for name, said in (CALLERS | SERVERS).items():
+        one = app(name, "default", serve if name in SERVERS else ["sleep", "infinity"])
+        one["metadata"]["annotations"] = {
+            f"traffic.sidecar.istio.io/{key}": text for key, text in said.items()
+        }
+        if name in SERVERS:
+            one["spec"]["containers"][0]["ports"] = [{"containerPort": 8080}, {"containerPort": 8081}]
+        there.mesh.put(one)
+    settings = registry_only()
+    strict = of("PeerAuthentication", "default", {"mtls": {"mode": "STRICT"}})
+    strict["apiVersion"] = "security.istio.io/v1"
+    try:
+        there.mesh.meltemi("wait", *(f"pod/{name}" for name in CALLERS | SERVERS), "--for=Ready").good()
+        there.mesh.apply(settings, strict)
+        there.mesh.meltemi("wait", "peerauthentication/default").good()
+
+        def leaves(name: str) -> list[bool]:
+            where: Document = {"pod": name, "address": there.pods["outside"]}
+            answers = [there.ask("no.example.test", port=8080, **where)]
+            answers.append(there.ask("no.example.test", port=8443, form="https", **where))
+            return [answer["status"] == 200 for answer in answers]
+
+        until(lambda: leaves("captured") == [False, False], 10, "nothing leaves by a proxy")
+        assert {name: leaves(name) for name in CALLERS if name != "captured"} == {
+            "by-range": [True, True],
+            "not-there": [True, True],
+            "not-8080": [True, False],
+            "only-8443": [True, False],
+        }
+        for name in SERVERS:
+            found = there.mesh.client.json("GET", f"/api/v1/namespaces/default/pods/{name}")
+            address = found["status"]["podIP"]
+            where = {"pod": "outside", "namespace": "beyond", "address": address}
+            assert [there.ask(name, port=number, **where)["status"] for number in (8080, 8081)] == [200, 0]
+    finally:
+        there.delete(settings, strict)
+        there.mesh.kubectl("delete", "pod", *CALLERS, *SERVERS, "--wait=false").good()
 
 
 # TLS origination by sidecars.

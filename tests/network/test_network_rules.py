@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meltemi.agent.core import netlink
+from meltemi.agent.core.capture import Capture
 from meltemi.agent.core.net import (
     Addresses,
     Bound,
@@ -50,7 +52,7 @@ def test_a_pod_without_sidecar_captures_nothing() -> None:
 
 @pytest.mark.parametrize("port", [15008, 15020, 15021, 15090, 2222])
 def test_ports_left_alone_return_before_the_redirect(port: int) -> None:
-    found = rules(pod_rules(replace(POD, not_inbound=(2222,)), ADDRESSES))
+    found = rules(pod_rules(replace(POD, capture=Capture(not_inbound=(2222,))), ADDRESSES))
     inbound = [body for body in found if b"prerouting\0" in body]
     at = next(i for i, body in enumerate(inbound) if struct.pack(">H", port) in body)
     redirect = next(i for i, body in enumerate(inbound) if b"redir\0" in body)
@@ -162,7 +164,15 @@ def test_services_say_what_pods_offer() -> None:
 def test_a_pods_note_is_read_back() -> None:
     from dataclasses import asdict
 
-    pod = PodNetwork("a", "198.18.0.2", False, (1,), (2,), (3,), (4,), (5,))
-    assert pod_network(asdict(pod)) == pod
+    pod = PodNetwork(
+        "a",
+        "198.18.0.2",
+        False,
+        Capture((1,), (2,), (3,), (4,), ("10.0.0.0/8",), ("192.0.2.0/24",)),
+        (3,),
+        (4,),
+        (5,),
+    )
+    assert pod_network(json.loads(json.dumps(asdict(pod)))) == pod
     with pytest.raises(KeyError):
         pod_network({"id": "a"})

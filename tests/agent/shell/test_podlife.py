@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import pytest
 from meltemi.agent.core.net import PodNetwork
 from meltemi.agent.core.plan import Node
 from meltemi.agent.core.settings import Settings
-from meltemi.agent.shell import podlife
+from meltemi.agent.shell import keep, kubelet, podlife
 from meltemi.agent.shell.podlife import PodLife
 from meltemi.agent.shell.processes import Row
 from meltemi.agent.shell.site import Places, Site
@@ -351,6 +352,82 @@ async def test_deletion_drains_ends_all_and_leaves_nothing(tmp_path: Path, gauge
         assert stage.site.places.uids() == ()
         assert not Path(stage.layout.pod_folder("shop", "web")).exists()
         assert stage.api.deleted == [{"uid": "0f3a9c1e-aaaa-bbbb", "grace_seconds": 0}]
+
+
+async def test_an_answer_that_comes_late_keeps_nothing_of_a_pod_that_goes(
+    tmp_path: Path, gauge: Gauge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, document())
+    loop, gone, asked = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    patch, forget = stage.api.patch, keep.forget
+
+    async def late(*args: Any, **more: Any) -> dict[str, Any]:
+        asked.set()
+        await gone.wait()
+        return await patch(*args, **more)
+
+    def forgets(folder: str) -> None:
+        forget(folder)
+        loop.call_soon_threadsafe(gone.set)
+        # Time for whoever waits to write.
+        time.sleep(0.1)
+
+    async with stage.living() as life:
+        await until(lambda: stage.api.ready)
+        monkeypatch.setattr(stage.api, "patch", late)
+        monkeypatch.setattr(keep, "forget", forgets)
+        stage.table.end(APP, 1)
+        await asked.wait()
+        stage.delete(life)
+        await until(lambda: bool(stage.api.deleted))
+        assert not Path(stage.layout.pod_folder("shop", "web")).exists()
+
+
+async def test_a_status_that_cannot_be_kept_ends_no_pod(
+    tmp_path: Path, gauge: Gauge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, document())
+    async with stage.living() as life:
+        await until(lambda: stage.api.ready)
+
+        write = keep.write
+
+        def full(path: str, content: bytes) -> None:
+            if path.endswith("/pod.json"):
+                raise OSError("no space left on device")
+            write(path, content)
+
+        monkeypatch.setattr(keep, "write", full)
+        stage.table.end(APP, 1)
+        await until(lambda: not stage.api.ready)
+        stage.delete(life)
+        await until(lambda: bool(stage.api.deleted))
+
+
+async def test_a_pod_whose_life_ended_in_an_error_is_taken_up_again(
+    tmp_path: Path, gauge: Gauge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, document())
+    stage.table.known.set()
+    monkeypatch.setattr(kubelet, "AGAIN_SECONDS", 0.01)
+    farewell = PodLife._say_farewell
+    failures = [RuntimeError("a mistake of ours")]
+
+    async def fails(life: PodLife) -> None:
+        if failures:
+            raise failures.pop()
+        await farewell(life)
+
+    monkeypatch.setattr(PodLife, "_say_farewell", fails)
+    made = kubelet.Kubelet(stage.site)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        made._group = group
+        made._take(copy.deepcopy(stage.api.document))
+        await until(lambda: stage.api.ready)
+        stage.delete(made.lives[0])
+        await until(lambda: bool(stage.api.deleted))
+    assert made.lives == ()
+    assert failures == []
 
 
 async def test_deletion_while_the_api_server_is_away_is_told_later(tmp_path: Path, gauge: Gauge) -> None:

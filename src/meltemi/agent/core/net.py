@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meltemi.agent.core.capture import ALL, Capture, capture_of
+
 GATEWAY = "169.254.1.1"
 """Every pod's gateway and name server; an address of the mesh's own namespace."""
 
@@ -49,9 +51,8 @@ class PodNetwork:
     """What the network knows of a pod.
 
     id: short (at most 12 of [a-z0-9-]), unique, kept for the pod's life; names its namespace and its link.
-    sidecar: TCP is captured by 15001 and 15006.
-    not_inbound, not_outbound: ports left alone, as Istio's annotations `excludeInboundPorts` and
-    `excludeOutboundPorts`. host_ports: 127.0.0.1:P in the pod reaches the host's 127.0.0.1:P.
+    sidecar: TCP is captured by 15001 and 15006, as far as `capture` says.
+    host_ports: 127.0.0.1:P in the pod reaches the host's 127.0.0.1:P.
     ports: what the app offers (its containerPorts, and target ports of Services): served even where it listens on
     127.0.0.1 only. A loopback port that nobody declared stays private.
     loopback_ports: those of them that are bound so just now; kept by `Network`, not given.
@@ -60,24 +61,28 @@ class PodNetwork:
     id: str
     ip: str
     sidecar: bool = True
-    not_inbound: tuple[int, ...] = ()
-    not_outbound: tuple[int, ...] = ()
+    capture: Capture = ALL
     host_ports: tuple[int, ...] = ()
     ports: tuple[int, ...] = ()
     loopback_ports: tuple[int, ...] = ()
+
+    @property
+    def bare_ports(self) -> tuple[int, ...]:
+        """Those loopback ports to which no sidecar delivers."""
+        return tuple(
+            port for port in self.loopback_ports if not (self.sidecar and self.capture.takes_in(port))
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What is captured of a machine outside of the mesh's.
 
-    inbound: the ports that 15006 takes; None: all but `not_inbound`. control: address and port of the control plane,
-    which its agent speaks to past the sidecar.
+    control: address and port of the control plane, which its agent speaks to past the sidecar.
     """
 
     address: str
-    inbound: tuple[int, ...] | None = None
-    not_inbound: tuple[int, ...] = ()
+    capture: Capture = ALL
     control: tuple[tuple[str, int], ...] = ()
 
 
@@ -134,9 +139,10 @@ _MAPPED = bytes(10) + b"\xff\xff"
 
 def pod_network(document: Mapping[str, Any]) -> PodNetwork:
     """A PodNetwork from its JSON form. Raises TypeError, ValueError or KeyError for anything else."""
-    lists = ("not_inbound", "not_outbound", "host_ports", "ports", "loopback_ports")
+    lists = ("host_ports", "ports", "loopback_ports")
     numbers = {name: tuple(int(port) for port in document.get(name, ())) for name in lists}
-    return PodNetwork(str(document["id"]), str(document["ip"]), bool(document["sidecar"]), **numbers)
+    capture = capture_of(document["capture"]) if "capture" in document else ALL
+    return PodNetwork(str(document["id"]), str(document["ip"]), bool(document["sidecar"]), capture, **numbers)
 
 
 def offered_ports(services: Iterable[ServicePort]) -> dict[str, frozenset[int]]:

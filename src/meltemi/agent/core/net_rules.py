@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
+from meltemi.agent.core.capture import Capture
 from meltemi.agent.core.net import (
     GATEWAY,
     INBOUND_PORT,
@@ -62,7 +63,7 @@ Rule = tuple[bytes, ...]
 
 def pod_rules(pod: PodNetwork, addresses: Addresses) -> tuple[Call, ...]:
     """One transaction that makes a pod's own namespace capture as it should."""
-    inbound = [*_deliver_from_outside(pod), *(_capture_inbound(pod) if pod.sidecar else ())]
+    inbound = [*_deliver_from_outside(pod), *(_capture_inbound(pod.capture) if pod.sidecar else ())]
     outbound = [*_host_ports(pod, addresses), *(_capture_outbound(pod) if pod.sidecar else ())]
     leaving = [
         _rule(from_address("127.0.0.0/8"), leaving_by(_LOOPBACK, equal=False), to(pod.ip, source=True))
@@ -80,7 +81,7 @@ def machine_rules(machine: Machine | None) -> tuple[Call, ...]:
 
     As Istio's on a virtual machine, but for the mark (see the module).
     """
-    inbound = () if machine is None else tuple(_machine_inbound(machine))
+    inbound = () if machine is None else tuple(_capture_inbound(machine.capture))
     outbound = () if machine is None else tuple(_machine_outbound(machine))
     chains = (
         Chain("prerouting", "nat", "prerouting", _DSTNAT, inbound),
@@ -89,18 +90,10 @@ def machine_rules(machine: Machine | None) -> tuple[Call, ...]:
     return replace_table(TABLE, (), chains)
 
 
-def _machine_inbound(machine: Machine) -> Iterable[Rule]:
-    if machine.inbound is None:
-        yield from _capture_inbound(PodNetwork("", machine.address, not_inbound=machine.not_inbound))
-        return
-    for port in sorted({*machine.inbound} - {*NOT_CAPTURED_INBOUND, *machine.not_inbound}):
-        yield _rule(tcp(), to_port(port), redirect(INBOUND_PORT))
-
-
 def _machine_outbound(machine: Machine) -> Iterable[Rule]:
     for address, port in machine.control:
         yield _rule(tcp(), to_address(address), to_port(port), _return())
-    yield from _capture_outbound(PodNetwork("", machine.address))
+    yield from _capture_outbound(PodNetwork("", machine.address, capture=machine.capture))
 
 
 def _rule(*parts: Iterable[bytes]) -> Rule:
@@ -112,14 +105,17 @@ def _return() -> list[bytes]:
 
 
 def _deliver_from_outside(pod: PodNetwork) -> Iterable[Rule]:
-    """Without a sidecar, connections from the network go to a loopback listener by themselves."""
-    if not pod.sidecar:
-        for port in pod.loopback_ports:
-            yield _rule(tcp(), to_address(pod.ip), to_port(port), to("127.0.0.1"))
+    """What no sidecar delivers goes to a loopback listener by itself."""
+    for port in pod.bare_ports:
+        yield _rule(tcp(), to_address(pod.ip), to_port(port), to("127.0.0.1"))
 
 
-def _capture_inbound(pod: PodNetwork) -> Iterable[Rule]:
-    for port in sorted({*NOT_CAPTURED_INBOUND, *pod.not_inbound}):
+def _capture_inbound(capture: Capture) -> Iterable[Rule]:
+    if capture.inbound is not None:
+        for port in sorted({*capture.inbound} - {*NOT_CAPTURED_INBOUND, *capture.not_inbound}):
+            yield _rule(tcp(), to_port(port), redirect(INBOUND_PORT))
+        return
+    for port in sorted({*NOT_CAPTURED_INBOUND, *capture.not_inbound}):
         yield _rule(tcp(), to_port(port), _return())
     yield _rule(tcp(), redirect(INBOUND_PORT))
 
@@ -143,9 +139,20 @@ def _capture_outbound(pod: PodNetwork) -> Iterable[Rule]:
     yield _rule(to_address("127.0.0.1"), _return())
     for server in (GATEWAY, PLAIN_NAMES):
         yield _rule(tcp(), to_address(server), to_port(53), _return())
-    for port in sorted(set(pod.not_outbound)):
+    yield from _chosen_outbound(pod.capture)
+
+
+def _chosen_outbound(capture: Capture) -> Iterable[Rule]:
+    for port in sorted(set(capture.not_outbound)):
         yield _rule(tcp(), to_port(port), _return())
-    yield _rule(tcp(), redirect(OUTBOUND_PORT))
+    for network in capture.not_ranges:
+        yield _rule(tcp(), to_address(network), _return())
+    for port in sorted(set(capture.outbound)):
+        yield _rule(tcp(), to_port(port), redirect(OUTBOUND_PORT))
+    if capture.ranges is None:
+        yield _rule(tcp(), redirect(OUTBOUND_PORT))
+    for network in capture.ranges or ():
+        yield _rule(tcp(), to_address(network), redirect(OUTBOUND_PORT))
 
 
 def mesh_rules(

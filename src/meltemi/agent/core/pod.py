@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meltemi.agent.core.capture import ports_of
 from meltemi.agent.core.probes import Probe, read_probe
 from meltemi.agent.core.settings import (
     ATTACH,
@@ -57,8 +58,6 @@ class Pod:
     deleting: bool = False
     host_network: bool = False
     workload: str = ""
-    exclude_inbound: tuple[int, ...] = ()
-    exclude_outbound: tuple[int, ...] = ()
     finished: bool = False
 
     @property
@@ -113,7 +112,7 @@ class Pod:
     @property
     def host_ports(self) -> tuple[int, ...]:
         """Ports of the host's 127.0.0.1 that this pod reaches on its own; words that are no port are left out."""
-        return _ports(self.annotations.get(HOST_PORTS, ""))
+        return ports_of(self.annotations.get(HOST_PORTS, ""))
 
 
 def read(document: Mapping[str, Any]) -> Pod:
@@ -138,8 +137,6 @@ def read(document: Mapping[str, Any]) -> Pod:
         deleting=bool(metadata.get("deletionTimestamp")),
         host_network=bool(spec.get("hostNetwork")),
         workload=_workload(metadata),
-        exclude_inbound=_ports(annotations.get("traffic.sidecar.istio.io/excludeInboundPorts", "")),
-        exclude_outbound=_ports(annotations.get("traffic.sidecar.istio.io/excludeOutboundPorts", "")),
         finished=phase in ("Succeeded", "Failed"),
     )
 
@@ -178,8 +175,3 @@ def _workload(metadata: Mapping[str, Any]) -> str:
                 return name[: -len(hashed) - 1]
             return name
     return str(metadata.get("name", ""))
-
-
-def _ports(text: str) -> tuple[int, ...]:
-    words = (word.strip() for word in text.split(","))
-    return tuple(int(word) for word in words if word.isdecimal() and 0 < int(word) < 65536)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from meltemi.agent.core import proxy_config
 from meltemi.agent.core.bootstrap import Proxy
+from meltemi.agent.core.capture import Capture, included_ports, ports_of
 from meltemi.agent.core.net import Machine
 from meltemi.agent.core.probes import Probe, read_workload_probe
 
@@ -161,15 +162,6 @@ def proxy_of(one: Outside, name: str, address: str, socket: str, *, marks: bool)
 
 def machine_of(one: Outside, address: str, control: str) -> Machine:
     """What is captured: ISTIO_INBOUND_PORTS but for ISTIO_LOCAL_EXCLUDE_PORTS, and all that goes out."""
-    wanted = one.environment.get("ISTIO_INBOUND_PORTS", "*")
-    return Machine(
-        address=address,
-        inbound=None if wanted.strip() == "*" else _ports(wanted),
-        not_inbound=_ports(one.environment.get("ISTIO_LOCAL_EXCLUDE_PORTS", "22")),
-        control=((control, one.port),),
-    )
-
-
-def _ports(text: str) -> tuple[int, ...]:
-    words = (word.strip() for word in text.split(","))
-    return tuple(int(word) for word in words if word.isdecimal() and 0 < int(word) < 65536)
+    inbound = included_ports(one.environment.get("ISTIO_INBOUND_PORTS"))
+    not_inbound = ports_of(one.environment.get("ISTIO_LOCAL_EXCLUDE_PORTS", "22"))
+    return Machine(address, Capture(inbound, not_inbound), ((control, one.port),))

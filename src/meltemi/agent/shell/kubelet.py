@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 20.0
 OWNERS_SECONDS = 2.0
+AGAIN_SECONDS = 1.0
+"""Until a Pod whose life ended in an error is taken up again."""
 MIRROR = "kubernetes.io/config.mirror"
 """Kubernetes' mark on Pods that only show what runs otherwise: nobody starts them."""
 
@@ -123,13 +125,19 @@ class Kubelet:
         if waits_for is not None:
             # They share a folder, and its files are not for two.
             await asyncio.wait([waits_for])
+        failed = False
         try:
             await life.run()
         except Exception:
             log.exception("pod %s: its life ended in an error", life.pod.key)
+            failed = True
+            await asyncio.sleep(AGAIN_SECONDS)
         finally:
             self._lives.pop(uid, None)
             self._tasks.pop(uid, None)
+        if failed and not life.vanished:
+            # Nobody may touch the Pod again, and then it would neither run nor go.
+            self._take(life.document)
 
     async def _sweep(self) -> None:
         """Once it is known which Pods there are: end what an earlier life left and nobody wants."""

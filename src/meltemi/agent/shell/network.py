@@ -285,7 +285,7 @@ class Network:
 
     def _apply_pod(self, pod: PodNetwork) -> None:
         rules = pod_rules(pod, self._addresses)
-        needs_loopback = bool(pod.host_ports or (pod.loopback_ports and not pod.sidecar))
+        needs_loopback = bool(pod.host_ports or pod.bare_ports)
 
         def inside() -> None:
             _sysctl("ipv4/conf/eth0/route_localnet", "1" if needs_loopback else "0")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from meltemi.agent.core import proxy_config
+from meltemi.agent.core.capture import read_capture
 from meltemi.agent.core.net import PodNetwork
 from meltemi.agent.core.plan import Place, Plan, Refused, group, log_path
 from meltemi.agent.core.pod import Pod, read
@@ -58,6 +59,7 @@ class PodLife:
         self._taken_up = False
         """Whether it is known what an earlier life left: before that a status would show a running pod as unready."""
         self._begun = site.seconds()
+        self._kept = False
         self._reporter = Reporter(
             site.kube,
             self.pod,
@@ -81,6 +83,11 @@ class PodLife:
         """The Pod is no longer at the API server: end it without asking there."""
         self._vanished = True
         self._stir()
+
+    @property
+    def vanished(self) -> bool:
+        """Whether the API server knows it no more."""
+        return self._vanished
 
     @property
     def ending(self) -> bool:
@@ -141,6 +148,7 @@ class PodLife:
         async with asyncio.TaskGroup() as tasks:
             feeding: asyncio.Task[None] | None = None
             _claim(folder, pod.uid)
+            self._kept = True
             if pod.proxy is not None:
                 self.sidecar = Sidecar(site, pod, place)
                 feeding = tasks.create_task(self.sidecar.run())
@@ -306,6 +314,8 @@ class PodLife:
 
     async def _leave(self, folder: str, place: Place) -> None:
         """Give back what the pod had: link, namespace, address, files."""
+        # The last status may be on its way still; its answer is not to be kept in a folder that goes.
+        self._kept = False
         await self._site.network.remove_pod(place.id)
         self._site.places.give_back(self.pod.uid)
         await asyncio.to_thread(keep.forget, folder)
@@ -339,7 +349,7 @@ class PodLife:
 
     def _remember(self, document: Document) -> None:
         """Keep the Pod as it is now: after a restart of the agent it is taken up again from there."""
-        if self.place is None:
+        if not self._kept:
             return
         folder = self._site.node.layout.pod_folder(self.pod.namespace, self.pod.name)
         keep.write(f"{folder}/pod.json", json.dumps(document).encode())
@@ -359,8 +369,7 @@ def _network(pod: Pod, place: Place) -> PodNetwork:
         id=place.id,
         ip=place.address,
         sidecar=proxied,
-        not_inbound=pod.exclude_inbound,
-        not_outbound=pod.exclude_outbound,
+        capture=read_capture(pod.annotations),
         host_ports=pod.host_ports,
         ports=pod.offered_ports,
     )

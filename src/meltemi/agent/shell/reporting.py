@@ -67,7 +67,11 @@ class Reporter:
             else:
                 backoff.reset()
                 self.told = answer.get("status") or {}
-                self._written(answer)
+                try:
+                    self._written(answer)
+                except OSError as error:
+                    # A full disk: what is kept is older then, and the pod's life goes on.
+                    log.warning("pod %s: the status cannot be kept: %s", self._pod.key, error)
 
     async def _write(self, status: dict[str, Any]) -> Document:
         pod = self._pod
