@@ -86,6 +86,24 @@ def proxy_config(name: str, namespace: str = "default", **spec: Any) -> Document
     return {"apiVersion": "networking.istio.io/v1beta1", "kind": kind, "metadata": meta, "spec": spec}
 
 
+def starts(name: str, *values: Document, namespace: str = "default", **spec: Any) -> Document:
+    """An EnvoyFilter of what proxies start from."""
+    patches = [{"applyTo": "BOOTSTRAP", "patch": {"operation": "MERGE", "value": one}} for one in values]
+    meta = {"name": name, "namespace": namespace}
+    made = {**spec, "configPatches": patches}
+    return {
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": meta,
+        "spec": made,
+    }
+
+
+def noting(**metadata: str) -> Document:
+    """A bootstrap whose node says so."""
+    return {"node": {"metadata": metadata}}
+
+
 def gateway(name: str, **config: Any) -> Document:
     """A gateway's Pod beside the mesh's own, so that what it is told concerns nobody else."""
     noted = {"proxy.istio.io/config": yaml.safe_dump(config)} if config else {}
@@ -140,6 +158,15 @@ def mesh() -> Iterator[meshes.Mesh]:
             environmentVariables={"ISTIO_META_WHO": "workload", "COLOUR": "red"},
         )
         made.apply(config_map, root, own, one)
+        # Envoy takes no two clusters of one name.
+        again = {"static_resources": {"clusters": [{"name": "agent"}]}}
+        made.apply(
+            starts("early", noting(START="namespace", FIRST="namespace")),
+            starts("all", noting(START="root", ALL="root"), namespace="istio-system"),
+            starts("last", noting(FIRST="last"), priority=1),
+            starts("one", noting(ONE="1"), workloadSelector={"labels": {"app": "chosen"}}),
+            starts("bad", noting(BESIDE="1"), again, noting(BEHIND="1")),
+        )
         names = ("plain", "chosen", "noted", "quiet", "keeper")
         for name in names:
             made.put(service(name))
@@ -221,6 +248,25 @@ def test_envoy_is_started_as_told(mesh: meshes.Mesh) -> None:
     plain, chosen, noted = (options(mesh, name) for name in ("plain", "chosen", "noted"))
     assert (plain["concurrency"], chosen["concurrency"], noted["concurrency"]) == (1, 2, 3)
     assert (plain["drain_time"], noted["drain_time"]) == ("7s", "9s")
+
+
+def test_proxies_start_from_what_envoy_filters_merge(mesh: meshes.Mesh) -> None:
+    for name in ("plain", "chosen", "back"):
+        made = metadata(mesh, name)
+        assert (made["START"], made["FIRST"], made["ALL"]) == ("namespace", "last", "root")
+        assert ("ONE" in made) is (name == "chosen")
+        assert (made["NAME"], made["NAMESPACE"]) == (name, "default")
+
+
+def test_what_envoy_refuses_of_a_bootstrap_is_told_and_stops_no_pod(mesh: meshes.Mesh) -> None:
+    made = metadata(mesh, "plain")
+    assert (made["BESIDE"], made["BEHIND"]) == ("1", "1")
+    clusters = told(mesh, "plain")["static_resources"]["clusters"]
+    assert [one["name"] for one in clusters].count("agent") == 1
+    problems = json.loads(mesh.meltemi("status", "-o", "json").out)["problems"]
+    (found,) = [one for one in problems if "envoyfilter/bad" in json.dumps(one)]
+    assert found["message"].startswith("refused by ")
+    assert found["message"].endswith("cluster manager: duplicate cluster 'agent'")
 
 
 def test_headers_are_as_told(mesh: meshes.Mesh) -> None:

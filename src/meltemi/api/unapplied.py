@@ -89,7 +89,6 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
     ),
     "envoyfilters.networking.istio.io": (
         Gap("spec.targetRefs[].kind", "there is no waypoint: it is for nobody", ("Service", "GatewayClass")),
-        Gap("spec.configPatches[].applyTo", "proxies start as they do", ("BOOTSTRAP",)),
         Gap("spec.configPatches[].match.context", "there is no waypoint", ("WAYPOINT",)),
         Gap("spec.configPatches[].match.waypoint", "there is no waypoint"),
     ),

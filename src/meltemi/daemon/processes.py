@@ -66,6 +66,7 @@ from meltemi.model import ingress, networks
 from meltemi.model.gateway_api.status import standings as every_standing
 from meltemi.model.gateway_api.words import GROUP
 from meltemi.pilot.shell.aside import SetAside
+from meltemi.pilot.shell.bootstraps import BootstrapService
 from meltemi.pilot.shell.grpc_server import GrpcServer
 from meltemi.pilot.shell.judge import EnvoyJudge
 from meltemi.pilot.shell.server import PilotServer
@@ -215,7 +216,7 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
         for kept in (decoded, translated):
             kept.retain(feed.holds)
         xds = GrpcServer(
-            [pilot.handler(), signer.handler()],
+            [pilot.handler(), signer.handler(), BootstrapService(pilot, review, judge.whole).handler()],
             pilot.options,
             unix=[layout.xds_socket],
             secure=[(f"unix:{layout.xds_tls_socket}", istiod.grpc_credentials())],

@@ -100,3 +100,16 @@ def within(package: str) -> tuple[str, ...]:
         if info.name.endswith("_pb2")
         for name in import_module(f"{package}.{info.name}").DESCRIPTOR.message_types_by_name
     )
+
+
+def load_types(value: Any) -> None:
+    """Make the types known that a value, read from JSON, names."""
+    if isinstance(value, dict):
+        url = value.get("@type")
+        if isinstance(url, str):
+            blank(url.rpartition("/")[2])
+        for one in value.values():
+            load_types(one)
+    elif isinstance(value, list):
+        for one in value:
+            load_types(one)

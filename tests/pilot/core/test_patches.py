@@ -13,9 +13,10 @@ from tests.pilot.core.meshes import Mesh, helloworld
 
 from meltemi.api.networking.envoy_filter import PatchContext
 from meltemi.model.facts import NACK, Nack, nack_key
+from meltemi.pilot.core.patches.bootstraps import merged, starts_with
 from meltemi.pilot.core.patches.compiled import compiled
 from meltemi.pilot.core.push import full
-from meltemi.pilot.core.resource import CDS, LDS, RDS, Resource, Roots, Rope, message_of
+from meltemi.pilot.core.resource import BOOTSTRAP, CDS, LDS, RDS, Resource, Roots, Rope, message_of
 from meltemi.pilot.core.roots import roots
 from meltemi.query import Change
 
@@ -616,3 +617,74 @@ def test_every_change_is_as_if_it_had_always_been_so() -> None:
     for name, namespace in (("a", "default"), ("b", "istio-system")):
         mesh.delete("EnvoyFilter", name, namespace)
         assert as_from_scratch()
+
+
+# What proxies start from.
+
+
+def bootstrap(value: Document, **more: Any) -> Document:
+    return patch("BOOTSTRAP", more.pop("operation", "MERGE"), value, more or None)
+
+
+def starts(mesh: Mesh, pod: str = "sleep", base: Document | None = None) -> Document:
+    """What a pod's proxy starts from, made of this."""
+    view = mesh.view(pod)
+    made = merged(json.dumps(base or {}).encode(), mesh.engine.get(starts_with, view))
+    return dict(json.loads(made[1]))
+
+
+def test_bootstraps_are_merged_with_what_is_for_the_proxy_in_order() -> None:
+    mesh = helloworld()
+    mesh.pod("edge", ip="198.18.0.77", labels={"app": "edge"}, gateway=True)
+    put(mesh, "own", bootstrap({"stats_flush_interval": "2s"}))
+    put(mesh, "root", bootstrap({"stats_flush_interval": "1s", "stats_tags": []}), namespace="istio-system")
+    put(mesh, "late", bootstrap({"perf_tracing_file_path": "/x"}), priority=5)
+    put(
+        mesh,
+        "first",
+        bootstrap({"perf_tracing_file_path": "/y", "memory_allocator_manager": {}}),
+        priority=-5,
+    )
+    only = bootstrap({"stats_server_version_override": 7}, context="GATEWAY")
+    put(mesh, "edges", only, namespace="istio-system")
+    base = {"static_resources": {"clusters": [{"name": "a"}]}, "stats_flush_interval": "9s"}
+    assert starts(mesh, base=base) == {
+        "static_resources": {"clusters": [{"name": "a"}]},
+        "stats_flush_interval": "2s",
+        "perf_tracing_file_path": "/x",
+        "memory_allocator_manager": {},
+    }
+    assert starts(mesh, "edge")["stats_server_version_override"] == "7"
+    assert mesh.reports("sleep") == ()
+
+
+@pytest.mark.parametrize(
+    ("made", "code", "path"),
+    [
+        (bootstrap({"node": {"id": "other"}}), "MEL0238", "patch.value.node.id"),
+        (bootstrap({"dynamic_resources": {"cds_config": {}}}), "MEL0238", "patch.value.dynamic_resources"),
+        (bootstrap({"admin": {"address": {"pipe": {"path": "/x"}}}}), "MEL0238", "patch.value.admin.address"),
+        (bootstrap({"node": {}}, operation="REPLACE"), "MEL0150", "patch.operation"),
+    ],
+)
+def test_of_a_bootstrap_what_the_mesh_needs_is_kept(made: Document, code: str, path: str) -> None:
+    mesh = helloworld()
+    put(mesh, "a", made, bootstrap({"stats_flush_interval": "2s"}))
+    assert starts(mesh) == {"stats_flush_interval": "2s"}
+    (found,) = mesh.reports("sleep")
+    assert (found.code.id, found.path) == (code, f"spec.configPatches[0].{path}")
+
+
+def test_what_envoy_refused_of_a_bootstrap_is_left_out_and_told() -> None:
+    mesh = helloworld()
+    put(mesh, "a", bootstrap({"stats_flush_interval": "0s"}), bootstrap({"perf_tracing_file_path": "/x"}))
+    before = mesh.listeners("sleep")
+    bad = mesh.engine.get(starts_with, mesh.view("sleep"))[0]
+    key = nack_key(bad.name, bad.version.hex(), mesh.view("sleep").envoy_version)
+    mesh.engine.apply([Change(NACK, BOOTSTRAP, key, Nack("no interval"))])
+    assert starts(mesh) == {"perf_tracing_file_path": "/x"}
+    (found,) = mesh.reports("sleep")
+    assert found.ref is not None
+    assert (found.code.id, found.ref.name) == ("MEL0503", "a")
+    assert "no interval" in found.message
+    assert mesh.listeners("sleep") == before

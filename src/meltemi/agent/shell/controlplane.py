@@ -12,6 +12,7 @@ import grpc.aio
 
 from meltemi.citadel.wire import messages as ca
 from meltemi.galley.shell.kube import ApiError, KubeClient, UnreachableError
+from meltemi.pilot.wire.types import BOOTSTRAP_METHOD, BOOTSTRAP_SERVICE
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 DELTA = "DeltaAggregatedResources"
@@ -129,6 +130,12 @@ class ControlPlane:
         call: Any = self._open().stream_stream(f"/{SERVICE}/{method}")
         made: grpc.aio.StreamStreamCall[bytes, bytes] = call(metadata=_bearer(token))
         return made
+
+    async def bootstrap(self, token: str, document: bytes, seconds: float) -> bytes:
+        """Give what a proxy is to start from, in JSON: as sent, with patches. Raises grpc.aio.AioRpcError."""
+        call: Any = self._open().unary_unary(f"/{BOOTSTRAP_SERVICE}/{BOOTSTRAP_METHOD}")
+        answer: bytes = await call(document, metadata=_bearer(token), timeout=seconds)
+        return answer or document
 
     async def certificate(self, token: str, csr: str, seconds: int) -> tuple[str, ...]:
         """Have a request signed; the chain, leaf first, root last. Raises grpc.aio.AioRpcError and ca.Malformed."""

@@ -184,7 +184,7 @@ class PodLife:
             tasks.create_task(warn(site.kube, self.pod, NOT_MOUNTED, self.pod.not_mounted, site.seconds()))
         if made.proxy is not None and not begun:
             if self.sidecar is not None:
-                self.sidecar.write_bootstrap()
+                await self.sidecar.write_bootstrap()
             await processes.set(self.group, (made.proxy,))
             self._taken_up = True
             self._reporter.stir()

@@ -1,4 +1,4 @@
-"""What translation has to tell: codes MEL0502 to MEL0506, and of patches MEL0150 to MEL0152 and MEL0237.
+"""What translation has to tell: codes MEL0502 to MEL0506, and of patches MEL0150 to MEL0152, MEL0237 and MEL0238.
 
 What is not applied is told by `api.warnings`.
 """
@@ -77,6 +77,13 @@ PATCH_BREAKS = code(
     "With a patch of an EnvoyFilter a listener or a route configuration would as a whole be nothing that Envoy takes: "
     "a domain that two virtual hosts have, filter chains that match the same connections, an address that another "
     "listener has, a filter behind the one that ends the chain. It is left out, and the others are applied.",
+)
+BOOTSTRAP_KEPT = code(
+    "MEL0238",
+    "bootstrap-is-kept",
+    Level.WARNING,
+    "A patch of an EnvoyFilter changes what the mesh itself needs of the bootstrap that proxies start from: who they "
+    "are, whom they ask for configuration, where they are asked how they are. It is left out.",
 )
 REFUSED = code(
     "MEL0152",

@@ -26,6 +26,8 @@ EDS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
 LDS: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
 RDS: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 SDS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+BOOTSTRAP: Final = "type.googleapis.com/envoy.config.bootstrap.v3.Bootstrap"
+"""Not of ADS: what proxies start from is asked for by itself."""
 
 
 def digest(*parts: bytes) -> bytes:

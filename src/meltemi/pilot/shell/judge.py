@@ -115,6 +115,16 @@ class EnvoyJudge:
                 return found
             stubs[name] = None
 
+    async def whole(self, bootstrap: bytes) -> Verdict:
+        """Judge a whole bootstrap, encoded; whatever an Envoy does not start from is condemned."""
+        status, told = await self._ask(bootstrap)
+        found = _verdict(status, told)
+        return (
+            found
+            if found.condemned or status == 0
+            else Verdict(condemned=True, reason=f"it ends with {status}")
+        )
+
     async def _ask(self, bootstrap: bytes) -> tuple[int, str]:
         """Give the exit status and what was said."""
         async with self._one:
@@ -157,6 +167,9 @@ async def _read(stream: asyncio.StreamReader | None, told: bytearray) -> None:
 _CLUSTER: Final = re.compile(r"[Uu]nknown (?:static |gRPC )?(?:client |service )?cluster '?([^'\s]*)")
 
 
+_RULE: Final = "Proto constraint validation failed"
+
+
 def _verdict(status: int, told: str) -> Verdict:
     """Read what a validating Envoy said. Only an error about the configuration condemns, and only success acquits."""
     if status == 0:
@@ -166,6 +179,9 @@ def _verdict(status: int, told: str) -> Verdict:
         raise Undecided(f"Envoy ended with {status}: {told.strip()[-_WORDS:]}")
     # One line: Envoy prints its log right behind the message.
     reason = re.split(r"\n(?=\[|$)", found.group(1).strip())[0].strip()
+    if _RULE in reason:
+        # Before these words stands the whole message.
+        reason = reason[reason.index(_RULE) :]
     return Verdict(condemned=True, reason=reason)
 
 

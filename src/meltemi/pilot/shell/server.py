@@ -21,7 +21,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import grpc
 
@@ -30,7 +30,7 @@ from meltemi.model.facts import NACK, PODS, WORKLOAD_ENTRIES
 from meltemi.model.proxies import view_of
 from meltemi.model.views import View
 from meltemi.pilot.core.push import Shared, full
-from meltemi.pilot.core.resource import Roots
+from meltemi.pilot.core.resource import BOOTSTRAP, Resource, Roots
 from meltemi.pilot.core.roots import roots
 from meltemi.pilot.shell.aside import SetAside
 from meltemi.pilot.shell.bodies import Bodies
@@ -58,6 +58,7 @@ _TRIALS: Final = 8
 """How often after one transaction something is set aside or withdrawn: the rest is for proxies to say."""
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 ViewOf = Callable[[Db, str, str], View | None]
 RootsOf = Callable[[Db, View], Roots]
@@ -149,6 +150,30 @@ class PilotServer:
         self._followed[function] = tell
         self._with_engine(lambda: self.engine.hold(function))
         self._nudge()
+
+    async def ask(self, function: Callable[Concatenate[Db, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask a query, as soon as no thread has the engine. Raises QueryError."""
+        if self.busy:
+            async with self._applied:
+                await self._applied.wait_for(lambda: not self.busy)
+        return self.engine.get(function, *args, **kwargs)
+
+    async def view_when_known(self, identity: Identity) -> View | None:
+        """Give the View of a Pod, as soon as it is known; None of who is no Pod, and where it does not come to be."""
+        if not identity.pod:
+            return None
+        peer = Peer(0, identity, self._clock(), "")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.options.pod_wait):
+                async with self._applied:
+                    await self._applied.wait_for(lambda: not self.busy and self._is_there(peer))
+                return await self.ask(self._view_query, *peer.key)
+        return None
+
+    async def withdraw(self, view: View, refused: Resource, reason: str) -> None:
+        """Withdraw from all proxies what a bootstrap was to be merged with, since an Envoy refuses it."""
+        sendable = self._sendables.of(BOOTSTRAP, refused)
+        await self.apply(self.quarantine.withdraw(BOOTSTRAP, view.envoy_version, sendable, None, reason))
 
     async def run(self) -> None:
         """Apply, refresh and push, for ever."""

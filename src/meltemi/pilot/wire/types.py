@@ -9,6 +9,10 @@ EDS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
 LDS: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
 RDS: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
+BOOTSTRAP_SERVICE: Final = "meltemi.v1.BootstrapService"
+BOOTSTRAP_METHOD: Final = "Patch"
+"""A unary call: an agent's bootstrap in JSON; the answer is what the proxy is to start from, empty for the same."""
+
 HEALTH: Final = "type.googleapis.com/istio.v1.HealthInformation"
 """What an agent outside reports of its workload: a request with an error, or without one; it is never answered."""
 

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.networking.envoy_filter import ApplyTo, ConfigPatch, FilterClass, ObjectMatch, Operation
 from meltemi.envoy.encoding import encode
-from meltemi.envoy.messages import MESSAGES, blank, read_json
+from meltemi.envoy.messages import MESSAGES, blank, load_types, read_json
 from meltemi.model import facts
 from meltemi.pilot.core.findings import PATCH_LEFT_OUT
 from meltemi.pilot.core.patches import old_form
@@ -64,7 +64,7 @@ def _patch(origin: Origin, written: _Written) -> Patch | None:
     one = written.patch
     if one is None:
         raise ValueError("the settings of this filter have no known type: give them an @type")
-    if one.patch is None or one.apply_to in (ApplyTo.INVALID, ApplyTo.BOOTSTRAP):
+    if one.patch is None or one.apply_to is ApplyTo.INVALID:
         return None
     operation = one.patch.operation
     if operation in _INSERTING and one.apply_to not in _ORDERED:
@@ -91,19 +91,6 @@ def _encoded(apply_to: ApplyTo, value: Any) -> bytes:
     message = blank(MESSAGES[apply_to])
     if message is None:
         raise LookupError(MESSAGES[apply_to])
-    _load_types(value)
+    load_types(value)
     read_json(value, message, ignore_unknown_fields=True)
     return encode(message)
-
-
-def _load_types(value: Any) -> None:
-    """Make the types known that a value names."""
-    if isinstance(value, dict):
-        url = value.get("@type")
-        if isinstance(url, str):
-            blank(url.rpartition("/")[2])
-        for one in value.values():
-            _load_types(one)
-    elif isinstance(value, list):
-        for one in value:
-            _load_types(one)

@@ -10,7 +10,9 @@ import re2
 from meltemi.api.networking.envoy_filter import ApplyTo, PatchContext, ProxyMatch
 from meltemi.api.values import Map
 from meltemi.envoy import names
+from meltemi.model import envoy_filters
 from meltemi.model.envoy_filters import Key
+from meltemi.model.views import View
 from meltemi.pilot.core.patches.compiled import compiled
 from meltemi.pilot.core.patches.patch import Patch, Which
 from meltemi.query import Db, query
@@ -25,6 +27,15 @@ class Plan:
     clusters: Which = ()
     listeners: Which = ()
     routes: Which = ()
+    bootstraps: Which = ()
+
+
+def plan_for(q: Db, view: View) -> Plan:
+    """Take the patches that are for a View. No memo: nearly always there are none."""
+    if not envoy_filters.any_for(q, view.namespace):
+        return Plan()
+    keys = envoy_filters.chosen(q, view.namespace, view.labels)
+    return plan(q, keys, view.metadata) if keys else Plan()
 
 
 @query
@@ -33,13 +44,20 @@ def plan(q: Db, keys: tuple[Key, ...], metadata: Map[str]) -> Plan:
     clusters: list[tuple[str, str, int]] = []
     listeners: list[tuple[str, str, int]] = []
     routes: list[tuple[str, str, int]] = []
+    starts: list[tuple[str, str, int]] = []
     for namespace, name in keys:
         for index, patch in enumerate(compiled(q, namespace, name)):
             if not _for_proxy(patch.match.proxy, metadata):
                 continue
-            kind = clusters if patch.apply_to is ApplyTo.CLUSTER else listeners
-            (routes if patch.apply_to in _ROUTES else kind).append((namespace, name, index))
-    return Plan(tuple(clusters), tuple(listeners), tuple(routes))
+            kind = listeners
+            if patch.apply_to in _ROUTES:
+                kind = routes
+            elif patch.apply_to is ApplyTo.CLUSTER:
+                kind = clusters
+            elif patch.apply_to is ApplyTo.BOOTSTRAP:
+                kind = starts
+            kind.append((namespace, name, index))
+    return Plan(tuple(clusters), tuple(listeners), tuple(routes), tuple(starts))
 
 
 def _for_proxy(match: ProxyMatch | None, metadata: Map[str]) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from meltemi.api.diagnostics import Diagnostic, Ref
 from meltemi.api.networking.envoy_filter import PatchContext
 from meltemi.envoy.names import STATIC_CLUSTERS
-from meltemi.model import envoy_filters
 from meltemi.model.scope import lenses
 from meltemi.model.views import ProxyType, View
 from meltemi.pilot.core import edge, inbound
@@ -18,7 +17,7 @@ from meltemi.pilot.core.findings import PATCHED_NAME_TAKEN
 from meltemi.pilot.core.patches import clusters, listeners, port_names
 from meltemi.pilot.core.patches.clusters import Hosts
 from meltemi.pilot.core.patches.patch import Which
-from meltemi.pilot.core.patches.plan import Plan, plan, read, within
+from meltemi.pilot.core.patches.plan import Plan, plan_for, read, within
 from meltemi.pilot.core.patches.port_names import PortNames
 from meltemi.pilot.core.patches.routes import Ports
 from meltemi.pilot.core.patches.segments import (
@@ -48,7 +47,12 @@ _WHERE = {CDS: clusters.added, LDS: listeners.added}
 
 def patched(q: Db, view: View, made: Roots) -> Roots:
     """Apply to the roots of a View what its proxy was told, and what EnvoyFilters say."""
-    wanted, words = _plan(q, view), _Words()
+    wanted, words = plan_for(q, view), _Words()
+    if wanted.bootstraps:
+        # Asked for what there is to tell of them: a proxy that runs is not changed by any.
+        from meltemi.pilot.core.patches.bootstraps import starts_with
+
+        starts_with(q, view)
     if view.proxy_config:
         words = _words(q, view.proxy_config)
     elif wanted == Plan():
@@ -56,13 +60,6 @@ def patched(q: Db, view: View, made: Roots) -> Roots:
     if view.type is ProxyType.ROUTER:
         return _gateway(q, view, made, wanted, words)
     return _sidecar(q, view, made, wanted, words)
-
-
-def _plan(q: Db, view: View) -> Plan:
-    if not envoy_filters.any_for(q, view.namespace):
-        return Plan()
-    keys = envoy_filters.chosen(q, view.namespace, view.labels)
-    return plan(q, keys, view.metadata) if keys else Plan()
 
 
 @dataclass(frozen=True, slots=True)
