@@ -300,9 +300,7 @@ STORED: Final[Mapping[str, tuple[Stored, ...]]] = {
         Stored("spec.targetRefs[].namespace", "refused unless it is empty: it is the object's own"),
         Stored("spec.configPatches[].match.listener.portName", "Istio has the field, and reads it nowhere"),
     ),
-    "proxyconfigs.networking.istio.io": (
-        Stored("spec.image.imageType", "a local node runs the Envoy that it has"),
-    ),
+    "proxyconfigs.networking.istio.io": (Stored("spec.image", "a local node runs the Envoy that it has"),),
     "events": (Stored("", "written for people, and read by them"),),
     "leases.coordination.k8s.io": (Stored("", "for programs that elect a leader among themselves"),),
 }
@@ -316,7 +314,6 @@ READ: Final[Mapping[str, str]] = {
     "services": "ports, selector, addresses, external name, traffic distribution and internal traffic policy, "
     "`networking.istio.io/exportTo` and `traffic-distribution`",
     "endpointslices.discovery.k8s.io": "addresses, ports, readiness, node and zone of endpoints",
-    "proxyconfigs.networking.istio.io": "when a Pod is made: `tests/live/test_proxy_config.py`",
     "pods": "containers, their commands, environment and probes; labels, among them the locality, account, readiness",
 }
 """Kubernetes' own kinds that the mesh lives on: typed for what it reads of them, which every live test stands on."""

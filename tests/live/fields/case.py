@@ -29,6 +29,7 @@ BACKEND_TLS_POLICY = "backendtlspolicies.gateway.networking.k8s.io"
 TLS_ROUTE = "tlsroutes.gateway.networking.k8s.io"
 TCP_ROUTE = "tcproutes.gateway.networking.k8s.io"
 SIDECAR = "sidecars.networking.istio.io"
+PROXY_CONFIG = "proxyconfigs.networking.istio.io"
 ENVOY_FILTER = "envoyfilters.networking.istio.io"
 PEER_AUTHENTICATION = "peerauthentications.security.istio.io"
 KINDS = {
@@ -42,6 +43,7 @@ KINDS = {
     WORKLOAD_GROUP: "WorkloadGroup",
     PEER_AUTHENTICATION: "PeerAuthentication",
     ENVOY_FILTER: "EnvoyFilter",
+    PROXY_CONFIG: "ProxyConfig",
     API_GATEWAY: "Gateway",
     GATEWAY_CLASS: "GatewayClass",
     LISTENER_SET: "ListenerSet",
@@ -105,6 +107,8 @@ class Seen:
     envoys: dict[str, Any]
     refused: str = ""
     """The words with which the API refused the variant."""
+    started: Document = field(default_factory=dict)
+    """Of a Pod of the variant's own: the `bootstrap` and the `options` that its proxy was started with."""
 
     @property
     def statuses(self) -> list[int]:
@@ -153,6 +157,8 @@ class Case:
     asks: Callable[[Own], tuple[Ask, ...]] = field(default=lambda _: ())
     quick: bool = False
     alone: bool = False
+    starts: bool = False
+    """A Pod is among the documents, which is made when the others are in the mesh."""
     at_admission: bool = False
     """Dropped from the document, not in translation: the API server itself says it in today's words."""
 

@@ -104,7 +104,11 @@ class World:
             if one.case.alone:
                 found.update(self._batch([one]))
                 self._delete(one.documents())
-        found.update(self._batch([one for one in variants if not one.case.alone]))
+        many = [one for one in variants if not one.case.alone]
+        starting = [one for one in many if one.case.starts]
+        found.update(self._batch(starting))
+        self._delete([document for one in starting for document in one.documents()])
+        found.update(self._batch([one for one in many if not one.case.starts]))
         return found
 
     def play(self, case: Case) -> Seen:
@@ -117,22 +121,39 @@ class World:
             self._delete(one.documents())
 
     def _batch(self, variants: list[Variant]) -> Found:
-        documents = [document for one in variants for document in one.documents()]
+        every = [document for one in variants for document in one.documents()]
+        documents = [one for one in every if one["kind"] != "Pod"]
         refused = self._apply(documents)
-        # Neither Secrets nor ConfigMaps have a generation to wait for.
+        # Neither Secrets nor ConfigMaps have a generation to wait for, and a ProxyConfig is read when Pods are made.
         self._settle(
             [
                 one
                 for one in documents
-                if _name(one) not in refused and one["kind"] not in ("Secret", "ConfigMap")
+                if _name(one) not in refused and one["kind"] not in ("Secret", "ConfigMap", "ProxyConfig")
             ]
         )
+        started = self._start([one for one in every if one["kind"] == "Pod"])
         answers = asyncio.run(self._ask(variants))
         envoys = {name: self._envoy(name) for name in (GATEWAY, "client", "stranger", "scoped")}
         return {
-            (one.case.id, one.drop): Seen(one.own, got, envoys, refused.get(one.own.name, ""))
+            (one.case.id, one.drop): Seen(
+                one.own, got, envoys, refused.get(one.own.name, ""), started.get(one.own.name, {})
+            )
             for one, got in zip(variants, answers, strict=True)
         }
+
+    def _start(self, pods: list[Document]) -> dict[str, Document]:
+        """Make Pods, all at once; by their names, what their proxies were started with."""
+        found: dict[str, Document] = {}
+        refused = self._apply(pods)
+        assert not refused, refused
+        for name in (one["metadata"]["name"] for one in pods):
+            self.mesh.meltemi("wait", f"pod/{name}", "--for=Ready", "--timeout", "60s").good()
+            dump = json.loads(self.mesh.hands.envoy("default", name, "config_dump"))
+            (held,) = [one for one in dump["configs"] if "bootstrap" in one]
+            info = json.loads(self.mesh.hands.envoy("default", name, "server_info"))
+            found[name] = {"bootstrap": held["bootstrap"], "options": info["command_line_options"]}
+        return found
 
     def _apply(self, documents: list[Document]) -> dict[str, str]:
         """Apply objects; by their names, the words of those that the API refused."""
@@ -152,7 +173,9 @@ class World:
         for document in documents:
             self.mesh.client.json("DELETE", _where(document))
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and any(self._progress(one) is not None for one in documents):
+        while time.monotonic() < deadline and any(
+            self._progress(one) is not None for one in documents if one["kind"] != "Pod"
+        ):
             time.sleep(0.02)
 
     def _progress(self, document: Document) -> Any:
