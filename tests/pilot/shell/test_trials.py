@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from tests.pilot.core.meshes import Mesh, helloworld
 
 from meltemi.galley.core.facts import Document, Forgetful, Kept, Key, Stand
@@ -14,11 +15,13 @@ from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.model.facts import ENVOY_FILTERS
 from meltemi.pilot.core.resource import Roots
 from meltemi.pilot.core.roots import roots
+from meltemi.pilot.shell import trials
 from meltemi.pilot.shell.aside import SetAside
-from meltemi.pilot.shell.judge import INNOCENT, Exhibit, Verdict
+from meltemi.pilot.shell.judge import INNOCENT, Exhibit, Undecided, Verdict
 from meltemi.pilot.shell.trials import Guilty, Shown, Trials
 from meltemi.query import Change
 
+HELLOWORLD = "helloworld.default.svc.cluster.local"
 KEY = (ENVOY_FILTERS.name, "default", "a")
 
 
@@ -29,11 +32,14 @@ class Jury:
     word: bytes = b"bad"
     together: bool = False
     slow: bool = False
+    dumb: int = 0
     asked: list[list[str]] = field(default_factory=list)
 
     async def __call__(self, exhibits: Sequence[Exhibit], known: Container[str]) -> Verdict:
         assert "xds-grpc" in known
         self.asked.append([name for _, name, _ in exhibits])
+        if len(self.asked) <= self.dumb:
+            raise Undecided
         if self.slow:
             await asyncio.sleep(60)
         found = [name for _, name, body in exhibits if self.word in body]
@@ -151,6 +157,28 @@ def test_what_is_refused_is_told_and_the_one_at_fault_set_aside() -> None:
     told = stage.verdicts.of(KEY)
     assert told is not None
     assert [one.code.id for one in told.findings] == ["MEL0152"]
+
+
+@pytest.mark.parametrize("hosts", [("", HELLOWORLD), (HELLOWORLD, "")])
+def test_what_has_just_changed_is_tried_before_the_rest(
+    hosts: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "_ITEMS", 1)
+    stage = Stage(Jury())
+    stage.put("b", stat("good", hosts[0]))
+    stage.put("a", stat("bad", hosts[1]))
+    guilty = stage.look()
+    assert guilty is not None
+    assert stage.culprit(guilty) == Change(ENVOY_FILTERS, "default", "a", None)
+
+
+def test_who_gives_no_verdict_is_asked_again() -> None:
+    stage = Stage(Jury(dumb=2))
+    stage.put("a", stat("bad"))
+    assert stage.look() is not None
+    stage = Stage(Jury(dumb=9))
+    stage.put("a", stat("bad"))
+    assert stage.look() is None, "it is for the proxies to say"
 
 
 def test_the_last_good_form_stands_if_there_is_one() -> None:

@@ -9,6 +9,7 @@ is not tried, or cannot be told, is left to the proxies: their refusals tell.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 _VIEWS: Final = 6
 """Views that are tried in one turn: each takes an Envoy some tenths of a second, in which nothing is pushed."""
 _ITEMS: Final = 64
+_ASKED: Final = 3
+"""How often a jury is asked that gives no verdict."""
 _REMEMBERED: Final = 8192
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -107,20 +110,26 @@ class Trials:
         self._until = self._steady() + seconds
 
     async def _judged(self, exhibits: Sequence[Exhibit], known: Container[str]) -> Verdict | None:
-        """Judge resources; None where there is no time left."""
+        """Judge resources; None where there is no time left, or nobody can tell."""
         try:
             async with asyncio.timeout(self._until - self._steady()):
-                return await self._jury(exhibits, known)
-        except (TimeoutError, Undecided) as error:
-            _log.warning("there was no time to try what EnvoyFilters make: who gets it will tell %s", error)
-            return None
+                for _ in range(_ASKED):
+                    with contextlib.suppress(Undecided):
+                        return await self._jury(exhibits, known)
+        except TimeoutError:
+            pass
+        _log.warning("what EnvoyFilters make could not be tried in time: who gets it will tell")
+        return None
 
     async def look(self, shown: Sequence[Shown]) -> Guilty | None:
         """Try what is patched and new; give the first that Envoy refuses."""
         shared = Shared()
         left = _VIEWS
-        for one in shown:
-            items = self._unproved(one, shared)
+        listed = [(one, self._unproved(one, shared)) for one in shown]
+        # What has just changed is likeliest to be refused, and can be set aside: if not all are tried, then it.
+        for one, untried in sorted(listed, key=lambda each: not self._is_fresh(each[1])):
+            # Another View may have had the same by now.
+            items = tuple(item for item in untried if not self._is_good(item))
             bad = [item for item in items if self._refused(item)]
             if bad:
                 return Guilty(one, tuple(bad), self._refused(bad[0]))
@@ -131,6 +140,9 @@ class Trials:
             if guilty is not None:
                 return guilty
         return None
+
+    def _is_fresh(self, items: tuple[Named, ...]) -> bool:
+        return any(key in self._changed for _, item in items for key in _makers(item))
 
     async def _judge(self, one: Shown, items: tuple[Named, ...]) -> Guilty | None:
         """Try the resources of a View together, and if Envoy refuses them each alone."""
@@ -198,11 +210,15 @@ class Trials:
         listed: list[Named] = []
         for type_url in (CDS, LDS, RDS):
             for item in delta.of(type_url).changed:
-                if self._tried.get((type_url, item.name, item.version)) == "":
+                if self._is_good((type_url, item)):
                     self._proved.update(_makers(item))
                 elif _makers(item):
                     listed.append((type_url, item))
+        listed.sort(key=lambda item: not self._is_fresh((item,)))
         return tuple(listed[:_ITEMS])
+
+    def _is_good(self, item: Named) -> bool:
+        return self._tried.get((item[0], item[1].name, item[1].version)) == ""
 
     def _refused(self, item: Named) -> str:
         """Give the words with which something was refused before; "" for none."""
