@@ -51,7 +51,7 @@ def serving(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def server(version: str) -> dict[str, Any]:
-    labels = {"app": "echo", "version": version}
+    labels = {"app": "echo", "version": version, "istio-locality": {"v1": "r1.z1", "v2": "r2.z1"}[version]}
     return serving(pod(f"echo-{version}", "serve", version, "7070", labels=labels))
 
 
@@ -99,7 +99,8 @@ def mesh() -> Iterator[meshes.Mesh]:
         made.put(service("headless", clusterIP="None"))
         for version in ("v1", "v2"):
             made.put(server(version))
-        made.put(pod("client", "watch", TARGET, annotations=PROXYLESS))
+        where = {"istio-locality": "r1.z1"}
+        made.put(pod("client", "watch", TARGET, annotations=PROXYLESS, labels=where))
         made.put(pod("with-sidecar", "watch", "echo:7070"))
         made.ready("echo-v1", "echo-v2", "native", "client", "with-sidecar")
         made.apply(subsets())
@@ -231,7 +232,13 @@ def test_the_pod_has_no_proxy(mesh: meshes.Mesh) -> None:
     assert [container["name"] for container in found["spec"]["containers"]] == ["app"]
 
 
-@pytest.mark.parametrize("name", [HOST, "echo.default.svc", "echo.default", "echo"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "echo",
+        *(pytest.param(name, marks=pytest.mark.long) for name in (HOST, "echo.default.svc", "echo.default")),
+    ],
+)
 def test_a_service_answers_by_each_of_its_names(mesh: meshes.Mesh, name: str) -> None:
     found = call(mesh, 20, f"xds:///{name}:7070")
     assert set(found) == {"v1", "v2"}
@@ -264,6 +271,7 @@ def test_weights_share_out_the_calls(mesh: meshes.Mesh) -> None:
     assert 10 <= found["v2"] <= 80
 
 
+@pytest.mark.long
 def test_headers_and_methods_choose_a_route(mesh: meshes.Mesh) -> None:
     routed(
         mesh,
@@ -288,6 +296,88 @@ def test_faults_fail_calls_and_what_it_does_not_know_of_a_route_does_no_harm(mes
     )
     assert call(mesh, 5, TARGET, "end-user=jason") == {"PERMISSION_DENIED": 5}
     assert call(mesh, 5) == {"v2": 5}
+
+
+@pytest.mark.long
+def test_that_a_header_is_not_so_holds_where_it_is_not_there(mesh: meshes.Mesh) -> None:
+    routed(
+        mesh,
+        {"match": [{"withoutHeaders": {"end-user": {"exact": "jason"}}}], "route": [to("v2")]},
+        {"route": [to("v1")]},
+    )
+    assert call(mesh, 5) == call(mesh, 5, TARGET, "end-user=mary") == {"v2": 5}
+    assert call(mesh, 5, TARGET, "end-user=jason") == {"v1": 5}
+
+
+@pytest.mark.long
+def test_timeouts_end_calls(mesh: meshes.Mesh) -> None:
+    routed(mesh, {"timeout": "0.5s", "route": [to("v1")]})
+    assert call(mesh, 1, TARGET, "Slow") == {"DEADLINE_EXCEEDED": 1}
+    routed(mesh, {"route": [to("v1")]})
+    assert call(mesh, 1, TARGET, "Slow") == {"v1": 1}
+
+
+@pytest.mark.long
+def test_failed_calls_are_tried_again_as_often_as_the_route_says(mesh: meshes.Mesh) -> None:
+    """`Flaky` fails all but every third call; the mesh's usual retries are two."""
+    routed(mesh, {"route": [to("v1")]})
+    assert call(mesh, 6, TARGET, "Flaky") == {"v1": 6}
+    routed(mesh, {"retries": {"attempts": 0}, "route": [to("v1")]})
+    assert call(mesh, 6, TARGET, "Flaky") == {"v1": 2, "UNAVAILABLE": 4}
+    routed(mesh, {"retries": {"attempts": 2, "retryOn": "internal"}, "route": [to("v1")]})
+    assert call(mesh, 6, TARGET, "Flaky") == {"v1": 2, "UNAVAILABLE": 4}
+    routed(mesh, {"retries": {"attempts": 2, "retryOn": "unavailable"}, "route": [to("v1")]})
+    assert call(mesh, 6, TARGET, "Flaky") == {"v1": 6}
+
+
+@contextmanager
+def ruled(mesh: meshes.Mesh, **policy: Any) -> Iterator[None]:
+    """Have the service's rule say so for a while."""
+    mesh.apply(subsets(trafficPolicy=policy))
+    try:
+        mesh.meltemi("wait", "destinationrule/echo").good()
+        yield
+    finally:
+        mesh.apply(subsets())
+        mesh.meltemi("wait", "destinationrule/echo").good()
+
+
+@pytest.mark.long
+def test_more_requests_than_the_limit_are_refused(mesh: meshes.Mesh) -> None:
+    routed(mesh, {"route": [to("v1")]})
+    assert call(mesh, 3, TARGET, "Slow", "together") == {"v1": 3}
+    with ruled(mesh, connectionPool={"http": {"http2MaxRequests": 1}}):
+        assert call(mesh, 3, TARGET, "Slow", "together") == {"v1": 1, "UNAVAILABLE": 2}
+
+
+@pytest.mark.long
+def test_a_header_is_hashed_to_one_server(mesh: meshes.Mesh) -> None:
+    mesh.kubectl("delete", "--ignore-not-found", "virtualservice/echo").good()
+    with ruled(mesh, loadBalancer={"consistentHash": {"httpHeaderName": "user"}}):
+        found = [call(mesh, 5, TARGET, f"user={number}") for number in range(8)]
+    assert all(len(one) == 1 for one in found), found
+    assert {name for one in found for name in one} == {"v1", "v2"}
+
+
+@pytest.mark.long
+def test_localities_order_and_divide_what_is_called(mesh: meshes.Mesh) -> None:
+    mesh.kubectl("delete", "--ignore-not-found", "virtualservice/echo").good()
+    outliers = {"outlierDetection": {"consecutive5xxErrors": 5}}
+    with ruled(mesh, **outliers):
+        assert call(mesh, 20) == {"v1": 20}, "its own region goes first"
+        assert "outlierDetection is not heeded by gRPC" in mesh.meltemi("status").out
+    away = {"localityLbSetting": {"distribute": [{"from": "r1/*", "to": {"r2/*": 100}}]}}
+    with ruled(mesh, loadBalancer=away):
+        assert call(mesh, 20) == {"v2": 20}
+
+
+@pytest.mark.long
+def test_what_is_not_heeded_is_told_and_the_rest_works(mesh: meshes.Mesh) -> None:
+    routed(mesh, {"rewrite": {"authority": "x"}, "route": [to("v2")]}, {"redirect": {"uri": "/x"}})
+    assert call(mesh, 5) == {"v2": 5}
+    out = mesh.meltemi("status").out
+    assert "MEL0232" in out
+    assert "MEL0233" in out
 
 
 @pytest.mark.long

@@ -5,7 +5,10 @@ It refuses a resource whole for one thing in it that it does not know, so what i
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -15,7 +18,13 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.api_listener_pb2 import ApiListener
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.config.route.v3.route_components_pb2 import NonForwardingAction, Route, RouteMatch, VirtualHost
+from envoy.config.route.v3.route_components_pb2 import (
+    HeaderMatcher,
+    NonForwardingAction,
+    Route,
+    RouteMatch,
+    VirtualHost,
+)
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
@@ -39,6 +48,8 @@ from meltemi.envoy.listeners import HTTP_CONNECTION_MANAGER
 KNOWN_FILTERS = frozenset({filters.FAULT})
 """HTTP filters that gRPC's client has, besides the router."""
 
+MOST_INVERTED = 4
+"""How many headers a route may ask not to have a value: gRPC needs two routes for the first, four for two."""
 MOST_RING = 8 * 1024 * 1024
 """The largest ring that gRPC takes."""
 
@@ -53,13 +64,52 @@ def encode_api_listener(name: str, route: str) -> bytes:
 
 
 def encode_known_host(message: bytes) -> bytes:
-    """Encode a VirtualHost without what configures filters that gRPC's client does not have."""
+    """Encode a VirtualHost as gRPC's client reads it: the same calls take the same routes, for as long."""
     host = VirtualHost.FromString(message)
-    for options in (host.typed_per_filter_config, *(route.typed_per_filter_config for route in host.routes)):
-        for name in tuple(options):
-            if name not in KNOWN_FILTERS:
-                del options[name]
+    _without_unknown_filters(host.typed_per_filter_config)
+    routes = [made for route in host.routes for made in _known_routes(route)]
+    del host.routes[:]
+    host.routes.extend(routes)
     return encode(host)
+
+
+def _known_routes(route: Route) -> list[Route]:
+    _without_unknown_filters(route.typed_per_filter_config)
+    if route.route.HasField("timeout") and route.route.timeout.ToNanoseconds() > 0:
+        # Envoy's own limit it does not read (gRFC A31).
+        route.route.max_stream_duration.max_stream_duration.CopyFrom(route.route.timeout)
+    if route.match.WhichOneof("path_specifier") == "path_separated_prefix":
+        route.match.prefix = f"{route.match.path_separated_prefix}/"
+        if route.match.prefix.count("/") > 2:
+            # There is nothing below a method: it is the whole path.
+            route.match.path = route.match.prefix.removesuffix("/")
+    return _apart(route)
+
+
+def _without_unknown_filters(options: MutableMapping[str, Any]) -> None:
+    for name in tuple(options):
+        if name not in KNOWN_FILTERS:
+            del options[name]
+
+
+def _apart(route: Route) -> list[Route]:
+    """Tell apart that a header is not there and that it is another: to gRPC only the latter is "not this value"."""
+    inverted = [
+        index
+        for index, test in enumerate(route.match.headers)
+        if test.invert_match and not test.HasField("present_match")
+    ]
+    if len(inverted) > MOST_INVERTED:
+        return []
+    made: list[Route] = []
+    for absent in product((True, False), repeat=len(inverted)):
+        one = Route()
+        one.CopyFrom(route)
+        for index in (index for index, gone in zip(inverted, absent, strict=True) if gone):
+            name = route.match.headers[index].name
+            one.match.headers[index].CopyFrom(HeaderMatcher(name=name, present_match=True, invert_match=True))
+        made.append(one)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

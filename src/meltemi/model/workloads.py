@@ -116,6 +116,18 @@ def is_proxyless(pod: Object[Pod]) -> bool:
     return not PROXYLESS_TEMPLATES.isdisjoint(_templates(pod)) and _proxy(pod) == (False, False)
 
 
+@query
+def proxyless_addresses(q: Db, namespace: str) -> frozenset[str]:
+    """Return the addresses of a namespace's pods whose gRPC has no proxy."""
+    found: set[str] = set()
+    for name in q.names(facts.PODS, namespace):
+        pod = q.fact(facts.PODS, namespace, name)
+        if pod is not None and is_proxyless(pod):
+            status = q.fact(facts.POD_STATUS, namespace, name)
+            found.update(() if status is None else (status.ip,))
+    return frozenset(found)
+
+
 def _templates(pod: Object[Pod]) -> tuple[str, ...]:
     wanted = pod.annotations.get(TEMPLATES, "")
     return tuple([part.strip() for part in wanted.split(",")]) if wanted else ()

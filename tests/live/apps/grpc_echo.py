@@ -1,6 +1,7 @@
 """A gRPC service that says who it is, and a client of it, both with xDS's credentials where they speak xDS.
 
-`serve NAME PORT`; `xds-serve NAME PORT`; `call TARGET COUNT [METHOD] [HEADER=VALUE...]`; `watch TARGET [METHOD]`.
+`serve NAME PORT`; `xds-serve NAME PORT`; `call TARGET COUNT [METHOD [together]] [HEADER=VALUE...]`;
+`watch TARGET [METHOD]`; `anew TARGET [METHOD]`.
 """
 
 from __future__ import annotations
@@ -92,11 +93,12 @@ def said(channel: grpc.Channel, method: str = "Who", **metadata: str) -> str:
 
 
 def call(target: str, count: str, *more: str) -> None:
-    """Call some times, and print how often who answered."""
-    methods = [word for word in more if "=" not in word] or ["Who"]
+    """Call some times, one after the other or all `together`, and print how often who answered."""
+    method, *how = [word for word in more if "=" not in word] or ["Who"]
     pairs = dict(word.split("=", 1) for word in more if "=" in word)
-    with opened(target) as channel:
-        print(json.dumps(Counter(said(channel, methods[0], **pairs) for _ in range(int(count)))))
+    with opened(target) as channel, ThreadPoolExecutor(8) as threads:
+        every = threads.map if how else map
+        print(json.dumps(Counter(every(lambda _: said(channel, method, **pairs), range(int(count))))))
 
 
 def watch(target: str, method: str = "Who", *, anew: bool = False) -> None:

@@ -144,3 +144,179 @@ def test_a_headless_service_has_its_pods_for_endpoints() -> None:
     made.service("echo", headless=True)
     (group,) = decoded(made.roots("client"), EDS)[CLUSTER]["endpoints"]
     assert len(group["lbEndpoints"]) == 1
+
+
+def routed(*http: dict[str, Any], port: str = "grpc") -> Mesh:
+    made = mesh()
+    made.service("echo", ports={port: 80})
+    made.put([networking("VirtualService", hosts=["echo"], http=list(http))])
+    return made
+
+
+TO = [{"destination": {"host": "echo"}}]
+
+
+def routes(made: Mesh) -> list[dict[str, Any]]:
+    (host,) = decoded(made.roots("client"), RDS)[f"{HOST}:80"]["virtualHosts"]
+    found: list[dict[str, Any]] = host["routes"]
+    return found
+
+
+def told(made: Mesh) -> set[tuple[str, str, str]]:
+    return {
+        (one.code.id, str(one.ref), one.path)
+        for one in made.reports("client")
+        if one.code.id in ("MEL0231", "MEL0232", "MEL0233")
+    }
+
+
+def test_a_timeout_is_said_as_grpc_reads_it() -> None:
+    made = routed({"timeout": "1.5s", "route": TO, "match": [{"uri": {"prefix": "/a.B/"}}]}, {"route": TO})
+    first, second = routes(made)
+    assert first["route"]["maxStreamDuration"] == {"maxStreamDuration": "1.500s"}
+    assert "maxStreamDuration" not in second["route"]
+
+
+def test_that_a_header_is_not_a_value_holds_also_where_it_is_not_there() -> None:
+    """gRPC takes no route for a missing header, inverted or not, but for one that is to be missing."""
+    made = routed({"match": [{"withoutHeaders": {"user": {"exact": "a"}, "b": {}}}], "route": TO})
+    first, second = (one["match"]["headers"] for one in routes(made))
+    assert {"name": "user", "presentMatch": True, "invertMatch": True} in first
+    assert {
+        "name": "user",
+        "stringMatch": {"exact": "a"},
+        "invertMatch": True,
+        "treatMissingHeaderAsEmpty": True,
+    } in second
+    for one in (first, second):
+        assert {"name": "b", "presentMatch": True, "invertMatch": True} in one
+    many = {f"h{index}": {"exact": "a"} for index in range(5)}
+    made = routed({"match": [{"withoutHeaders": many}], "route": TO}, {"route": TO})
+    assert len(routes(made)) == 1
+    at = "spec.http[0].match[0].withoutHeaders"
+    assert told(made) == {("MEL0233", "virtualservice default/echo", at)}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ("/a.B", {"prefix": "/a.B/"}),
+        ("/a.B/", {"prefix": "/a.B/"}),
+        ("/a.B/Call", {"path": "/a.B/Call"}),
+    ],
+)
+def test_a_prefix_of_whole_segments_is_said_as_grpc_reads_it(prefix: str, expected: dict[str, str]) -> None:
+    made = mesh()
+    made.service("echo", ports={"grpc": 80})
+    parent = {"group": "", "kind": "Service", "name": "echo"}
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": prefix}}],
+        "backendRefs": [{"name": "echo", "port": 80}],
+    }
+    meta = {"name": "r", "namespace": "default"}
+    route = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": meta}
+    made.put([{**route, "spec": {"parentRefs": [parent], "rules": [rule]}}])
+    assert routes(made)[0]["match"] == expected
+
+
+def test_what_grpc_does_not_heed_of_a_route_is_told_where_it_stands() -> None:
+    made = routed(
+        {
+            "match": [
+                {"method": {"exact": "POST"}},
+                {"queryParams": {"a": {"exact": "b"}}},
+                {"uri": {"prefix": "/a"}, "headers": {"x": {"exact": "y"}}, "ignoreUriCase": True},
+            ],
+            "redirect": {"uri": "/x"},
+        },
+        {
+            "name": "all",
+            "timeout": "1s",
+            "fault": {"abort": {"httpStatus": 503, "percentage": {"value": 1}}},
+            "retries": {"attempts": 1, "perTryTimeout": "1s", "retryOn": "5xx,unavailable"},
+            "mirror": {"host": "echo"},
+            "rewrite": {"uri": "/"},
+            "route": [{**TO[0], "headers": {"request": {"set": {"a": "b"}}}}],
+        },
+    )
+    ref = "virtualservice default/echo"
+    assert told(made) == {
+        *(
+            ("MEL0233", ref, f"spec.http[0].{path}")
+            for path in ("match[0].method", "match[1].queryParams", "redirect")
+        ),
+        *(
+            ("MEL0232", ref, f"spec.http[1].{path}")
+            for path in (
+                "retries.perTryTimeout",
+                "retries.retryOn",
+                "mirror",
+                "rewrite",
+                "route[0].headers",
+            )
+        ),
+    }
+
+
+def test_what_grpc_does_not_heed_of_a_rule_is_told_where_it_stands() -> None:
+    made = mesh()
+    made.service("echo", ports={"grpc": 80})
+    policy = {
+        "connectionPool": {"tcp": {"maxConnections": 1}, "http": {"http2MaxRequests": 7, "maxRetries": 3}},
+        "outlierDetection": {"consecutive5xxErrors": 1},
+        "tls": {"mode": "ISTIO_MUTUAL", "sni": "a"},
+        "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"simple": "RANDOM"}}],
+    }
+    cookie = {"consistentHash": {"httpCookie": {"name": "c", "ttl": "0s"}, "minimumRingSize": 8}}
+    header = {"consistentHash": {"httpHeaderName": "h"}, "localityLbSetting": {"enabled": True}}
+    labels = {"app": "echo"}
+    subset = [
+        {"name": "c", "labels": labels, "trafficPolicy": {"loadBalancer": cookie}},
+        {"name": "h", "labels": labels, "trafficPolicy": {"loadBalancer": header}},
+    ]
+    made.put([networking("DestinationRule", host="echo", trafficPolicy=policy, subsets=subset)])
+    own = "spec.trafficPolicy"
+    paths = {
+        f"{own}.connectionPool.tcp",
+        f"{own}.connectionPool.http.maxRetries",
+        f"{own}.outlierDetection",
+        f"{own}.tls.sni",
+        f"{own}.portLevelSettings[0].loadBalancer.simple",
+        "spec.subsets[0].trafficPolicy.loadBalancer.consistentHash.httpCookie",
+    }
+    assert told(made) == {("MEL0231", "destinationrule default/echo", path) for path in paths}
+    found = decoded(made.roots("client"), CDS)
+    assert found[f"outbound|80|c|{HOST}"].get("lbPolicy", "ROUND_ROBIN") == "ROUND_ROBIN"
+    assert found[f"outbound|80|h|{HOST}"]["lbPolicy"] == "RING_HASH"
+
+
+def test_of_ports_that_are_not_for_grpc_nothing_is_told() -> None:
+    made = routed({"rewrite": {"uri": "/"}, "route": TO}, port="http")
+    rule = {"outlierDetection": {"consecutive5xxErrors": 1}}
+    made.put([networking("DestinationRule", host="echo", trafficPolicy=rule)])
+    assert not told(made)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("", True), ("PERMISSIVE", True), ("STRICT", False)])
+def test_mutual_tls_to_sidecars_that_do_not_know_it_is_told(mode: str, expected: bool) -> None:
+    made = mesh()
+    mutual = {"tls": {"mode": "ISTIO_MUTUAL"}}
+    made.put([networking("DestinationRule", host="echo", trafficPolicy=mutual)])
+    if mode:
+        meta = {"name": "default", "namespace": "default"}
+        peers = {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": meta}
+        made.put([{**peers, "spec": {"mtls": {"mode": mode}}}])
+    found = [str(one.ref) for one in made.reports("client") if one.code.id == "MEL0234"]
+    assert found == (["destinationrule default/echo"] if expected else [])
+
+
+def test_mutual_tls_to_servers_without_a_proxy_is_none_of_that() -> None:
+    made = mesh()
+    made.service("native", ports={"grpc": 80})
+    labels = {"app": "native", "security.istio.io/tlsMode": "istio"}
+    made.pod("native", ip="198.18.0.8", labels=labels, sidecar=False, annotations=PROXYLESS)
+    mutual = {"tls": {"mode": "ISTIO_MUTUAL"}}
+    made.put([networking("DestinationRule", host="native", trafficPolicy=mutual)])
+    assert not [one for one in made.reports("client") if one.code.id == "MEL0234"]
+    made.pod("other", ip="198.18.0.9", labels={"app": "native"})
+    assert [one for one in made.reports("client") if one.code.id == "MEL0234"]

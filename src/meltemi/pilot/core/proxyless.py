@@ -22,7 +22,7 @@ from meltemi.envoy import names, proxyless
 from meltemi.envoy.encoding import encode
 from meltemi.envoy.endpoints import Assignment, assignment_message
 from meltemi.envoy.proxyless import KnownCluster
-from meltemi.envoy.routes import encode_route_head
+from meltemi.envoy.routes import HashBy, encode_route_head
 from meltemi.model import destinations, localities, routing
 from meltemi.model.destinations import Rule
 from meltemi.model.domains import names_of
@@ -33,7 +33,7 @@ from meltemi.model.routing import Source
 from meltemi.model.scope import Lens, Lenses, lenses
 from meltemi.model.services import Protocol, Service, hosts_in, service, services_in
 from meltemi.model.views import View
-from meltemi.pilot.core import assignments, proxyless_servers, shared, traffic_policy
+from meltemi.pilot.core import assignments, proxyless_limits, proxyless_servers, shared, traffic_policy
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.inline_endpoints import groups
 from meltemi.pilot.core.origination import NOBODY
@@ -134,6 +134,8 @@ def routes_in(q: Db, namespace: str, lens: Lens, own: bool, source: Source, aske
     made: list[Rope] = []
     for found, port, _ in _ports(q, namespace, lens, own):
         key = routed(q, namespace, found.host, lens)
+        if key is not None and (listed := found.port(port)) is not None and listed.protocol.http2:
+            proxyless_limits.tell_of_routes(q, key)
         asked = routing.ANY_SOURCE if key is None else narrow(q, key, source)
         host = isolated(q, named_host, namespace, found.host, port, key, asked, asker, ANY)
         if host is not None:
@@ -181,6 +183,8 @@ def destination(
         one.name: one
         for one in assignments.load_assignments(q, namespace, host, choice, envoy, NOBODY, caller, False)
     }
+    if rule is not None and any(port.protocol.http2 for port in found.ports):
+        proxyless_limits.tell_of_rule(q, rule)
     reached: list[Resource] = []
     endpoints: list[Resource] = []
     for port in found.ports:
@@ -196,6 +200,8 @@ def destination(
                 continue
             made = _cluster(q, name, policy, believed, rule)
             if made is not None:
+                if made.peers is not None and rule is not None:
+                    proxyless_limits.tell_of_permissive(q, found, port.number, rule)
                 reached.append(resource(CDS, name, proxyless.encode_known_cluster(made), origins))
                 endpoints.append(resource(EDS, name, proxyless.encode_known_assignment(listed), origins))
     return tuple(reached), tuple(endpoints)
@@ -212,9 +218,10 @@ def _cluster(
     elif tls is not None and tls.mode is not ClientTLSMode.DISABLE:
         _tell(q, name, rule)
         return None
-    chosen = traffic_policy.balance(policy.load_balancer)
+    hashed = any(key.by is HashBy.HEADER for key in traffic_policy.hash_keys(policy.load_balancer))
+    size = traffic_policy.balance(policy.load_balancer).ring_size if hashed else 0
     requests = traffic_policy.thresholds(policy).requests
-    return KnownCluster(name, requests, ring_size=chosen.ring_size, peers=peers)
+    return KnownCluster(name, requests, ring_size=size, peers=peers)
 
 
 def _declared(q: Db, found: Service, port: int, subset: str, rule: Rule | None) -> Assignment:
