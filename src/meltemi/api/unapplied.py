@@ -97,14 +97,9 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
         Gap("spec.ingress[].port.targetPort", "it is refused: it never had an effect"),
         Gap("spec.outboundTrafficPolicy.egressProxy.port.name", "it is refused: a name never chose a port"),
         *(
-            Gap(f"spec.ingress[].tls.{name}", "it is refused: a sidecar's certificates are files of its pod")
+            Gap(f"spec.ingress[].tls.{name}", "it is refused, as by every Istio")
             for name in ("credentialName", "subjectAltNames", "httpsRedirect")
         ),
-        *(
-            Gap(f"spec.ingress[].tls.{name}", "name files: the port is closed meanwhile")
-            for name in ("credentialNames", "caCertCredentialName")
-        ),
-        Gap("spec.ingress[].tls.tlsCertificates[].caCertificates", "use caCertificates of the listener"),
         Gap(
             "spec.ingress[].tls.mode",
             "it is refused: what a sidecar ends is no mesh traffic",

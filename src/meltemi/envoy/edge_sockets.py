@@ -74,12 +74,14 @@ class EdgeServer:
 class FileServer:
     """TLS that a sidecar ends for clients from anywhere, with files of its pod: (chain, key) each.
 
-    `authorities` and `crl` say whose clients are good; they are asked for a certificate as `clients` says.
+    `authorities` and `crl`, or the secret `signer`, say whose clients are good; they are asked for a certificate as
+    `clients` says.
     """
 
     certificates: tuple[tuple[str, str], ...]
     alpn: tuple[str, ...] = ("h2", "http/1.1")
     authorities: str = ""
+    signer: str = ""
     crl: str = ""
     clients: Clients = Clients.UNASKED
     spki: tuple[str, ...] = ()
@@ -105,7 +107,18 @@ def file_server(socket: FileServer) -> TransportSocket:
             for chain, key in socket.certificates
         ],
     )
-    if socket.clients is not Clients.UNASKED:
+    if socket.clients is not Clients.UNASKED and socket.signer:
+        common.combined_validation_context.CopyFrom(
+            CommonTlsContext.CombinedCertificateValidationContext(
+                default_validation_context=CertificateValidationContext(
+                    verify_certificate_spki=socket.spki, verify_certificate_hash=socket.hashes
+                ),
+                validation_context_sds_secret_config=SdsSecretConfig(
+                    name=socket.signer, sds_config=sockets.ads()
+                ),
+            )
+        )
+    elif socket.clients is not Clients.UNASKED:
         common.validation_context.CopyFrom(
             CertificateValidationContext(
                 # Unset, it would believe every certificate: a name that no file has is refused.

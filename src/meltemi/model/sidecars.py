@@ -143,6 +143,8 @@ class Incoming:
 
     intakes: tuple[Intake, ...] = ()
     pool: ConnectionPoolSettings | None = None
+    selected: bool = False
+    """Whether it is for workloads that it names by their labels."""
 
 
 WHOLE = Outgoing()
@@ -237,6 +239,7 @@ def incoming(q: Db, key: Key) -> Incoming:
     return Incoming(
         tuple([_intake(one) for one in made.spec.ingress if one.port is not None and one.port.number]),
         made.spec.inbound_connection_pool,
+        selected=_labels(made) is not None,
     )
 
 

@@ -10,6 +10,7 @@ from tests.live.fields import gateway_tls
 from tests.live.fields.asking import Ask
 from tests.live.fields.case import ECHO, SIDECAR, Case, Document, Own, Seen, entry
 from tests.live.fields.gateway_tls import OTHER_SUITE, SUITE, hash_of, pem, spki_of
+from tests.pilot.core.certificates import opaque
 
 FAR = "stranger.other.svc.cluster.local"
 ONLY_ECHO = [f"./{ECHO}"]
@@ -377,6 +378,7 @@ def tls_case(
     statuses: list[int],
     *clients: dict[str, Any],
     quick: bool = False,
+    others: Callable[[Own], tuple[Document, ...]] = lambda _: (),
 ) -> Case:
     """A port that ends TLS, and which clients from outside are answered."""
 
@@ -393,7 +395,7 @@ def tls_case(
         tuple(f"{INGRESS}[].tls{path}" for path in shows),
         lambda seen: seen.statuses == statuses,
         asked,
-        others=plain,
+        others=lambda own: (*plain(own), *others(own)),
         more=lambda own: {"tls": tls(own)},
         quick=quick,
     )
@@ -480,6 +482,54 @@ def tls() -> Iterator[Case]:
         [200, 200],
         *({"newest": "TLSv1_2", "ciphers": f"ECDHE-{kind}-AES128-GCM-SHA256"} for kind in ("RSA", "ECDSA")),
     )
+    yield tls_case(
+        "listed-authorities",
+        (f"{listed}[].caCertificates",),
+        lambda own: {
+            "mode": "MUTUAL",
+            "tlsCertificates": [
+                {
+                    "serverCertificate": own.pods["rsa"],
+                    "privateKey": own.pods["rsa"],
+                    "caCertificates": own.pods["authority"],
+                }
+            ],
+        },
+        [200, 0],
+        good,
+        {},
+    )
+    yield tls_case(
+        "secrets",
+        (".credentialNames", ".caCertCredentialName"),
+        lambda own: {
+            "mode": "MUTUAL",
+            "credentialNames": [f"{own.name}-shown"],
+            "caCertCredentialName": f"{own.name}-signer",
+        },
+        [200, 0],
+        good,
+        {},
+        others=kept,
+    )
+    yield tls_case(
+        "files-and-secret",
+        (".caCertCredentialName",),
+        lambda own: {**simple(own), "mode": "MUTUAL", "caCertCredentialName": f"{own.name}-signer"},
+        [200, 0],
+        good,
+        {},
+        others=kept,
+    )
+
+
+def kept(own: Own) -> tuple[Document, ...]:
+    """Secrets of the pod's namespace: a certificate, and who signs clients."""
+    shown = gateway_tls.authority().pair("*.test", bits=2048).secret(f"{own.name}-shown")
+    signer = opaque(f"{own.name}-signer", **{"ca.crt": gateway_tls.authority().pem})
+    for made in (shown, signer):
+        made["metadata"]["namespace"] = "default"
+    return (shown, signer)
 
 
 CASES = (*within(), *taken_in(), *limits(), *tls())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.pilot.core.certificates import Authority
 from tests.pilot.core.meshes import Mesh
 
+from meltemi.pilot.core.resource import SDS
 from meltemi.pilot.core.roots import roots
 
 DOMAIN = "svc.cluster.local"
@@ -399,6 +401,42 @@ spec: {selector: {matchLabels: {app: web}}, portLevelMtls: {"80": {mode: DISABLE
     assert [one.path for one in made.reports("web", "a") if one.code.id == "MEL0141"] == [
         "spec.ingress[0].tls"
     ]
+
+
+SHOWN = "{mode: SIMPLE, credentialNames: [shown]}"
+
+
+@pytest.mark.parametrize("selected", [True, False])
+def test_tls_by_secrets_is_for_workloads_that_are_selected(selected: bool) -> None:
+    made = mesh()
+    disabled = {"selector": {"matchLabels": {"app": "web"}}, "portLevelMtls": {"80": {"mode": "DISABLE"}}}
+    meta = {"name": "none", "namespace": "a"}
+    peers = {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": meta}
+    made.put([{**peers, "spec": disabled}])
+    chosen = "workloadSelector: {labels: {app: web}}, " if selected else ""
+    tls = f"{{{chosen}ingress: [{{port: {{number: 80, protocol: HTTP, name: a}}, tls: {SHOWN}}}]}}"
+    sidecar(made, tls)
+
+    def closed() -> bool:
+        chains = made.listeners("web", "a")["virtualInbound"]["filterChains"]
+        found = [one for one in chains if one.get("filterChainMatch", {}).get("destinationPort") == 80]
+        return all("transportSocket" not in one for one in found)
+
+    def told() -> list[str]:
+        return [one.message for one in made.reports("web", "a") if one.code.id == "MEL0141"]
+
+    assert closed()
+    (why,) = told()
+    assert ("there is no secret shown" if selected else "workloadSelector names") in why
+    secret = Authority().pair("x.test").secret("shown")
+    secret["metadata"]["namespace"] = "a"
+    made.put([secret])
+    given = set(made.messages(SDS, "web", "a"))
+    assert (given, closed()) == ({"kubernetes://shown"}, False) if selected else (set(), True)
+    assert made.messages(SDS, "client", "a") == {}
+    # Where mutual TLS is on the Sidecar's own is not ended, and takes no secret.
+    made.delete("PeerAuthentication", "none", "a")
+    assert made.messages(SDS, "web", "a") == {}
 
 
 def domains(made: Mesh, route: str) -> dict[str, list[str]]:

@@ -259,15 +259,30 @@ CLASSES = st.sampled_from(["istio.io/ingress-controller", "k8s.io/ingress-nginx"
 
 
 INTAKES: st.SearchStrategy[Document] = st.builds(
-    lambda number, spoken, mode, endpoint: {
+    lambda number, spoken, mode, endpoint, tls: {
         "port": {"number": number, "protocol": spoken, "name": "p"},
         "captureMode": mode,
         **({"defaultEndpoint": endpoint} if endpoint else {}),
+        **({"tls": tls} if tls else {}),
     },
     PORTS,
     st.sampled_from(["HTTP", "TCP", ""]),
     st.sampled_from(["DEFAULT", "NONE"]),
     st.sampled_from(["", "127.0.0.1:8080", "0.0.0.0:8080", "unix:///tmp/a"]),
+    st.sampled_from(
+        [
+            None,
+            None,
+            {"mode": "SIMPLE", "credentialNames": ["x"]},
+            {"mode": "MUTUAL", "credentialNames": ["x"]},
+            {
+                "mode": "MUTUAL",
+                "serverCertificate": "/c.pem",
+                "privateKey": "/k.pem",
+                "caCertCredentialName": "y",
+            },
+        ]
+    ),
 )
 
 
@@ -315,6 +330,12 @@ def sidecar(draw: st.DrawFn) -> Document:
             st.lists(INTAKES, min_size=1, max_size=2, unique_by=lambda one: one["port"]["number"])
         )
     return document("Sidecar", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
+
+
+@st.composite
+def peer_authentication(draw: st.DrawFn) -> Document:
+    spec = {"mtls": {"mode": draw(st.sampled_from(["DISABLE", "PERMISSIVE", "STRICT"]))}}
+    return document("PeerAuthentication", "security.istio.io/v1", "default", draw(NAMESPACES), spec)
 
 
 @st.composite
@@ -415,6 +436,7 @@ DOCUMENTS = st.lists(
         CLASSES,
         sidecar(),
         envoy_filter(),
+        peer_authentication(),
         api_gateway(),
         api_route(),
         node(),
@@ -428,11 +450,19 @@ EDGES = st.lists(
 )
 """Ingresses, and Services that they are likely to mean."""
 DOORS = st.lists(
-    st.one_of(gateway(), secret().map(near), config_map(), virtual_service(), service()),
+    st.one_of(
+        gateway(),
+        secret().map(near),
+        config_map(),
+        virtual_service(),
+        service(),
+        sidecar().map(near),
+        peer_authentication().map(near),
+    ),
     min_size=3,
     max_size=9,
 )
-"""Gateways, and what their servers are likely to name."""
+"""Gateways and Sidecars that end TLS, and what they are likely to name."""
 SECRET = re.compile(r"kubernetes://[a-z-]+")
 PROXYLESS = {"inject.istio.io/templates": "grpc-agent"}
 PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"), ("ingress", "istio-system"), ("grpc", "b"))
@@ -537,7 +567,8 @@ def check(mesh: Mesh) -> None:
         assigned = messages(roots, EDS)
         assert by_eds == set(assigned)
         # A cluster that waits for a secret which never comes would hold up all others.
-        asked = {name for one in clusters.values() for name in SECRET.findall(str(one))}
+        takers = (*clusters.values(), *messages(roots, LDS).values())
+        asked = {name for one in takers for name in SECRET.findall(str(one))}
         assert asked == set(messages(roots, SDS))
         inline = [one.load_assignment for one in clusters.values() if isinstance(one, Cluster)]
         for assignment in (*assigned.values(), *inline):
@@ -572,7 +603,7 @@ def check(mesh: Mesh) -> None:
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-@given(DOCUMENTS, st.booleans(), st.booleans())
+@given(DOCUMENTS | DOORS, st.booleans(), st.booleans())
 def test_no_name_is_given_twice_and_nothing_leads_nowhere(
     documents: list[Document], apart: bool, said: bool
 ) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.api.networking.gateway import Server, ServerTLSMode, ServerTLSSettings, TLSProtocol
 from meltemi.envoy import names
-from meltemi.envoy.edge_sockets import Clients, EdgeServer
+from meltemi.envoy.edge_sockets import Clients, EdgeServer, FileServer
 from meltemi.galley.validate.gateway import CIPHERS
 from meltemi.model.derivation import REFUSED, CheckedTLS
 from meltemi.model.gateways import Bound
@@ -39,7 +39,7 @@ _MESH_ALPN = ("istio-peer-exchange", *_HTTP_ALPN)
 class Ended:
     """How a server ends TLS, and the secrets that this takes."""
 
-    socket: EdgeServer
+    socket: EdgeServer | FileServer
     secrets: tuple[Resource, ...] = field(default=(), repr=False)
 
 
@@ -80,7 +80,7 @@ def open_end(q: Db, one: Bound, namespace: str) -> Ended | None:
     tls = one.server.tls
     if tls is None or not ends(one.server):
         return None
-    found = _ended(q, one.server, tls, namespace, anywhere=one.anywhere)
+    found = by_secrets(q, tls, namespace, http=speaks_http(one.server), anywhere=one.anywhere)
     if isinstance(found, Lacking):
         q.report(
             Diagnostic(SERVER_CLOSED, f"the server is closed: {found.reason}", one.origin, one.path("tls"))
@@ -89,10 +89,13 @@ def open_end(q: Db, one: Bound, namespace: str) -> Ended | None:
     return found
 
 
-def _ended(
-    q: Db, server: Server, tls: ServerTLSSettings, namespace: str, *, anywhere: bool
+def by_secrets(
+    q: Db, tls: ServerTLSSettings, namespace: str, *, http: bool, anywhere: bool = False
 ) -> Ended | Lacking:
-    """`anywhere` says that its credentials may be in other namespaces: that was found out before."""
+    """Find the secrets by which proxies of a namespace end TLS, within which there is `http` or bytes.
+
+    `anywhere` says that its credentials may be in other namespaces: that was found out before.
+    """
     usual = listening.tls_defaults(q)
     lowest, highest = versions(tls, usual.lowest)
     if fault := fault_of(tls, lowest, highest):
@@ -106,13 +109,13 @@ def _ended(
         return shown
     signers: tuple[Resource, ...] = ()
     if clients is not Clients.UNASKED and not mesh:
-        found = _signers(q, tls, namespace, anywhere=anywhere)
+        found = signers_of(q, tls, namespace, anywhere=anywhere)
         if isinstance(found, Lacking):
             return found
         signers = (found,)
     asks = clients is not Clients.UNASKED
     socket = EdgeServer(
-        alpn=_MESH_ALPN if mesh and not speaks_http(server) else _HTTP_ALPN,
+        alpn=_MESH_ALPN if mesh and not http else _HTTP_ALPN,
         certificates=tuple(each.name for each in shown),
         authorities="".join(each.name for each in signers),
         mesh=mesh,
@@ -154,7 +157,7 @@ def _shown(
     return tuple(found.values())
 
 
-def _signers(q: Db, tls: ServerTLSSettings, namespace: str, *, anywhere: bool) -> Resource | Lacking:
+def signers_of(q: Db, tls: ServerTLSSettings, namespace: str, *, anywhere: bool) -> Resource | Lacking:
     """Find who signs the certificates of a server's clients: what is named for that alone goes first."""
     if isinstance(tls, CheckedTLS):
         return credentials.authorities_of_all(q, tls.known_by.sources)

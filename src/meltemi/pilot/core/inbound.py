@@ -38,9 +38,11 @@ from meltemi.model.services import Protocol, entry_protocol, services_in
 from meltemi.model.sidecars import Intake
 from meltemi.model.views import NOWHERE, View
 from meltemi.pilot.core import listening
+from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.discovery import spoken
+from meltemi.pilot.core.edge_tls import Ended
 from meltemi.pilot.core.findings import INGRESS_CLOSED, INGRESS_TLS_UNUSED, PORT_CONFLICT, origin
-from meltemi.pilot.core.intake import file_server, limited
+from meltemi.pilot.core.intake import ended, limited, names_secret
 from meltemi.pilot.core.l4 import mongo
 from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import CDS, LDS, Resource, Segment, digest, segment
@@ -72,6 +74,8 @@ class AppPort:
     at: str = ""
     stat: str = ""
     """Its name in statistics, where that is not the cluster's."""
+    keeper: str = ""
+    """The namespace whose Secrets the proxy is given for `tls`; "" where it is given none."""
 
 
 def ports_of(q: Db, view: View) -> tuple[AppPort, ...]:
@@ -82,9 +86,14 @@ def ports_of(q: Db, view: View) -> tuple[AppPort, ...]:
         made = q.fact(facts.SIDECARS, *key)
         ref = None if made is None else made.ref
         host = f"{key[1]}.{key[0]}"
+        keeper = key[0] if said.selected else ""
         return tuple(
             [
-                replace(_taken_in(one, index, host, ref, said.pool, view.address), stat=_stat(q, one, host))
+                replace(
+                    _taken_in(one, index, host, ref, said.pool, view.address),
+                    stat=_stat(q, one, host),
+                    keeper=keeper if names_secret(one.tls) else "",
+                )
                 for index, one in enumerate(said.intakes)
             ]
         )
@@ -241,6 +250,19 @@ def listener(q: Db, view: View) -> Segment:
     return segment(("inbound",), [one for one in (found, *apart) if one is not None])
 
 
+def secrets(q: Db, view: View) -> Segment:
+    """List the secrets that a sidecar takes for the TLS that it ends: each once."""
+    policy = authn.policy(q, view.namespace, view.labels)
+    found: dict[str, Resource] = {}
+    for port in ports_of(q, view):
+        if port.tls is None or not port.keeper or policy.of(port.number) is not Mtls.DISABLE:
+            continue
+        ends = ended(q, port.tls, port.keeper, http=port.protocol.http)
+        if isinstance(ends, Ended):
+            found.update((one.name, one) for one in ends.secrets)
+    return segment(("inbound",), [found[name] for name in sorted(found)])
+
+
 def _own(q: Db, port: AppPort) -> bool:
     """Say, and tell, that an app's port is the proxy's own."""
     if port.number != names.INBOUND_PORT:
@@ -341,7 +363,7 @@ def _quiet(ports: tuple[AppPort, ...], policy: authn.Policy) -> tuple[int, ...]:
 
 def _chains(q: Db, port: AppPort, mode: Mtls) -> list[Chain]:
     """List the chains of a port: with TLS of the Sidecar's own only where the mesh's is off, as in Istio."""
-    ends = None if port.tls is None else file_server(q, port.tls)
+    ends = None if port.tls is None else ended(q, port.tls, port.keeper, http=port.protocol.http)
     if ends is None:
         return _port_chains(port, mode)
     if mode is not Mtls.DISABLE:
@@ -350,14 +372,13 @@ def _chains(q: Db, port: AppPort, mode: Mtls) -> list[Chain]:
         q.report(Diagnostic(INGRESS_TLS_UNUSED, text, port.origin, f"{port.at}.tls", hint))
         return _port_chains(port, mode)
     label = f"{names.ANY_ADDRESS}_{port.number}_tls"
-    if isinstance(ends, str):
-        q.report(
-            Diagnostic(INGRESS_CLOSED, f"port {port.number} is closed: {ends}", port.origin, f"{port.at}.tls")
-        )
+    if isinstance(ends, Lacking):
+        text = f"port {port.number} is closed: {ends.reason}"
+        q.report(Diagnostic(INGRESS_CLOSED, text, port.origin, f"{port.at}.tls"))
         return [_to_nowhere(label, port.number)]
     match = ChainMatch(port=port.number, transport=TLS)
     handler = _http(port) if port.protocol.http else _stream(port)
-    return [Chain(label, handler, match, ends), _plain_refused(port)]
+    return [Chain(label, handler, match, ends.socket), _plain_refused(port)]
 
 
 def _plain_refused(port: AppPort) -> Chain:

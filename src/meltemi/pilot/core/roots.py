@@ -230,6 +230,8 @@ def secrets_root(q: Db, view: View) -> Segments:
     made: list[Segment] = []
     if view.type is ProxyType.ROUTER:
         made.append(edge.secrets(q, view.namespace, view.labels, view.named_ports))
+    elif sidecar_of(q, view) is not None:
+        made.append(inbound.secrets(q, view))
     keeper = keeper_of(q, view)
     if keeper or (credentialed.patterns(q) and asker(q, view) != view.namespace):
         made.append(origination.secrets(q, keeper, _known(q, view)))
