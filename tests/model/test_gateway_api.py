@@ -805,3 +805,24 @@ def test_sidecars_have_the_filters_of_routes_in_the_mesh(mesh: Mesh) -> None:
     assert filters_of(mesh, "client")[name]["disabled"] is True
     mesh.delete("HTTPRoute", "r")
     assert mesh.listeners("client") == before
+
+
+def test_policies_for_a_service_and_for_a_port_of_it_do_not_conflict(mesh: Mesh) -> None:
+    mesh.put(
+        [
+            gateway(listener()),
+            route(to()),
+            policy(),
+            policy("port", hostname="port.test", section="http"),
+            policy("second", section="http"),
+            policy("nowhere", section="other"),
+        ]
+    )
+    assert outward(mesh)["sni"] == "port.test"
+    for name, reason in {
+        "p": "Accepted",
+        "port": "Accepted",
+        "second": "Conflicted",
+        "nowhere": "TargetNotFound",
+    }.items():
+        assert ancestor(mesh, name)["Accepted"] == (reason == "Accepted", reason)

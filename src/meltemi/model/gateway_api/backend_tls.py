@@ -41,6 +41,8 @@ class Wanted:
     ports: tuple[tuple[int, ClientTLSSettings], ...]
     created: float
     refs: tuple[Ref, ...]
+    kept: tuple[Ref, ...]
+    """Those of `refs` of which something is in force; the others lose to older ones in all they say of the Service."""
 
     def policy(self, written: TrafficPolicy | None) -> TrafficPolicy:
         """Give a rule's policy with this TLS: what somebody wrote of the rest stays."""
@@ -114,8 +116,9 @@ def wanted(q: Db, namespace: str, service: str) -> Wanted | None:
     whole: ClientTLSSettings | None = None
     ports: dict[int, ClientTLSSettings] = {}
     refs: dict[Ref, None] = {}
+    kept: dict[Ref, None] = {}
     created: list[float] = []
-    named = _ports(q, namespace, service)
+    named = ports_of(q, namespace, service)
     for made in _policies(q, namespace):
         for target in made.spec.target_refs:
             if (target.group, target.kind, target.name) != ("", "Service", service):
@@ -125,15 +128,17 @@ def wanted(q: Db, namespace: str, service: str) -> Wanted | None:
             refs[made.ref] = None
             created.append(made.created)
             if not target.section_name:
-                whole = whole or tls
-            elif target.section_name in named:
-                ports.setdefault(named[target.section_name], tls)
+                if whole is None:
+                    whole, kept[made.ref] = tls, None
+            elif (port := named.get(target.section_name)) is not None and port not in ports:
+                ports[port], kept[made.ref] = tls, None
     if not refs:
         return None
-    return Wanted(whole, tuple(sorted(ports.items(), key=lambda one: one[0])), min(created), tuple(refs))
+    return Wanted(whole, tuple(sorted(ports.items(), key=lambda one: one[0])), min(created), tuple(refs), tuple(kept))
 
 
-def _ports(q: Db, namespace: str, service: str) -> dict[str, int]:
+def ports_of(q: Db, namespace: str, service: str) -> dict[str, int]:
+    """Map the names of a Service's ports, by which policies name them, to their numbers."""
     made = q.fact(facts.SERVICES, namespace, service)
     return {} if made is None else {one.name: one.port for one in made.spec.ports}
 

@@ -277,16 +277,19 @@ def backend_tls_policy(q: Db, namespace: str, name: str) -> Standing | None:
     mine: list[bool] = []
     for target in made.spec.target_refs:
         fronts.update(dict.fromkeys(_leading(q).get(f"{namespace}/{target.name}", ())))
-        if (target.group, target.kind) == ("", "Service"):
+        port = target.section_name
+        if (target.group, target.kind) != ("", "Service"):
+            continue
+        if not port or port in backend_tls.ports_of(q, namespace, target.name):
             asked = backend_tls.wanted(q, namespace, target.name)
-            mine.append(asked is not None and asked.refs[0] == made.ref)
+            mine.append(asked is not None and made.ref in asked.kept)
     lost = backend_tls.problem(q, namespace, name)
     accepted = Condition("Accepted", True, "Accepted", "Configuration is valid")
     if lost is not None:
         accepted = Condition("Accepted", False, "NoValidCACertificate", lost.message)
     elif not any(mine):
         reason = "Conflicted" if mine else "TargetNotFound"
-        words = "an older policy is for the same Service" if mine else "only a Service can be its target"
+        words = "an older policy is for the same" if mine else "a target is a Service, or a port of it by its name"
         accepted = Condition("Accepted", False, reason, words)
     rows = (accepted, _holds("ResolvedRefs", lost))
     parts = tuple(
