@@ -12,13 +12,18 @@ from meltemi.model.gateway_api.status import Condition, Part, Standing
 
 KEY = ("httproutes.gateway.networking.k8s.io", "default", "r")
 GOOD = Condition("Accepted", True, "Accepted", "Route was valid")
-SAID = Standing(3, parts=(Part(Map({"kind": "Gateway", "name": "gw"}), (GOOD,)),))
+SAID = Standing("u", 3, parts=(Part(Map({"kind": "Gateway", "name": "gw"}), (GOOD,)),))
 
 
 def test_only_what_changes_is_news() -> None:
     book = Standings()
     book.take(
-        Map({"/".join(KEY): SAID, "gatewayclasses.gateway.networking.k8s.io//istio": Standing(1, (GOOD,))})
+        Map(
+            {
+                "/".join(KEY): SAID,
+                "gatewayclasses.gateway.networking.k8s.io//istio": Standing("u", 1, (GOOD,)),
+            }
+        )
     )
     assert set(book.report()) == {KEY, ("gatewayclasses.gateway.networking.k8s.io", "", "istio")}
     book.take(Map({"/".join(KEY): SAID}))
@@ -49,7 +54,7 @@ def test_fields_are_written_as_json() -> None:
         {"addresses": (Map({"type": "IPAddress", "value": "127.0.0.1"}),), "attachedListenerSets": None}
     )
     parts = (Part(Map({"name": "http"}), (GOOD,), Map({"attachedRoutes": 1, "supportedKinds": ()})),)
-    book.take(Map({"/".join(key): Standing(1, (GOOD,), parts, fields)}))
+    book.take(Map({"/".join(key): Standing("u", 1, (GOOD,), parts, fields)}))
     made = gateway({}, book.report_of(key, None), "t1")
     assert made["addresses"] == [{"type": "IPAddress", "value": "127.0.0.1"}]
     assert made["attachedListenerSets"] is None
@@ -60,7 +65,7 @@ def test_fields_are_written_as_json() -> None:
 def test_an_object_that_is_set_aside_says_so_besides() -> None:
     book = Standings()
     key = ("gatewayclasses.gateway.networking.k8s.io", "", "istio")
-    book.take(Map({"/".join(key): Standing(2, (GOOD,))}))
+    book.take(Map({"/".join(key): Standing("u", 2, (GOOD,))}))
     verdict = Verdict((Diagnostic(SCHEMA, "no", None),), Stand.LAST_GOOD, 3, "u")
     made = plain({}, book.report_of(key, verdict), "t1")
     assert [(row["type"], row["status"]) for row in made["conditions"]] == [

@@ -543,6 +543,38 @@ def test_a_listener_set_needs_leave_of_its_gateway(mesh: Mesh) -> None:
     assert routed(mesh, "http.81")["*"][0]["route"]
 
 
+def test_a_set_without_a_listener_of_its_own_is_neither_accepted_nor_counted(mesh: Mesh) -> None:
+    more, less = (
+        of("ListenerSet", name, {"parentRef": {"name": "gw"}, "listeners": listed})
+        for name, listed in {
+            "more": [listener("own", 81), listener("lost")],
+            "less": [listener("lost", 81)],
+        }.items()
+    )
+    mesh.put([gateway(listener(), allowedListeners={"namespaces": {"from": "Same"}}), more])
+    mesh.put([less | {"metadata": {**less["metadata"], "creationTimestamp": "2099-01-01T00:00:00Z"}}])
+    assert said(mesh, "gateways/default/gw").fields["attachedListenerSets"] == 1
+    rows = conditions(said(mesh, "listenersets/default/more"))
+    assert rows["Accepted"] == (True, "ListenersNotValid")
+    assert rows["Programmed"] == (True, "Programmed")
+    rows = conditions(said(mesh, "listenersets/default/less"))
+    assert rows["Accepted"] == rows["Programmed"] == (False, "ListenersNotValid")
+    [part] = said(mesh, "listenersets/default/less").parts
+    assert conditions(part)["Programmed"] == conditions(part)["Accepted"] == (False, "HostnameConflict")
+
+
+def test_of_an_object_that_is_made_anew_it_is_said_anew(mesh: Mesh) -> None:
+    found = []
+    for uid in ("old", "new"):
+        made = route(to())
+        made["metadata"] |= {"uid": uid, "generation": 1}
+        mesh.put([gateway(listener()), made])
+        found.append(said(mesh, "httproutes/default/r"))
+    # Its status is empty: were the same said, nobody would write it.
+    assert found[0].parts == found[1].parts
+    assert found[0] != found[1]
+
+
 def test_datagrams_are_refused_in_so_many_words(mesh: Mesh) -> None:
     spec = {"parentRefs": [{"name": "gw"}], "rules": [{"backendRefs": [to()]}]}
     mesh.put([gateway(listener("dns", 53, "UDP")), of("UDPRoute", "r", spec, version="v1alpha2")])

@@ -42,7 +42,7 @@ class Standings:
 
     def report_of(self, key: Key, verdict: Verdict | None) -> Report:
         """Give what is to be written of an object: nothing is left of what was said once and is not any more."""
-        said = self._held.get("/".join(key)) or status.Standing(0)
+        said = self._held.get("/".join(key)) or status.Standing("", 0)
         generation = said.generation
         rows = list(_conditions(said.conditions, generation))
         if verdict is not None and any(one.level is Level.ERROR for one in verdict.findings):

@@ -1,4 +1,4 @@
-"""The conformance suite's manifests for a local mesh: the same objects, with Pods of a program for its Deployments."""
+"""The conformance suite's manifests for a local mesh: the same objects, with Pods of a program beside its Deployments."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ def _here(found: list[Document], programs: Path) -> Iterator[Document]:
     for one in found:
         if one["kind"] == "Deployment":
             yield from pods(one, programs)
-            continue
         if one["kind"] == "Gateway":
             meta = one["metadata"]
             meta["annotations"] = {**meta.get("annotations", {}), **GATEWAYS}
@@ -41,7 +40,7 @@ def _here(found: list[Document], programs: Path) -> Iterator[Document]:
 
 
 def pods(deployment: Document, programs: Path) -> Iterator[Document]:
-    """Make a Deployment's Pods, named as those of a ReplicaSet begin."""
+    """Make a Deployment's Pods, named as those of a ReplicaSet are: the suite takes two words off."""
     meta, spec = deployment["metadata"], deployment["spec"]
     template = spec["template"]
     [container] = template["spec"]["containers"]
@@ -56,7 +55,7 @@ def pods(deployment: Document, programs: Path) -> Iterator[Document]:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {
-                "name": f"{meta['name']}-{number}",
+                "name": f"{meta['name']}-local-{number}",
                 "namespace": meta["namespace"],
                 "labels": labels,
             },

@@ -7,6 +7,7 @@ they are. A pod without a sidecar asks: it reaches Services by their names and a
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -157,3 +158,24 @@ class Report:
 
     shown: str
     document: dict[str, Any]
+
+    @property
+    def failures(self) -> str:
+        """What failed, in the suite's words; empty where nothing did."""
+        if not self.document:
+            return self.shown[-4000:]
+        failed = re.findall(r"^ *--- FAIL: .*", self.shown, re.MULTILINE)
+        errors = re.findall(r"^\s+Error:.*(?:\n(?!.*(?:Test:|Messages:)).*){0,6}", self.shown, re.MULTILINE)
+        return "\n".join([*failed, *errors])
+
+    @property
+    def table(self) -> list[str]:
+        """Give a line for each profile: what it counts, and the features of it that are not there."""
+        rows = []
+        for profile in self.document.get("profiles", []):
+            core, extended = profile["core"], profile.get("extended", {})
+            rows.append(
+                f"{profile['name']}: core {core['statistics']}, extended {extended.get('statistics')}; "
+                f"not supported: {', '.join(extended.get('unsupportedFeatures', [])) or 'none'}"
+            )
+        return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.conformance.gateway_api.suite import Suite, UnavailableError, build
@@ -13,7 +12,7 @@ pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(3600)]
 
 GATEWAYS = ("GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS")
 MESHES = ("MESH-HTTP", "MESH-GRPC")
-MESH_FEATURES = ()
+MESH_FEATURES: tuple[str, ...] = ()
 """What our mesh can do, by the suite's names; there is no object here that says so."""
 
 
@@ -32,3 +31,18 @@ def mesh(suite: Suite) -> Iterator[meshes.Mesh]:
     with meshes.mesh("conformance") as made:
         suite.start(made)
         yield made
+
+
+def test_gateways_pass_what_their_class_says_that_it_can_do(suite: Suite, mesh: meshes.Mesh) -> None:
+    report = suite.run(mesh, ",".join(GATEWAYS))
+    print(*report.table, sep="\n")
+    assert not report.failures
+    assert len(report.table) == len(GATEWAYS)
+
+
+def test_a_mesh_passes_what_it_can_do(suite: Suite, mesh: meshes.Mesh) -> None:
+    features = ("Mesh", "HTTPRoute", "GRPCRoute", *MESH_FEATURES)
+    report = suite.run(mesh, ",".join(MESHES), f"-supported-features={','.join(features)}")
+    print(*report.table, sep="\n")
+    assert not report.failures
+    assert len(report.table) == len(MESHES)

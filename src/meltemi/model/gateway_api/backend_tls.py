@@ -134,7 +134,9 @@ def wanted(q: Db, namespace: str, service: str) -> Wanted | None:
                 ports[port], kept[made.ref] = tls, None
     if not refs:
         return None
-    return Wanted(whole, tuple(sorted(ports.items(), key=lambda one: one[0])), min(created), tuple(refs), tuple(kept))
+    return Wanted(
+        whole, tuple(sorted(ports.items(), key=lambda one: one[0])), min(created), tuple(refs), tuple(kept)
+    )
 
 
 def ports_of(q: Db, namespace: str, service: str) -> dict[str, int]:

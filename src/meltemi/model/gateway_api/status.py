@@ -14,7 +14,7 @@ from meltemi.api.gatewayapi.references import ParentReference
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts
 from meltemi.model.gateway_api import addresses, backend_tls, clients
-from meltemi.model.gateway_api.listeners import Held, allows_set, front, parent_of
+from meltemi.model.gateway_api.listeners import Front, Held, allows_set, front, parent_of
 from meltemi.model.gateway_api.parents import ROUTES, Parent, parents, place_of, route_of, routes_at
 from meltemi.model.gateway_api.rules import Rules, rules
 from meltemi.model.gateway_api.words import CONTROLLER, GROUP, UNMANAGED, Key, Problem
@@ -81,8 +81,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is said of one version of an object; `fields` are what its status has besides."""
+    """What is said of one version of an object; `fields` are what its status has besides.
 
+    An object that is made anew under its old name begins at the same generation: `uid` tells it from the former.
+    """
+
+    uid: str
     generation: int
     conditions: tuple[Condition, ...] = ()
     parts: tuple[Part, ...] = ()
@@ -138,7 +142,7 @@ def gateway_class(q: Db, name: str) -> Standing | None:
         rows = [Condition("Accepted", False, "InvalidParameters", "parametersRef is not supported")]
     rows.append(Condition("SupportedVersion", True, "SupportedVersion", "The version of the kinds is 1.5"))
     fields = Map({"supportedFeatures": tuple(Map({"name": one}) for one in FEATURES)})
-    return Standing(made.generation, tuple(rows), fields=fields)
+    return Standing(made.uid, made.generation, tuple(rows), fields=fields)
 
 
 # Gateways.
@@ -161,13 +165,24 @@ def gateway(q: Db, namespace: str, name: str) -> Standing | None:
     else:
         programmed = Condition("Programmed", False, ready.reason, ready.message)
     listed = tuple(Map({"type": form, "value": value}) for form, value in assigned.addresses)
-    fields = {"addresses": listed, "attachedListenerSets": len(found.sets) or None}
+    fields = {"addresses": listed, "attachedListenerSets": _attached(found) or None}
     parts = tuple(_listener(q, one, closed=found.refusal) for one in own)
     rows = [accepted, programmed]
     if clients.is_insecure(made.spec):
         words = "clients without a good certificate are let in: tls.frontend asks for AllowInsecureFallback"
         rows.append(Condition("InsecureFrontendValidationMode", True, "ConfigurationChanged", words))
-    return Standing(made.generation, tuple(rows), parts, Map(fields))
+    return Standing(made.uid, made.generation, tuple(rows), parts, Map(fields))
+
+
+def _attached(found: Front) -> int:
+    """Count the ListenerSets that are accepted: those with a valid listener."""
+    owners = {("ListenerSet", *key) for key in found.sets}
+    valid = {
+        (one.owner.kind, one.owner.namespace, one.owner.name)
+        for one in found.listeners
+        if one.open and one.unresolved is None
+    }
+    return 0 if found.refusal is not None else len(owners & valid)
 
 
 def _accepted(refusal: Problem | None, listeners: list[Held]) -> Condition:
@@ -194,7 +209,13 @@ def _listener(q: Db, one: Held, *, closed: Problem | None) -> Part:
         if conflict is not None
         else Condition("Conflicted", False, "NoConflicts", "No errors found"),
         _holds("ResolvedRefs", unresolved or one.unknown),
-        Condition("Programmed", False, "Invalid", shut.message)
+        # The specification has another word for an entry of a ListenerSet than for a Gateway's own listener.
+        Condition(
+            "Programmed",
+            False,
+            conflict.reason if conflict is not None and one.owner.kind == "ListenerSet" else "Invalid",
+            shut.message,
+        )
         if shut is not None
         else _holds("Programmed", None),
     )
@@ -221,15 +242,15 @@ def listener_set(q: Db, namespace: str, name: str) -> Standing | None:
         words = f"Gateway {parent[0]}/{parent[1]} takes no ListenerSets of namespace {namespace}"
         problem = Problem("NotAllowed", words)
         rows = tuple(_holds(kind, problem) for kind in ("Accepted", "Programmed"))
-        return Standing(made.generation, rows)
+        return Standing(made.uid, made.generation, rows)
     own = [one for one in found.listeners if one.owner == made.ref]
     refusal = found.refusal and Problem("ParentNotAccepted", found.refusal.message)
     accepted = _accepted(refusal, own)
     programmed = _holds("Programmed", None)
     if not accepted.holds:
-        programmed = Condition("Programmed", False, "Invalid", accepted.message)
+        programmed = Condition("Programmed", False, accepted.reason, accepted.message)
     parts = tuple(_listener(q, one, closed=refusal) for one in own)
-    return Standing(made.generation, (accepted, programmed), parts)
+    return Standing(made.uid, made.generation, (accepted, programmed), parts)
 
 
 # Routes.
@@ -243,7 +264,7 @@ def route(q: Db, kind: str, namespace: str, name: str) -> Standing | None:
     if made is None or not found:
         return None
     told = Rules() if kind == "UDPRoute" else rules(q, kind, namespace, name)
-    return Standing(made.generation, parts=tuple(_at(one, told) for one in found))
+    return Standing(made.uid, made.generation, parts=tuple(_at(one, told) for one in found))
 
 
 def _at(parent: Parent, told: Rules) -> Part:
@@ -289,14 +310,18 @@ def backend_tls_policy(q: Db, namespace: str, name: str) -> Standing | None:
         accepted = Condition("Accepted", False, "NoValidCACertificate", lost.message)
     elif not any(mine):
         reason = "Conflicted" if mine else "TargetNotFound"
-        words = "an older policy is for the same" if mine else "a target is a Service, or a port of it by its name"
+        words = (
+            "an older policy is for the same"
+            if mine
+            else "a target is a Service, or a port of it by its name"
+        )
         accepted = Condition("Accepted", False, reason, words)
     rows = (accepted, _holds("ResolvedRefs", lost))
     parts = tuple(
         Part(Map({"group": GROUP, "kind": "Gateway", "namespace": where, "name": front_name}), rows)
         for where, front_name in sorted(fronts)
     )
-    return Standing(made.generation, parts=parts)
+    return Standing(made.uid, made.generation, parts=parts)
 
 
 @query
