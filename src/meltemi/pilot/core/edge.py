@@ -180,13 +180,17 @@ def _byte_chains(q: Db, one: Bound, asker: str, *, tls: bool) -> tuple[Chain, ..
 def _tls_chains(q: Db, wanted: Opened, asker: str) -> tuple[Chain, ...]:
     """Make the chains of a TLS port, told apart by the name that clients ask for; none if all would be closed."""
     found: list[Chain] = []
+    routed = False
     asked: Asked = set()
     for one in wanted.servers:
         if edge_auto.is_auto(one.server):
             found.extend(distinct(edge_auto.chains(q, edge_auto.patterns(one), namespace_of(asker)), asked))
             continue
         if not edge_tls.ends(one.server):
-            found.extend(distinct(_byte_chains(q, one, asker, tls=True), asked))
+            passed = distinct(_byte_chains(q, one, asker, tls=True), asked)
+            # A route to nowhere is a route: who asks for its name is let in, and let go.
+            routed = routed or bool(passed)
+            found.extend(passed)
             continue
         named = edge_tls.server_names(one.server)
         taken = [name or "all names" for name in named or ("",) if ("", name) in asked]
@@ -194,7 +198,7 @@ def _tls_chains(q: Db, wanted: Opened, asker: str) -> tuple[Chain, ...]:
             text = f"port {one.port} is open for {', '.join(taken)} already, by another server"
             q.report(Diagnostic(PORT_CONFLICT, text, one.origin, one.path("hosts")))
         found.extend(distinct(_ended_chains(q, one, named, asker), asked))
-    return tuple(found) if any(_opens(chain) for chain in found) else ()
+    return tuple(found) if routed or any(_opens(chain) for chain in found) else ()
 
 
 def _ended_chains(q: Db, one: Bound, named: tuple[str, ...], asker: str) -> tuple[Chain, ...]:
