@@ -1,4 +1,4 @@
-"""The conformance suite's manifests for a local mesh: the same objects, with Pods of a program beside its Deployments."""
+"""The conformance suite's manifests for a local mesh: its objects, and beside Deployments their Pods, of a program."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import argparse
 import http.client
 import os
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,7 +69,7 @@ def serve() -> None:
     calls = grpc.server(ThreadPoolExecutor(4), handlers=[Calls()])
     calls.add_insecure_port(f"0.0.0.0:{GRPC}")
     calls.start()
-    threading.Thread(target=ThreadingHTTPServer(("0.0.0.0", HTTP), Handler).serve_forever).start()
+    ThreadingHTTPServer(("0.0.0.0", HTTP), Handler).serve_forever()
 
 
 def ask(url: str, method: str, headers: list[tuple[str, str]]) -> list[str]:

@@ -12,8 +12,27 @@ pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(3600)]
 
 GATEWAYS = ("GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS")
 MESHES = ("MESH-HTTP", "MESH-GRPC")
-MESH_FEATURES: tuple[str, ...] = ()
-"""What our mesh can do, by the suite's names; there is no object here that says so."""
+MESH_FEATURES = (
+    "GRPCRoute",
+    "HTTPRoute",
+    "HTTPRoute303RedirectStatusCode",
+    "HTTPRoute307RedirectStatusCode",
+    "HTTPRoute308RedirectStatusCode",
+    "HTTPRouteParentRefPort",
+    "HTTPRouteResponseHeaderModification",
+    "Mesh",
+    "MeshConsumerRoute",
+    "MeshHTTPRouteBackendRequestHeaderModification",
+    "MeshHTTPRouteNamedRouteRule",
+    "MeshHTTPRouteQueryParamMatching",
+    "MeshHTTPRouteRedirectPath",
+    "MeshHTTPRouteRedirectPort",
+    "MeshHTTPRouteRewritePath",
+    "MeshHTTPRouteSchemeRedirect",
+)
+"""What a mesh of ours can do, by the suite's names; there is no object that would say so."""
+WRONG = {"MeshHTTPRoute307Redirect": "applies the manifest of the test for 303, so that nothing can pass it"}
+"""Tests of this release of the suite that are wrong themselves."""
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +60,8 @@ def test_gateways_pass_what_their_class_says_that_it_can_do(suite: Suite, mesh: 
 
 
 def test_a_mesh_passes_what_it_can_do(suite: Suite, mesh: meshes.Mesh) -> None:
-    features = ("Mesh", "HTTPRoute", "GRPCRoute", *MESH_FEATURES)
-    report = suite.run(mesh, ",".join(MESHES), f"-supported-features={','.join(features)}")
+    flags = (f"-supported-features={','.join(MESH_FEATURES)}", f"-skip-tests={','.join(WRONG)}")
+    report = suite.run(mesh, ",".join(MESHES), *flags)
     print(*report.table, sep="\n")
     assert not report.failures
     assert len(report.table) == len(MESHES)
