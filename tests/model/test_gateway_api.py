@@ -128,6 +128,19 @@ def test_a_backend_of_another_namespace_needs_a_grant(mesh: Mesh) -> None:
     assert routed(mesh)["*"][0]["directResponse"]["status"] == 500
 
 
+def test_clients_in_the_mesh_need_no_grant_for_what_they_may_call_themselves(mesh: Mesh) -> None:
+    parents = [{"name": "gw"}, {"group": "", "kind": "Service", "name": "a", "namespace": "other"}]
+    mesh.put([gateway(listener()), route(to(namespace="other"), parentRefs=parents)])
+    mesh.pod("client", ip="198.18.0.22")
+    edge, inside = (conditions(one)["ResolvedRefs"] for one in said(mesh, "httproutes/default/r").parts)
+    assert (edge, inside) == ((False, "RefNotPermitted"), (True, "ResolvedRefs"))
+    assert routed(mesh)["*"][0]["directResponse"]["status"] == 500
+    hosts = {host["name"]: host["routes"] for host in mesh.routes("client")["80"]["virtualHosts"]}
+    [found] = hosts["a.other.svc.cluster.local:80"]
+    assert found["route"]["cluster"] == "outbound|80||a.other.svc.cluster.local"
+    assert found["name"] == "default.r.0"
+
+
 @pytest.mark.parametrize(
     ("backend", "told"),
     [

@@ -263,10 +263,10 @@ def virtual_service(q: Db, namespace: str, name: str) -> Object[VirtualService] 
 
 
 def _edge(q: Db, one: Front, held: Held, host: str, bound: tuple[Route, ...]) -> VirtualService:
-    http = _ranked(q, bound)
+    http = _ranked(q, bound, in_mesh=False)
     streams = [one for one in bound if one.kind in ("TLSRoute", "TCPRoute")]
     # Nothing tells their connections apart: the oldest has them.
-    split = _rules(q, streams[0]).streams if streams else ()
+    split = _rules(q, streams[0], in_mesh=False).streams if streams else ()
     passed = held.mode == "PASSTHROUGH"
     return VirtualService(
         hosts=(host,),
@@ -278,17 +278,17 @@ def _edge(q: Db, one: Front, held: Held, host: str, bound: tuple[Route, ...]) ->
     )
 
 
-def _rules(q: Db, one: Route) -> Rules:
+def _rules(q: Db, one: Route, *, in_mesh: bool) -> Rules:
     """Return the rules of a route; none where they cannot be made, which leaves the host's other routes as they are."""
-    return isolated(q, rules, one.kind, one.namespace, one.name, ref=one.ref) or Rules()
+    return isolated(q, rules, one.kind, one.namespace, one.name, in_mesh, ref=one.ref) or Rules()
 
 
-def _ranked(q: Db, bound: tuple[Route, ...]) -> tuple[HTTPRoute, ...]:
+def _ranked(q: Db, bound: tuple[Route, ...], *, in_mesh: bool) -> tuple[HTTPRoute, ...]:
     """Put the rules of routes in the order of precedence; of equal rank those of the older route come first."""
     found: list[tuple[Rank, int, int, HTTPRoute]] = []
     for age, one in enumerate(bound):
         if one.kind in ("HTTPRoute", "GRPCRoute"):
-            listed = _rules(q, one).http
+            listed = _rules(q, one, in_mesh=in_mesh).http
             found.extend(
                 (each.rank, age, index, _at(each.route, one.port)) for index, each in enumerate(listed)
             )
@@ -315,7 +315,7 @@ def _mesh(q: Db, host: str, bound: tuple[Route, ...], export_to: tuple[str, ...]
     tcp: list[TCPRoute] = []
     tls: list[TLSRoute] = []
     for one in bound:
-        split = _rules(q, one).streams
+        split = _rules(q, one, in_mesh=True).streams
         if one.kind == "TCPRoute":
             tcp.append(TCPRoute((L4MatchAttributes(port=one.port),) if one.port else (), split))
         elif one.kind == "TLSRoute":
@@ -324,7 +324,7 @@ def _mesh(q: Db, host: str, bound: tuple[Route, ...], export_to: tuple[str, ...]
     return VirtualService(
         hosts=(host,),
         gateways=(MESH,),
-        http=_ranked(q, bound),
+        http=_ranked(q, bound, in_mesh=True),
         tls=tuple(tls),
         tcp=tuple(tcp),
         export_to=export_to,

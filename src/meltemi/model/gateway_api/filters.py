@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from meltemi.api.diagnostics import Ref
 from meltemi.api.duration import SECOND, Duration
 from meltemi.api.gatewayapi.grpc_route import GRPCRouteFilter
 from meltemi.api.gatewayapi.http_auth import (
@@ -39,7 +38,7 @@ from meltemi.api.networking.virtual_service import (
     StringMatch,
 )
 from meltemi.api.values import Map
-from meltemi.model.gateway_api.backends import backend
+from meltemi.model.gateway_api.backends import Source, backend
 from meltemi.model.gateway_api.specified import Authorizer
 from meltemi.model.gateway_api.words import Problem
 from meltemi.query import Db
@@ -68,7 +67,7 @@ class Filtered:
     unresolved: Problem | None = None
 
 
-def read(q: Db, source: Ref, filters: Iterable[Filter], prefix: str) -> Filtered:
+def read(q: Db, source: Source, filters: Iterable[Filter], prefix: str) -> Filtered:
     """Read filters; `prefix` is the path prefix that the rule matches, where it matches just one."""
     made = Filtered()
     request: HeaderOperations | None = None
@@ -103,7 +102,7 @@ def _http(one: HTTPRouteFilter, name: str, prefix: str, made: Filtered) -> bool:
     return True
 
 
-def _ask(q: Db, source: Ref, wanted: HTTPExternalAuthFilter, made: Filtered) -> None:
+def _ask(q: Db, source: Source, wanted: HTTPExternalAuthFilter, made: Filtered) -> None:
     """Read who is asked whether requests may pass; where nobody can be, none does."""
     found = backend(q, source, wanted.backend_ref)
     made.unresolved = made.unresolved or found.problem
@@ -126,7 +125,7 @@ def _ask(q: Db, source: Ref, wanted: HTTPExternalAuthFilter, made: Filtered) -> 
     )
 
 
-def of_backend(q: Db, source: Ref, filters: Iterable[Filter]) -> tuple[Headers | None, Problem | None]:
+def of_backend(q: Db, source: Source, filters: Iterable[Filter]) -> tuple[Headers | None, Problem | None]:
     """Read the filters of one backend: as in Istio, only headers can be changed for a single one."""
     listed = tuple(filters)
     able = ("RequestHeaderModifier", "ResponseHeaderModifier")
@@ -145,7 +144,7 @@ def _headers(wanted: HTTPHeaderFilter) -> HeaderOperations:
     )
 
 
-def _mirror(q: Db, source: Ref, wanted: HTTPRequestMirrorFilter, made: Filtered) -> None:
+def _mirror(q: Db, source: Source, wanted: HTTPRequestMirrorFilter, made: Filtered) -> None:
     found = backend(q, source, wanted.backend_ref)
     made.unresolved = made.unresolved or found.problem
     if found.problem is not None:

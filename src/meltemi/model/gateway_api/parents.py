@@ -48,6 +48,11 @@ class Parent:
     port: int = 0
     problem: Problem | None = None
 
+    @property
+    def in_mesh(self) -> bool:
+        """Whether it is of the mesh, and no listener."""
+        return self.ref.group != GROUP
+
 
 def route_of(q: Db, kind: str, namespace: str, name: str) -> Object[Any] | None:
     """Return a route of any kind."""

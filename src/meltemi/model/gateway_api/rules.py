@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from meltemi.api import duration
-from meltemi.api.diagnostics import Ref
 from meltemi.api.duration import Duration
 from meltemi.api.gatewayapi.grpc_route import GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule
 from meltemi.api.gatewayapi.http_route import (
@@ -35,7 +34,7 @@ from meltemi.api.networking.virtual_service import (
 )
 from meltemi.api.values import Map
 from meltemi.model.gateway_api import filters
-from meltemi.model.gateway_api.backends import NOWHERE, backend
+from meltemi.model.gateway_api.backends import NOWHERE, Source, backend
 from meltemi.model.gateway_api.parents import route_of
 from meltemi.model.gateway_api.specified import Persistence, SpecifiedRoute
 from meltemi.model.gateway_api.words import Problem
@@ -72,19 +71,20 @@ class Rules:
 
 
 @query
-def rules(q: Db, kind: str, namespace: str, name: str) -> Rules:
-    """Translate the rules of a route."""
+def rules(q: Db, kind: str, namespace: str, name: str, in_mesh: bool) -> Rules:
+    """Translate the rules of a route, at listeners or in the mesh."""
     made = route_of(q, kind, namespace, name)
     if made is None:
         return Rules()
+    source = Source(made.ref, in_mesh)
     if kind in ("TLSRoute", "TCPRoute"):
-        return _streams(q, made.ref, made.spec.rules)
+        return _streams(q, source, made.spec.rules)
     found: list[Ranked] = []
     refused: list[Problem | None] = []
     unresolved: Problem | None = None
     for index, rule in enumerate(made.spec.rules or ((GRPCRouteRule(),) if kind == "GRPCRoute" else ())):
         label = f"{namespace}.{name}.{rule.name or index}"
-        done, refusal, lost = _done(q, made.ref, rule, label)
+        done, refusal, lost = _done(q, source, rule, label)
         refused.append(refusal)
         unresolved = unresolved or lost
         for match in rule.matches or (None,):
@@ -101,7 +101,7 @@ def rules(q: Db, kind: str, namespace: str, name: str) -> Rules:
 
 
 def _done(
-    q: Db, source: Ref, rule: HTTPRouteRule | GRPCRouteRule, label: str
+    q: Db, source: Source, rule: HTTPRouteRule | GRPCRouteRule, label: str
 ) -> tuple[HTTPRoute, Problem | None, Problem | None]:
     """Translate what a rule does, whatever it matches; with why it cannot, and what is referred to in vain."""
     listed: tuple[filters.Filter, ...] = rule.filters
@@ -144,7 +144,7 @@ def _prefix(rule: HTTPRouteRule | GRPCRouteRule) -> str:
 
 
 def _backends(
-    q: Db, source: Ref, rule: HTTPRouteRule | GRPCRouteRule
+    q: Db, source: Source, rule: HTTPRouteRule | GRPCRouteRule
 ) -> tuple[tuple[HTTPRouteDestination, ...], Problem | None, Problem | None]:
     split: list[HTTPRouteDestination] = []
     refused: Problem | None = None
@@ -245,7 +245,7 @@ def _called(wanted: GRPCMethodMatch | None) -> tuple[int, StringMatch]:
 # Connections.
 
 
-def _streams(q: Db, source: Ref, listed: tuple[Any, ...]) -> Rules:
+def _streams(q: Db, source: Source, listed: tuple[Any, ...]) -> Rules:
     """Translate where connections go: by the first rule, for nothing tells the others apart."""
     split: list[RouteDestination] = []
     lost: Problem | None = None

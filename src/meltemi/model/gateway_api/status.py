@@ -272,8 +272,11 @@ def route(q: Db, kind: str, namespace: str, name: str) -> Standing | None:
     found = parents(q, kind, namespace, name)
     if made is None or not found:
         return None
-    told = Rules() if kind == "UDPRoute" else rules(q, kind, namespace, name)
-    return Standing(made.uid, made.generation, parts=tuple(_at(one, told) for one in found))
+    parts = []
+    for one in found:
+        told = Rules() if kind == "UDPRoute" else rules(q, kind, namespace, name, one.in_mesh)
+        parts.append(_at(one, told))
+    return Standing(made.uid, made.generation, parts=tuple(parts))
 
 
 def _at(parent: Parent, told: Rules) -> Part:
