@@ -186,6 +186,16 @@ def test_requests_are_routed(front: Front) -> None:
     until(lambda: front.status("gateways", "gw")["listeners"][0]["attachedRoutes"] == 1, 5, "attachedRoutes")
 
 
+def test_of_a_route_that_is_made_anew_it_is_said_anew(front: Front) -> None:
+    made = route("anew", "gw", {"backendRefs": [to()]}, hosts=("anew.test",))
+    front.apply(made)
+    every = f"/apis/{API}/v1/namespaces/default/httproutes"
+    for _ in range(3):
+        front.mesh.client.json("DELETE", f"{every}/anew")
+        front.mesh.client.json("POST", every, None, made)
+        front.tells("anew", "Accepted", "Accepted")
+
+
 def test_traffic_is_shifted(front: Front) -> None:
     def shifted(first: int, second: int) -> Document:
         backends = [to("echo-v1", weight=first), to("echo-v2", weight=second)]
