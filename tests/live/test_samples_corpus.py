@@ -7,6 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,9 @@ import pytest
 import yaml
 from tests.live import meshes
 from tests.live.books import Shop, bookinfo
+from tests.live.egress import authority
+from tests.live.fields.asking import Ask
+from tests.live.meshes import until
 
 from meltemi.ctl import helloworld
 from meltemi.ctl.tour import within
@@ -25,6 +29,7 @@ pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(200)]
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 APP = Path(__file__).parent / "apps" / "sample_app.py"
+SSH = 22
 API = "gateway.networking.k8s.io"
 LINES = """
 import json, socket, sys
@@ -90,6 +95,13 @@ class Samples:
     def delete(self, path: str) -> None:
         """Take back what a file said."""
         self.mesh.kubectl("delete", "--ignore-not-found", "-f", str(CORPUS / path)).good()
+
+    def ask(self, pod: str, host: str, **more: Any) -> list[Document]:
+        """Ask from an app: the answers."""
+        asked = asdict(Ask(**{"via": pod, "host": host, **more}))
+        command = ("exec", pod, "--", sys.executable, str(APP.with_name("ask.py")), json.dumps([asked]))
+        found: list[Document] = json.loads(self.mesh.meltemi(*command).good().splitlines()[-1])
+        return found
 
     def gateway(self, name: str, port: int = 80) -> str:
         """The URL of a Gateway that was deployed of its own, on the host's loopback."""
@@ -243,15 +255,84 @@ def test_helloworld_behind_a_gateway_of_its_own(samples: Samples, applied: Apply
     assert within(found[b"v2,"], 150, 0.1)
 
 
+@pytest.fixture(scope="module")
+def outside(samples: Samples) -> Iterator[str]:
+    """The address of a server outside of the mesh, for callers who may go to what is declared alone."""
+    server = authority().pair("*.example.test")
+    env = {"OUTSIDE_SERVER": server.key + server.certificate, "OUTSIDE_CLIENTS": authority().pem}
+    made = pod("outside", "outside", "v1", "outside", "outside", "80")
+    made["metadata"]["namespace"] = "beyond"
+    made["metadata"]["labels"]["sidecar.istio.io/inject"] = "false"
+    (container,) = made["spec"]["containers"]
+    container["command"] = [sys.executable, str(APP.with_name("outside.py"))]
+    container["env"] = [{"name": key, "value": value} for key, value in env.items()]
+    samples.mesh.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "beyond"}})
+    samples.mesh.put(made)
+    samples.mesh.meltemi("wait", "pod/outside", "-n", "beyond", "--for=Ready", "--timeout", "60s").good()
+    settings = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system"},
+        "data": {"mesh": "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"},
+    }
+    samples.mesh.apply(settings)
+    where = samples.mesh.client.json("GET", "/api/v1/namespaces/beyond/pods/outside")
+    yield str(where["status"]["podIP"])
+    samples.mesh.kubectl("delete", "configmap", "istio", "-n", "istio-system").good()
+
+
 @pytest.mark.parametrize("name", ["aptget", "github", "pypi"])
-def test_hosts_outside_are_declared(samples: Samples, applied: Apply, name: str) -> None:
-    """There is no way out of the tests: that the hosts are known to the proxies is all that can be seen."""
+def test_hosts_outside_are_reached_once_they_are_declared(
+    samples: Samples, applied: Apply, outside: str, name: str
+) -> None:
+    """The names are resolved by the test: each to the server outside."""
     path = f"istio-1.30/samples/external/{name}.yaml"
+    entries = list(yaml.safe_load_all(sample(path)))
+    ports = {host: one["spec"]["ports"][0]["number"] for one in entries for host in one["spec"]["hosts"]}
+    hosts = [host for host, port in ports.items() if port != SSH]
+
+    def reached(host: str) -> Document:
+        form = "http" if ports[host] == 80 else "https"
+        return samples.ask("httpbin", host, address=outside, port=ports[host], form=form)[0]
+
+    until(lambda: not any(reached(host)["status"] == 200 for host in hosts), 20, "nobody is reached")
     applied(path)
-    shown = samples.mesh.meltemi("proxy-config", "cluster", "httpbin", "-o", "json").good()
-    for entry in yaml.safe_load_all(sample(path)):
-        for host in entry["spec"]["hosts"]:
-            assert f"||{host}" in shown
+    for host in hosts:
+        found = reached(host)
+        assert found["status"] == 200, found
+        # HTTP goes by its header, TLS as it is: the server itself ends it.
+        told = found["told"]
+        assert (told["sni"] if "sni" in told else told["headers"]["host"]) == host
+    if SSH in ports.values():
+        samples.ask("httpbin", "", address="140.82.112.5", port=SSH, form="tcp")
+        shown = samples.mesh.hands.envoy("default", "httpbin", "clusters")
+        assert f"outbound|{SSH}||dummy.github.com::140.82.112.5:{SSH}::cx_total::1" in shown
+
+
+def test_requests_of_a_path_are_limited_where_the_app_is(samples: Samples) -> None:
+    """The sample is for an app on port 8000: ten of one path in a minute, a hundred of all."""
+    mesh = samples.mesh
+    port = {"name": "http", "port": 8000}
+    spec = {"selector": {"app": "productpage"}, "ports": [port]}
+    meta = {"name": "productpage", "namespace": "default"}
+    mesh.apply({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
+    mesh.put(pod("productpage", "productpage", "v1", "httpbin", "productpage", "8000"))
+    mesh.ready("productpage")
+    path = "istio-1.30/samples/ratelimit/local-rate-limit-service.yaml"
+    mesh.kubectl("apply", "-f", str(CORPUS / path)).good()
+    try:
+        mesh.meltemi("wait", "envoyfilter/filter-local-ratelimit-svc", "-n", "istio-system").good()
+        where: Document = {
+            "address": mesh.object("service", "productpage")["spec"]["clusterIP"],
+            "port": 8000,
+        }
+        found = samples.ask("httpbin", "productpage:8000", path="/productpage", times=12, **where)
+        assert [one["status"] for one in found] == [200] * 10 + [429] * 2
+        assert found[-1]["headers"]["x-local-rate-limit"] == "true"
+        found = samples.ask("httpbin", "productpage:8000", path="/headers", times=12, **where)
+        assert {one["status"] for one in found} == {200}
+    finally:
+        mesh.kubectl("delete", "-f", str(CORPUS / path)).good()
 
 
 # Bookinfo by the Gateway API and by Ingress.
@@ -331,3 +412,41 @@ def test_local_rate_limits_of_the_sample_harm_nobody(shop: Shop) -> None:
         assert {one.status for one in ask(f"{shop.mesh.hands.ingress}/productpage", 15)} == {200}
     finally:
         shop.mesh.kubectl("delete", "-f", str(CORPUS / path)).good()
+
+
+LIMITS = {
+    "domain": "productpage-ratelimit",
+    "descriptors": [
+        {"key": "PATH", "value": "/productpage", "rate_limit": {"unit": "minute", "requests_per_unit": 1}},
+        {"key": "PATH", "rate_limit": {"unit": "minute", "requests_per_unit": 100}},
+    ],
+}
+"""Those of Istio's task "Enabling Rate Limits using Envoy"."""
+
+
+def test_a_rate_limit_service_limits_at_the_gateway(shop: Shop) -> None:
+    """The sample's Deployments run images: the server behind its Service is ours, and needs no Redis."""
+    mesh = shop.mesh
+    server = "istio-1.30/samples/ratelimit/rate-limit-service.yaml"
+    policy = "istio-1.30/samples/bookinfo/policy/productpage_envoy_ratelimit.yaml"
+    mesh.kubectl("apply", "-f", str(CORPUS / server)).good()
+    made = pod("ratelimit", "ratelimit", "v1", "rate_limits", json.dumps(LIMITS), "8081")
+    (container,) = made["spec"]["containers"]
+    container["command"] = [sys.executable, str(APP.with_name("rate_limits.py")), "8081", json.dumps(LIMITS)]
+    mesh.put(made)
+    mesh.meltemi("wait", "pod/ratelimit", "--for=Ready", "--timeout", "60s").good()
+    shop.apply("bookinfo-gateway")
+    mesh.kubectl("apply", "-f", str(CORPUS / policy)).good()
+    try:
+        shop.wait(
+            "envoyfilter/filter-ratelimit", "envoyfilter/filter-ratelimit-svc", namespace="istio-system"
+        )
+        ingress = mesh.hands.ingress
+        assert [one.status for one in ask(f"{ingress}/productpage", 3)] == [200, 429, 429]
+        assert {one.status for one in ask(f"{ingress}/api/v1/products", 10)} == {200}
+        # The filter is told to let nobody in unasked.
+        mesh.kubectl("delete", "pod", "ratelimit").good()
+        until(lambda: ask(f"{ingress}/api/v1/products")[0].status == 500, 20, "nobody is let in")
+    finally:
+        mesh.kubectl("delete", "-f", str(CORPUS / policy)).good()
+        mesh.kubectl("delete", "--ignore-not-found", "-f", str(CORPUS / server)).good()

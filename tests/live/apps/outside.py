@@ -1,8 +1,8 @@
 """A server outside of the mesh, which tells what came to it as JSON.
 
-`OUTSIDE_SERVER` holds key and chain, `OUTSIDE_CLIENTS` who signs clients. HTTP on 8080, HTTPS on 8443 (a client may
-show a certificate) and 8444 (it must), HTTP behind a header of the PROXY protocol on 9000, and on 3128 a proxy for
-CONNECT and POST, whose targets every answer tells.
+`OUTSIDE_SERVER` holds key and chain, `OUTSIDE_CLIENTS` who signs clients. HTTP on 80 and 8080, HTTPS on 443 and 8443 (a
+client may show a certificate) and 8444 (it must), HTTP behind a header of the PROXY protocol on 9000, and on 3128 a
+proxy for CONNECT and POST, whose targets every answer tells.
 """
 
 from __future__ import annotations
@@ -141,8 +141,9 @@ KEPT: list[ssl.SSLContext] = []
 async def main() -> None:
     """Serve for ever."""
     files = file("OUTSIDE_SERVER"), file("OUTSIDE_CLIENTS")
-    await asyncio.start_server(Server(8080).answer, "0.0.0.0", 8080)
-    for port, required in ((8443, False), (8444, True)):
+    for port in (80, 8080):
+        await asyncio.start_server(Server(port).answer, "0.0.0.0", port)
+    for port, required in ((443, False), (8443, False), (8444, True)):
         await asyncio.start_server(
             Server(port).answer, "0.0.0.0", port, ssl=context(*files, required=required)
         )

@@ -22,7 +22,7 @@ async def tcp_echo(word: str, ports: list[int]) -> None:
 
 
 async def http(word: str, ports: list[int]) -> None:
-    """`/status/N`, `/headers`, `/delay/S`; a WebSocket says the word to each text."""
+    """`/status/N`, `/headers`, `/productpage`, `/delay/S`; a WebSocket says the word to each text."""
 
     async def status(request: web.Request) -> web.Response:
         return web.Response(status=int(request.match_info["code"]), text=word)
@@ -52,6 +52,7 @@ async def http(word: str, ports: list[int]) -> None:
             web.get("/delay/{seconds}", delay),
             web.get("/", chat),
             web.get("/ws", chat),
+            web.get("/productpage", headers),
         ]
     )
     runner = web.AppRunner(app)
