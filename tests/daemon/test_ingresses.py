@@ -10,8 +10,8 @@ import pytest
 
 from meltemi.api.core.service import LoadBalancerIngress, PortStatus
 from meltemi.daemon import ingresses
-from meltemi.daemon.ingresses import IngressStatus
-from meltemi.galley.shell.kube import ApiError
+from meltemi.daemon.ingresses import MANAGER, IngressStatus
+from meltemi.galley.shell.kube import ApiError, Listing, UnreachableError
 from meltemi.model.ingress import Head
 
 AT = LoadBalancerIngress("127.0.0.1", ports=(PortStatus(18080),))
@@ -29,13 +29,27 @@ class Api:
         self.objects: dict[str, dict[str, Any]] = {}
         self.writes: list[tuple[str, Any]] = []
         self.refuse: list[Exception] = []
+        self.unheard = 0
+
+    async def list(self, _kind: Any) -> Listing:
+        if self.unheard:
+            self.unheard -= 1
+            raise UnreachableError("not yet")
+        return Listing(
+            [
+                {**one, "metadata": {"namespace": "default", "name": name, **one.get("metadata", {})}}
+                for name, one in self.objects.items()
+            ],
+            "1",
+        )
 
     async def get(self, _kind: Any, _namespace: str, name: str) -> dict[str, Any]:
         if name not in self.objects:
             raise ApiError(404, "NotFound", "gone", {})
         return self.objects[name]
 
-    async def patch(self, _kind: Any, _ns: str, name: str, body: Any, **_: Any) -> None:
+    async def patch(self, _kind: Any, _ns: str, name: str, body: Any, **more: Any) -> None:
+        assert more == {"subresource": "status", "field_manager": MANAGER}
         if self.refuse:
             raise self.refuse.pop()
         rows = body["status"]["loadBalancer"]["ingress"]
@@ -53,8 +67,40 @@ async def pair(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Api, Ingr
     monkeypatch.setattr(ingresses, "PERIOD", 0.01)
     api = Api()
     status = IngressStatus(api)  # type: ignore[arg-type]
-    task = asyncio.ensure_future(status.run())
+    task = asyncio.ensure_future(status.run(known))
     yield api, status
+    task.cancel()
+
+
+async def known() -> None:
+    """All Ingresses are known at once."""
+
+
+def standing(manager: str) -> dict[str, Any]:
+    """An Ingress that somebody wrote addresses to."""
+    return {
+        "metadata": {"managedFields": [{"manager": manager, "subresource": "status"}]},
+        "status": {"loadBalancer": {"ingress": [ROW]}},
+    }
+
+
+async def test_what_an_earlier_life_wrote_is_taken_from_what_is_no_longer_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ingresses, "PERIOD", 0.01)
+    api = Api()
+    api.objects = {"served": standing(MANAGER), "left": standing(MANAGER), "others": standing("nginx")}
+    api.unheard = 1
+    told = asyncio.Event()
+    status = IngressStatus(api)  # type: ignore[arg-type]
+    task = asyncio.ensure_future(status.run(told.wait))
+    status.tell(((), ()))
+    await asyncio.sleep(0.03)
+    assert api.writes == [], "nothing is known yet"
+    status.tell(((head("served"),), (AT,)))
+    told.set()
+    await asyncio.sleep(0.05)
+    assert api.writes == [("left", None)]
     task.cancel()
 
 

@@ -1,9 +1,13 @@
-"""The status of Ingresses: where the gateway that serves them is reached, as its Service's status says."""
+"""The status of Ingresses: where the gateway that serves them is reached, as its Service's status says.
+
+What was written in an earlier life is known by its field manager: other controllers' Ingresses are left alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from meltemi.api.core.ingress import INGRESS
@@ -15,6 +19,9 @@ _log = logging.getLogger(__name__)
 
 PERIOD: Final = 1.0
 """Seconds after which a write is tried again that failed."""
+
+MANAGER: Final = "meltemi-ingress-status"
+"""Who writes them, for `metadata.managedFields`."""
 
 _Row = tuple[str, tuple[LoadBalancerIngress, ...]]
 """The uid of an Ingress, and its addresses."""
@@ -35,14 +42,34 @@ class IngressStatus:
         self._wanted = {(one.namespace, one.name): (one.uid, addresses) for one in heads}
         self._moved.set()
 
-    async def run(self) -> None:
-        """Write for ever."""
+    async def run(self, known: Callable[[], Awaitable[object]]) -> None:
+        """Write for ever, from when all Ingresses are `known`: until then one may seem not to be served."""
+        await known()
+        recalled = False
+        self._moved.set()
         while True:
             await self._moved.wait()
             self._moved.clear()
-            if not await self._write_all():
+            recalled = recalled or await self._recall()
+            if not recalled or not await self._write_all():
                 await asyncio.sleep(PERIOD)
                 self._moved.set()
+
+    async def _recall(self) -> bool:
+        """Find what was written in an earlier life; say whether that could be asked."""
+        try:
+            listed = await self._client.list(INGRESS)
+        except (ApiError, UnreachableError) as error:
+            _log.warning("what Ingresses say of addresses is not known: %s", error)
+            return False
+        for document in listed.items:
+            meta = document["metadata"]
+            if _addresses(document) and any(
+                one.get("manager") == MANAGER for one in meta.get("managedFields") or ()
+            ):
+                # Whatever stands there, it is to be looked at.
+                self._written.setdefault((meta["namespace"], meta["name"]), ("", ()))
+        return True
 
     async def _write_all(self) -> bool:
         """Write what differs from what was written last; say whether all is written."""
@@ -70,11 +97,16 @@ class IngressStatus:
     async def _write(self, namespace: str, name: str, addresses: tuple[LoadBalancerIngress, ...]) -> None:
         current = await self._client.get(INGRESS, namespace, name)
         rows = [document_of(one) for one in addresses]
-        stands = ((current.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-        if stands != rows:
+        if _addresses(current) != rows:
             # None takes the field away: it is a merge patch.
             patch: Document = {"status": {"loadBalancer": {"ingress": rows or None}}}
-            await self._client.patch(INGRESS, namespace, name, patch, subresource="status")
+            await self._client.patch(
+                INGRESS, namespace, name, patch, subresource="status", field_manager=MANAGER
+            )
+
+
+def _addresses(document: Document) -> list[Any]:
+    return ((document.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
 
 
 def document_of(one: LoadBalancerIngress) -> dict[str, Any]:

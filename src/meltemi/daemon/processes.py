@@ -20,6 +20,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
         tasks.create_task(registration.run(), name="registration of workloads")
         tasks.create_task(_until_done(lambda: _stand_up(own)), name="local objects")
         tasks.create_task(status.run(), name="status writer")
-        tasks.create_task(ingresses.run(), name="status of Ingresses")
+        tasks.create_task(ingresses.run(partial(_known, feed, pilot)), name="status of Ingresses")
         tasks.create_task(gateway_names.run(), name="names of gateways")
         tasks.create_task(Components(layout, own).run(), name="components")
         tasks.create_task(_renew(certificate, istiod), name="certificates of servers")
@@ -226,6 +227,12 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
             await asyncio.Event().wait()
         finally:
             await xds.stop()
+
+
+async def _known(feed: Feed, pilot: PilotServer) -> None:
+    """Wait until the world is known whole, and what follows from it told."""
+    await feed.synced.wait()
+    await pilot.apply(())
 
 
 def sources(client: KubeClient, layout: Layout, folders: Sequence[Path]) -> tuple[Source, ...]:

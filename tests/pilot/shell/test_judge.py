@@ -47,6 +47,13 @@ async def test_an_envoy_that_hangs_has_said_what_it_said(tmp_path: Path) -> None
         await envoy(tmp_path, "exec sleep 60").jury([(CDS, "a", BODY)], ())
 
 
+async def test_a_bootstrap_that_no_envoy_starts_from_is_condemned(tmp_path: Path) -> None:
+    once = ("[ -e $0.asked ] && exit 0", "touch $0.asked", "kill -9 $$")
+    assert await envoy(tmp_path, *once).whole(b"") == INNOCENT
+    verdict = await envoy(tmp_path, "echo no >&2", "exit 139").whole(b"")
+    assert verdict == Verdict(condemned=True, reason="Envoy ended with 139: no")
+
+
 @pytest.mark.parametrize(("fails", "times"), [(0, 1), (1, 2), (4, 5), (5, 6)])
 async def test_what_was_not_decided_is_judged_again(fails: int, times: int) -> None:
     """Five times by itself, and then when somebody refuses it again."""

@@ -8,6 +8,7 @@ else is touched either.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import tempfile
@@ -116,14 +117,13 @@ class EnvoyJudge:
             stubs[name] = None
 
     async def whole(self, bootstrap: bytes) -> Verdict:
-        """Judge a whole bootstrap, encoded; whatever an Envoy does not start from is condemned."""
-        status, told = await self._ask(bootstrap)
-        found = _verdict(status, told)
-        return (
-            found
-            if found.condemned or status == 0
-            else Verdict(condemned=True, reason=f"it ends with {status}")
-        )
+        """Judge a whole bootstrap, encoded; whatever an Envoy twice does not start from is condemned."""
+        with contextlib.suppress(Undecided):
+            return _verdict(*await self._ask(bootstrap))
+        try:
+            return _verdict(*await self._ask(bootstrap))
+        except Undecided as error:
+            return Verdict(condemned=True, reason=str(error))
 
     async def _ask(self, bootstrap: bytes) -> tuple[int, str]:
         """Give the exit status and what was said."""
