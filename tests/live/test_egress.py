@@ -379,6 +379,33 @@ def test_a_host_of_the_machine_is_outside_too(there: World, keep: list[Document]
         until(lambda: there.ask("machine.example.test")["body"] == "outside", 10, "the machine answers")
 
 
+@pytest.mark.long
+def test_names_are_looked_up_at_another_pace(there: World, keep: list[Document]) -> None:
+    host = f"{there.pods['outside'].replace('.', '-')}.beyond.pod.cluster.local:8080"
+    wild = there.entry(
+        "*.beyond.pod.cluster.local", port(8080, "HTTP"), resolution="DYNAMIC_DNS", endpoints=None
+    )
+    apply(there, keep, wild)
+    assert there.ask(host, port=8080)["status"] == 200
+    settings = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": SYSTEM},
+        "data": {"mesh": "dnsRefreshRate: 7s\n"},
+    }
+    there.mesh.apply(settings)
+    keep.append(settings)
+    for part in ("dynamic_active_clusters", "dynamic_listeners"):
+        where = f"config_dump?resource={part}"
+        until(
+            lambda where=where: '"7s"' in there.mesh.hands.envoy("default", "sleep", where),  # type: ignore[misc]
+            20,
+            f"{part} have it",
+        )
+    until(lambda: there.ask(host, port=8080)["status"] == 200, 10, "it is found again")
+    assert "refused" not in there.mesh.meltemi("status", "-o", "json").out
+
+
 # A proxy of somebody else's, and what it wants to know.
 
 

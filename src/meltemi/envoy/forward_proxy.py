@@ -18,12 +18,14 @@ from envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.sni_dynamic_f
     FilterConfig as SniConfig,
 )
 
-from meltemi.api.duration import Duration
+from meltemi.api.duration import Duration, seconds
 from meltemi.envoy.encoding import duration, pack
 
 CLUSTER: Final = "envoy.clusters.dynamic_forward_proxy"
 HTTP: Final = "envoy.filters.http.dynamic_forward_proxy"
 SNI: Final = "envoy.filters.network.sni_dynamic_forward_proxy"
+USUAL: Final = seconds(60.0)
+"""`dnsRefreshRate` where the mesh does not say it."""
 
 
 class DnsCache(NamedTuple):
@@ -34,9 +36,13 @@ class DnsCache(NamedTuple):
 
 
 def cache_message(cache: DnsCache) -> DnsCacheConfig:
-    """Make the message, named as Istio names it. Pods have no IPv6: an AAAA would lead nowhere."""
+    """Make the message, named as Istio names it. Pods have no IPv6: an AAAA would lead nowhere.
+
+    An Envoy never forgets a cache, and refuses all that would change one: at another pace it is another one.
+    """
+    pace = "" if cache.refresh in (None, USUAL) else f"_{duration(cache.refresh).ToJsonString()}"
     return DnsCacheConfig(
-        name=f"{cache.host}_dfp_dns_cache",
+        name=f"{cache.host}_dfp_dns_cache{pace}",
         dns_lookup_family=ClusterMessage.V4_ONLY,
         dns_refresh_rate=duration(cache.refresh),
     )

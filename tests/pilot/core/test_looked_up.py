@@ -56,7 +56,7 @@ def test_the_filter_and_the_cluster_have_one_cache() -> None:
     config = cluster["clusterType"]["typedConfig"]
     assert cluster["lbPolicy"] == "CLUSTER_PROVIDED"
     assert config["dnsCacheConfig"] == {
-        "name": "*.a.example_dfp_dns_cache",
+        "name": "*.a.example_dfp_dns_cache_7s",
         "dnsLookupFamily": "V4_ONLY",
         "dnsRefreshRate": "7s",
     }
