@@ -16,10 +16,13 @@ sys.path.insert(0, str(ROOT))
 
 from tests.live.fields.table import CASES  # noqa: E402
 
+from meltemi.api.compiled import fields_of, unwrapped  # noqa: E402
 from meltemi.api.kind import Kind  # noqa: E402
 from meltemi.api.ledger import Entry, State, entries, is_read, line, partly  # noqa: E402
+from meltemi.api.mesh import MeshConfig  # noqa: E402
 from meltemi.api.registry import KINDS  # noqa: E402
 from meltemi.api.unapplied import NOT_ENFORCED, Gap  # noqa: E402
+from meltemi.galley.core.mesh_text import MEANWHILE, heeded  # noqa: E402
 
 TARGET = ROOT / "docs" / "fields.md"
 HEAD = """# Fields
@@ -85,7 +88,13 @@ def page() -> str:
     live = shown()
     listed = [kind for kind in KINDS if not is_whole(kind)]
     return "".join(
-        (HEAD, *_summary(listed, live), *_wholes(), *(part for kind in listed for part in _kind(kind, live)))
+        (
+            HEAD,
+            *_summary(listed, live),
+            *_wholes(),
+            *_mesh(),
+            *(part for kind in listed for part in _kind(kind, live)),
+        )
     )
 
 
@@ -132,6 +141,24 @@ def _wholes() -> Iterator[str]:
             yield f"| {kind.name} | read | {is_read(kind)} |\n"
         elif stored is not None and not isinstance(stored, Gap):
             yield f"| {kind.name} | stored only | {stored.reason} |\n"
+
+
+def _mesh() -> Iterator[str]:
+    """The settings of the whole mesh, which are no kind."""
+    yield f"\n## MeshConfig\n\n{(MeshConfig.__doc__ or '').strip()} The text below the key `mesh` of the ConfigMap"
+    yield " `istio`. *warned*: it is told with MEL0030, and the line of the text.\n"
+    yield "\n| field | state | |\n|---|---|---|\n"
+    for field in fields_of(MeshConfig):
+        known = heeded(field)
+        if field.meta.deprecated:
+            state, more = "deprecated", field.meta.deprecated
+        elif known is True or (known and known == {one.json for one in fields_of(unwrapped(field.type))}):
+            state, more = "applied", ""
+        elif known:
+            state, more = "in part", "applied: " + ", ".join(f"`{name}`" for name in sorted(known))
+        else:
+            state, more = "warned", MEANWHILE.get(field.json, "")
+        yield f"| `{field.json}` | {state} | {more} |\n"
 
 
 def _kind(kind: Kind[Any], live: Shown) -> Iterator[str]:

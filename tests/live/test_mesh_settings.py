@@ -38,6 +38,7 @@ except OSError as error:
     print(json.dumps({"status": 0, "body": str(error)}))
 """
 NETWORK = "topology.istio.io/network"
+ECHOED = "outbound|80||echo.default.svc.cluster.local"
 Document = dict[str, Any]
 
 
@@ -121,6 +122,81 @@ def test_apps_are_asked_on_loopback_where_the_mesh_hands_over_there(mesh: meshes
     meshes.until(lambda: ask(mesh, "local")["body"] == "127.0.0.1", 10, "it is asked on loopback")
     mesh.apply(settings())
     meshes.until(lambda: ask(mesh, "local")["body"].startswith("198.18."), 10, "it is asked as it was")
+
+
+SAID = {
+    "connectTimeout": "3s",
+    "tcpKeepalive": {"probes": 4, "time": "30s"},
+    "h2UpgradePolicy": "UPGRADE",
+    "pathNormalization": {"normalization": "MERGE_SLASHES"},
+    "protocolDetectionTimeout": "0.2s",
+    "meshMTLS": {"minProtocolVersion": "TLSV1_3"},
+    "defaultHttpRetryPolicy": {"attempts": 7},
+    "trustDomainAliases": ["old.example"],
+}
+
+
+def held(mesh: meshes.Mesh, pod: str) -> str:
+    """What a proxy's Envoy has taken, as one text."""
+    return mesh.hands.envoy("default", pod, "config_dump?include_eds")
+
+
+@pytest.mark.long
+def test_envoys_hold_what_the_mesh_says_of_all_traffic(mesh: meshes.Mesh) -> None:
+    def cluster() -> Document:
+        rows = [
+            row
+            for config in json.loads(held(mesh, "client"))["configs"]
+            for row in config.get("dynamic_active_clusters", ())
+        ]
+        (found,) = [row["cluster"] for row in rows if row["cluster"]["name"] == ECHOED]
+        return dict(found)
+
+    usual = ask(mesh, "echo", path="/x//a")
+    assert json.loads(usual["body"])["path"] == "/x//a"
+    mesh.apply(settings(**SAID))
+    meshes.until(lambda: cluster()["connect_timeout"] == "3s", 10, "the timeout is the mesh's")
+    assert cluster()["upstream_connection_options"]["tcp_keepalive"] == {
+        "keepalive_probes": 4,
+        "keepalive_time": 30,
+    }
+    assert "http2_protocol_options" in json.dumps(cluster()["typed_extension_protocol_options"])
+    assert "spiffe://old.example/ns/default/sa/default" in json.dumps(cluster())
+    meshes.until(lambda: '"num_retries": 7' in held(mesh, "client"), 10, "routes are retried so often")
+    meshes.until(lambda: '"tls_minimum_protocol_version": "TLSv1_3"' in held(mesh, "echo"), 10, "TLS is 1.3")
+    assert '"listener_filters_timeout": "0.200s"' in held(mesh, "echo")
+    meshes.until(
+        lambda: json.loads(ask(mesh, "echo", path="/x//a")["body"])["path"] == "/x/a",
+        10,
+        "slashes are merged",
+    )
+    mesh.apply(settings())
+
+
+@pytest.mark.long
+def test_without_automatic_mutual_tls_callers_are_not_known(mesh: meshes.Mesh) -> None:
+    def known() -> bool:
+        return "x-forwarded-client-cert" in json.loads(ask(mesh, "echo")["body"])["headers"]
+
+    meshes.until(known, 10, "callers are known")
+    mesh.apply(settings(enableAutoMtls=False))
+    meshes.until(lambda: not known(), 10, "plain text is sent")
+    mesh.apply(settings())
+
+
+@pytest.mark.long
+def test_what_has_no_effect_is_told_with_its_line(mesh: meshes.Mesh) -> None:
+    document = settings()
+    document["data"]["mesh"] = (
+        "connectTimeout: 3s\nserviceSettings:\n- hosts: ['*.test']\n  settings: {clusterLocal: true}\n"
+    )
+    done = mesh.kubectl("apply", "-f", "-", text=json.dumps(document))
+    assert done.code == 0
+    assert "MEL0030" in done.err
+    assert "data.mesh.serviceSettings" in done.err
+    assert "line 3 of the text" in done.err or "line 2 of the text" in done.err
+    assert "there is one cluster" in done.err
+    mesh.apply(settings())
 
 
 @pytest.mark.long
@@ -241,5 +317,8 @@ def test_only_namespaces_that_are_selected_are_seen(mesh: meshes.Mesh) -> None:
     assert ask(mesh, "echo")["status"] == 200
     mesh.kubectl("label", "namespace", "other", "seen=yes").good()
     meshes.until(lambda: status() == 200, 10, "it is seen by its label")
+    # Who says nothing of it exports as the mesh has it.
+    mesh.apply(settings(**closed, defaultServiceExportTo=["."]))
+    meshes.until(lambda: status() == 502, 10, "it is its own namespace's")
     mesh.kubectl("delete", "namespace", "other").good()
     mesh.apply(settings())

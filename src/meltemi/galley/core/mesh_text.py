@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from meltemi.api import paths
-from meltemi.api.compiled import fields_of
+from meltemi.api.compiled import Field, fields_of
 from meltemi.api.decode import decode_value, encode_value
 from meltemi.api.diagnostics import Diagnostic, Level, Ref
 from meltemi.api.kind import Object
@@ -22,6 +22,18 @@ from meltemi.model.settings import SETTINGS
 
 _ELSEWHERE: Final = frozenset({"discoverySelectors"})
 """Fields that are acted on and are no setting of translation (`galley.core.discovery`)."""
+_ONE_CLUSTER: Final = "there is one cluster: no other one sees its services, whatever is said of them"
+MEANWHILE: Final[Mapping[str, str]] = {
+    "proxyListenPort": "proxies listen on 15001, where the redirect rules lead",
+    "proxyInboundListenPort": "proxies listen on 15006, where the redirect rules lead",
+    "hboneIdleTimeout": "no HBONE is spoken",
+    "serviceSettings": _ONE_CLUSTER,
+    "serviceScopeConfigs": _ONE_CLUSTER,
+    "caCertificates": "peers are believed by the mesh's own authority alone",
+    "ca": "the mesh's own authority signs",
+    "configSources": "configuration comes from the API server, and from directories by `--config`",
+}
+"""What happens meanwhile, for fields that have no effect."""
 T = TypeVar("T")
 Document = dict[str, Any]
 Check = Callable[[Findings, At, Any], None]
@@ -103,16 +115,24 @@ def _text(ref: Ref, at: At, text: Any, model: type[T], check: Check) -> Text[T]:
 
 def _check_mesh(found: Findings, at: At, config: MeshConfig) -> None:
     mesh_config.check(found, at, config)
-    acted_on = {setting.name for setting in SETTINGS} | _ELSEWHERE
-    parts_of: dict[str, set[str]] = {}
-    for whole, dot, part in (name.partition(".") for name in acted_on):
-        if dot:
-            parts_of.setdefault(whole, set()).add(part)
-    parts_of["defaultConfig"] = set(proxy_settings.ACTED_ON)
-    gone = {field.json for field in fields_of(MeshConfig) if field.meta.deprecated}
+    states = {field.json: heeded(field) for field in fields_of(MeshConfig)}
     for name, value in encode_value(config).items():
-        if name in acted_on or name in gone:
+        known = states[name]
+        if known is True:
             continue
-        known = parts_of.get(name)
         for path in [(name, key) for key in value if key not in known] if known else [(name,)]:
-            found.add(NOT_APPLIED, (*at, *path), f"{path[-1]} is not acted on yet")
+            found.add(NOT_APPLIED, (*at, *path), f"{path[-1]} is not acted on yet", MEANWHILE.get(name, ""))
+
+
+def heeded(field: Field) -> Literal[True] | frozenset[str]:
+    """Say what of a field of MeshConfig has an effect: True for all of it, else the names of its own fields that have.
+
+    What is deprecated is told of as such, and counts as heeded here.
+    """
+    name = field.json
+    if name == "defaultConfig":
+        return proxy_settings.ACTED_ON
+    if name in _ELSEWHERE or field.meta.deprecated or any(setting.name == name for setting in SETTINGS):
+        return True
+    parts = (setting.name.partition(".") for setting in SETTINGS)
+    return frozenset(part for whole, _dot, part in parts if whole == name)
