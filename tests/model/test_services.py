@@ -91,7 +91,7 @@ def seen_but_for(q: Db, hidden: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """What is seen of the namespace default where some is hidden: hosts, and hosts of services."""
     found = scope.services_through(q, "default", (Listed(hidden), None))
     hosts = scope.hosts_through(q, "default", scope.Lens(hidden=Listed(hidden)))
-    return hosts, [one.host for one in found]
+    return list(hosts), [one.host for one in found]
 
 
 def test_what_is_hidden_is_looked_up() -> None:

@@ -15,7 +15,7 @@ from meltemi.query import Change, Db, FactKind, Failure, query
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`what`: read, attempt, value, list, report, raise, or low (keep the lowest bit only: cutoff)."""
+    """`what`: read, attempt, attempts (several at once), value, list, report, raise, or low (one bit: cutoff)."""
 
     what: str
     target: int = 0
@@ -36,6 +36,9 @@ def node(q: Db, number: int) -> tuple[object, ...]:
         elif step.what == "attempt":
             found = q.try_(node, step.target)
             out.append(str(found) if isinstance(found, Failure) else hash_of(found))
+        elif step.what == "attempts":
+            each = q.try_each(node, [((step.target + more) % SIZE,) for more in range(2)])
+            out.extend(str(one) if isinstance(one, Failure) else hash_of(one) for one in each)
         elif step.what == "value":
             out.append(q.fact(VALUES, "a", str(step.target)))
         elif step.what == "list":
@@ -59,7 +62,10 @@ numbers = st.integers(0, SIZE - 1)
 steps = st.builds(
     Step,
     st.sampled_from(
-        ["read", "read", "read", "attempt", "attempt", "value", "list", "low", "report", "raise"]
+        [
+            *("read", "read", "read", "attempt", "attempt", "attempts"),
+            *("value", "list", "low", "report", "raise"),
+        ]
     ),
     numbers,
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar, cast
 
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.query import Db, Failure
@@ -19,7 +19,20 @@ TRANSLATION_FAILED = code(
 
 def isolated(q: Db, function: Callable[..., T], *args: object, ref: Ref | None = None) -> T | None:
     """Read a query, or report that it failed and go on without: one object's fault must not take the others."""
-    found = q.try_(function, *args)
+    return _or_none(q, q.try_(function, *args), ref)
+
+
+def isolated_each(
+    q: Db, function: Callable[..., T], calls: Iterable[tuple[Hashable, ...]]
+) -> Sequence[T | None]:
+    """Read a query with each of several tuples of arguments, as `isolated` does one by one."""
+    found = q.try_each(function, calls)
+    if Failure not in map(type, found):
+        return cast("list[T | None]", found)
+    return [_or_none(q, one, None) for one in found]
+
+
+def _or_none(q: Db, found: T | Failure, ref: Ref | None) -> T | None:
     if isinstance(found, Failure):
         q.report(Diagnostic(TRANSLATION_FAILED, f"{found}", ref))
         return None

@@ -73,18 +73,22 @@ class Lenses:
         return next((lens for name, lens in self.apart if name == namespace), CLEAR)
 
 
-def hosts_through(q: Db, namespace: str, seen: Lens) -> list[str]:
+def hosts_through(q: Db, namespace: str, seen: Lens) -> Sequence[str]:
     """List the hosts of a namespace's services that are seen through a lens."""
     if seen.only is not None:
         return [host for host, _ports in seen.only]
+    if not seen.hidden:
+        return hosts_in(q, namespace)
     hidden = frozenset(seen.hidden)
     return [host for host in hosts_in(q, namespace) if host not in hidden]
 
 
-def services_through(q: Db, namespace: str, sight: Sight) -> list[Service]:
+def services_through(q: Db, namespace: str, sight: Sight) -> Sequence[Service]:
     """List a namespace's services that are seen through a lens, with the ports that are."""
     hidden, only = frozenset(sight[0]), sight[1]
     if only is None:
+        if not hidden:
+            return services_in(q, namespace)
         return [found for found in services_in(q, namespace) if found.host not in hidden]
     pairs = [(service(q, namespace, host), ports) for host, ports in only]
     return [_at_ports(found, ports) for found, ports in pairs if found is not None]

@@ -61,8 +61,9 @@ def test_an_endpoint_that_comes_touches_neither_clusters_nor_routes_nor_listener
         "service_host",
         "port_listener",
         "service_listener",
-        "clusters_root",
-        "routes_root",
+        "standing",
+        "of_view",
+        "_outward",
     }
     assert untouched.isdisjoint(runs), runs
     # The whole and both subsets at once.
@@ -90,7 +91,7 @@ spec:
     runs = mesh.engine.take_runs()
     # With its bare name for its own namespace's clients, and without for the others: at once.
     assert runs["service_host"] == 1
-    untouched = {"clusters", "load_assignments", "port_listener", "service_listener", "clusters_root"}
+    untouched = {"clusters", "load_assignments", "port_listener", "service_listener", "standing"}
     assert untouched.isdisjoint(runs), runs
     assert sum(runs.values()) <= 40
 

@@ -6,13 +6,13 @@ from meltemi.api.networking.destination_rule import TrafficPolicy
 from meltemi.envoy import names
 from meltemi.envoy.clusters import Discovery
 from meltemi.envoy.endpoints import encode_endpoint, encode_place, join_assignment, join_group
-from meltemi.model import credentialed, destinations, gatewayed, localities, settings
+from meltemi.model import destinations, localities, settings
 from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
-from meltemi.model.isolation import isolated
+from meltemi.model.isolation import isolated, isolated_each
 from meltemi.model.localities import EVEN, Asks, Caller, Spread
 from meltemi.model.networks import networks
-from meltemi.model.scope import Lens, hosts_through
+from meltemi.model.scope import Lens
 from meltemi.model.services import Service, service
 from meltemi.model.views import Locality
 from meltemi.model.workloads import HOSTNAME
@@ -20,8 +20,9 @@ from meltemi.pilot.core import traffic_policy
 from meltemi.pilot.core.client_tls import all_mutual_by
 from meltemi.pilot.core.discovery import discovery_of
 from meltemi.pilot.core.findings import origin
+from meltemi.pilot.core.of_services import calls, joined
 from meltemi.pilot.core.quarantine import apart, refused, settle
-from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment, segment
+from meltemi.pilot.core.resource import EDS, Origin, Resource, Segment
 from meltemi.pilot.core.shared import subsets
 from meltemi.pilot.core.split_horizon import reached
 from meltemi.pilot.core.spreading import grouped
@@ -32,23 +33,15 @@ from meltemi.query import Db, query
 def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str, caller: Caller | None) -> Segment:
     """List the load assignments of a namespace's services, as clients with this lens see them.
 
-    `keeper` is as in `clusters.segment_of`; `caller` is what `localities.asked` asks of those clients for this
+    `keeper` is as in `of_services.calls`; `caller` is what `localities.asked` asks of those clients for this
     namespace, None where all endpoints are alike.
     """
-    listed: list[Resource] = []
-    choices = dict(lens.rules)
-    kept = credentialed.hosts(q, namespace) if keeper else ()
-    headless = gatewayed.headless(q, namespace) if keeper else ()
-    ports = dict(lens.only or ())
-    for host in hosts_through(q, namespace, lens):
-        choice = choices.get(host, destinations.DEFAULT)
-        by = keeper if host in kept else destinations.keeper_of(choice)
-        answer = None if caller is None else answered(q, namespace, host, choice, caller)
-        balanced = bool(keeper) and host in headless
-        made = isolated(q, load_assignments, namespace, host, choice, envoy, by, answer, balanced) or ()
-        wanted = ports.get(host)
-        listed.extend([one for one in made if names.port_of(one.name) in wanted] if wanted else made)
-    return segment(("ns", namespace), listed)
+
+    def answer(host: str, choice: str) -> Caller | None:
+        return answered(q, namespace, host, choice, caller)
+
+    wanted = calls(q, namespace, lens, envoy, keeper, None if caller is None else answer)
+    return joined(namespace, lens, isolated_each(q, load_assignments, wanted))
 
 
 def answered(q: Db, namespace: str, host: str, choice: str, caller: Caller | None) -> Caller | None:

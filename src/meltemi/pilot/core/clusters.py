@@ -18,11 +18,11 @@ from meltemi.envoy.clusters import (
     encode_cluster,
     subset_encoder,
 )
-from meltemi.model import credentialed, destinations, gatewayed, localities, settings
+from meltemi.model import destinations, localities, settings
 from meltemi.model.endpoints import accounts
-from meltemi.model.isolation import isolated
+from meltemi.model.isolation import isolated, isolated_each
 from meltemi.model.localities import Caller
-from meltemi.model.scope import Lens, hosts_through
+from meltemi.model.scope import Lens
 from meltemi.model.services import Distribution, Port, Resolution, service
 from meltemi.pilot.core import origination, traffic_policy
 from meltemi.pilot.core.client_tls import security
@@ -30,6 +30,7 @@ from meltemi.pilot.core.credentials import Lacking
 from meltemi.pilot.core.discovery import discovery_of, lookup_of, spoken
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.inline_endpoints import by_name
+from meltemi.pilot.core.of_services import calls, joined
 from meltemi.pilot.core.quarantine import apart, refused, settle
 from meltemi.pilot.core.resource import CDS, Resource, Segment, resource, segment
 from meltemi.pilot.core.shared import Shared, believed, mesh_wide, subsets
@@ -41,24 +42,15 @@ from meltemi.query import Db, query
 def segment_of(q: Db, namespace: str, lens: Lens, envoy: str, keeper: str, caller: Caller | None) -> Segment:
     """List the clusters of a namespace's services, as clients with this lens see them.
 
-    `keeper` is the namespace of these clients where they are gateways that reach something in their own way, by a
-    Secret of that namespace for one, else NOBODY; `caller` is what `localities.asked_by_name` asks of those clients
-    for this namespace, None where all endpoints are alike.
+    `keeper` is as in `of_services.calls`; `caller` is what `localities.asked_by_name` asks of those clients for this
+    namespace, None where all endpoints are alike.
     """
-    listed: list[Resource] = []
-    choices = dict(lens.rules)
-    kept = credentialed.hosts(q, namespace) if keeper else ()
-    headless = gatewayed.headless(q, namespace) if keeper else ()
-    ports = dict(lens.only or ())
-    for host in hosts_through(q, namespace, lens):
-        choice = choices.get(host, destinations.DEFAULT)
-        by = keeper if host in kept else destinations.keeper_of(choice)
-        answer = caller if caller is not None and isolated(q, named, namespace, host) else None
-        balanced = bool(keeper) and host in headless
-        made = isolated(q, clusters, namespace, host, choice, envoy, by, answer, balanced) or ()
-        wanted = ports.get(host)
-        listed.extend([one for one in made if names.port_of(one.name) in wanted] if wanted else made)
-    return segment(("ns", namespace), listed)
+
+    def answered(host: str, _choice: str) -> Caller | None:
+        return caller if isolated(q, named, namespace, host) else None
+
+    wanted = calls(q, namespace, lens, envoy, keeper, None if caller is None else answered)
+    return joined(namespace, lens, isolated_each(q, clusters, wanted))
 
 
 @query

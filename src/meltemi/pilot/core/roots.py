@@ -1,21 +1,20 @@
 """The roots: everything one View must be sent, per type of resource.
 
-Only these (and the inbound listener) see a View; whatever they are made of is keyed by less and shared. The five
-have no memos of their own: they only pick what is made already, and a View is one memo instead of six.
+Only these, where a View stands and its inbound side see a View; whatever they are made of is keyed by less and shared.
+The five have no memos of their own: they only pick what is made already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from meltemi.envoy import names
-from meltemi.model import credentialed, destinations, gatewayed, localities, routing, sidecars
-from meltemi.model.localities import Asks, Caller
+from meltemi.model import gatewayed, localities, routing
+from meltemi.model.localities import Caller
 from meltemi.model.routing import Source
-from meltemi.model.scope import Lenses, known_to, lenses, lenses_within, selected
+from meltemi.model.scope import Lenses, lenses, lenses_within
 from meltemi.model.services import Protocol, entry_protocol
-from meltemi.model.sidecars import Key, Opening
+from meltemi.model.sidecars import Opening
 from meltemi.model.views import ProxyType, View
 from meltemi.pilot.core import (
     assignments,
@@ -32,63 +31,15 @@ from meltemi.pilot.core import (
 from meltemi.pilot.core.origination import NOBODY
 from meltemi.pilot.core.patches.view import patched
 from meltemi.pilot.core.resource import Roots, Rope, Ropes, Segment, Segments
+from meltemi.pilot.core.standing import Standing, caller_of, source_of, standing
 from meltemi.pilot.core.targets import asker_of
 from meltemi.query import Db, query
 
 
-def source_of(q: Db, view: View) -> Source:
-    """Keep of a View what routes ask of the calling workload."""
-    found = routing.project(routing.all_asks(q), view.namespace, view.labels)
-    who = asker(q, view)
-    return found if who == view.namespace else replace(found, asker=who)
-
-
-def asker(q: Db, view: View) -> str:
-    """Say who asks for DestinationRules."""
-    return destinations.asker(q, view.namespace, view.labels)
-
-
-def sidecar_of(q: Db, view: View) -> Key | None:
-    """Return the Sidecar of a proxy; gateways have none."""
-    return sidecars.chosen(q, view.namespace, view.labels) if view.type is ProxyType.SIDECAR else None
-
-
-def _known(q: Db, view: View) -> Lenses:
-    key = sidecar_of(q, view)
-    if key is None:
-        seen = lenses(q, view.namespace)
-    else:
-        seen = known_to(q, view.namespace, sidecars.outgoing(q, key, view.namespace))
-    who = asker(q, view)
-    return seen if who == view.namespace else selected(q, seen, who)
-
-
-def _outgoing(q: Db, view: View) -> tuple[tuple[Opening, ...], str]:
-    """Return a proxy's egress listeners, and the cluster for what the mesh does not know ("": as the mesh has it)."""
-    key = sidecar_of(q, view)
-    if key is None:
-        return sidecars.WHOLE.openings, ""
-    openings = sidecars.outgoing(q, key, view.namespace).openings
-    return openings, outbound.unknown_cluster(q, key, view.namespace)
-
-
-def clusters_root(q: Db, view: View) -> Segments:
-    """Return the clusters of a proxy."""
-    parts = list(_of_view(q, view)[0])
-    if view.type is ProxyType.SIDECAR:
-        parts.append(inbound.clusters(q, inbound.ports_of(q, view), view.envoy_version))
-    return tuple(parts)
-
-
-def endpoints_root(q: Db, view: View) -> Segments:
-    """Return the load assignments of a proxy: one per EDS cluster of `clusters_root`."""
-    return _of_view(q, view)[1]
-
-
-def _of_view(q: Db, view: View) -> tuple[Segments, Segments]:
-    seen, envoy = _known(q, view), view.envoy_version
-    caller = localities.answer(localities.caller(view), _asked(q, seen))
-    made = _outbound(q, seen, envoy, keeper_of(q, view), caller)
+def clusters_and_endpoints(q: Db, view: View, stands: Standing) -> tuple[Segments, Segments]:
+    """Return what a proxy reaches services by: clusters, and a load assignment for each EDS cluster among them."""
+    envoy = view.envoy_version
+    made = _outbound(q, stands.seen, envoy, stands.keeper, stands.caller)
     if view.type is not ProxyType.ROUTER:
         return made
     wanted = edge.auto_patterns(q, view.namespace, view.labels, view.named_ports)
@@ -96,8 +47,7 @@ def _of_view(q: Db, view: View) -> tuple[Segments, Segments]:
         return made
     # As its chains do: a name is a cluster's for all who come in, whomever rules select.
     whole = lenses(q, view.namespace)
-    caller = localities.answer(localities.caller(view), _asked(q, whole))
-    return _and_by_name(q, made, wanted, whole, envoy, caller)
+    return _and_by_name(q, made, wanted, whole, envoy, caller_of(q, view, whole))
 
 
 def _and_by_name(
@@ -113,26 +63,13 @@ def _and_by_name(
     return _filled(clustered), _filled((*made[1], edge_auto.assignments(q, wanted, seen, envoy, caller)))
 
 
-def keeper_of(q: Db, view: View) -> str:
-    """Return a gateway's namespace, NOBODY of sidecars and where gateways reach all as sidecars do."""
-    return view.namespace if view.type is ProxyType.ROUTER and gatewayed.some(q) else NOBODY
-
-
-@query
-def _asked(q: Db, seen: Lenses) -> Asks | None:
-    """Say what all services that clients with these lenses see ask of them."""
-    return localities.together(
-        localities.asked(q, namespace, seen.through(namespace).rules) for namespace in seen.namespaces
-    )
-
-
 @query
 def _outbound(
     q: Db, seen: Lenses, envoy: str, keeper: str, caller: Caller | None
 ) -> tuple[Segments, Segments]:
     """List the clusters of all services that clients with these lenses see, and the load assignments.
 
-    `caller` is what `_asked` asks of those clients; None where all endpoints are alike.
+    `caller` is as in `Standing`; None where all endpoints are alike.
     """
     made, assigned = [clusters.common(q)], []
     for namespace in seen.namespaces:
@@ -148,27 +85,16 @@ def _outbound(
     return _filled(made), _filled(assigned)
 
 
-def listeners_root(q: Db, view: View) -> Segments:
-    """Return the listeners of a proxy."""
-    if view.type is ProxyType.ROUTER:
-        return (edge.listeners(q, asker(q, view), view.labels, view.named_ports, view.envoy_version),)
-    outward = outbound.listeners(
-        q, view.namespace, *_outgoing(q, view), source_of(q, view), view.envoy_version
-    )
-    inward = inbound.listener(q, view)
-    # With more than one there are those that a Sidecar's ingress binds: where its egress has the same, that goes first.
-    return (*outward, inward) if len(inward.resources) < 2 else outbound.named_once([*outward, inward])
-
-
-def routes_root(q: Db, view: View) -> Ropes:
-    """Return the route configurations of a proxy: one per RDS name of `listeners_root`."""
-    if view.type is ProxyType.ROUTER:
-        return edge_routes.ropes(q, asker(q, view), view.labels, view.named_ports, view.envoy_version)
-    return _sidecar_ropes(q, view.namespace, *_outgoing(q, view), source_of(q, view), view.envoy_version)
-
-
 @query
-def _sidecar_ropes(
+def _outward(
+    q: Db, client: str, openings: tuple[Opening, ...], unknown: str, source: Source, envoy: str
+) -> tuple[Segments, Ropes]:
+    """List the listeners of sidecars for what their apps send out, and the route configurations that these name."""
+    heard = outbound.listeners(q, client, openings, unknown, source, envoy)
+    return heard, _ropes(q, client, openings, unknown, source, envoy)
+
+
+def _ropes(
     q: Db, client: str, openings: tuple[Opening, ...], unknown: str, source: Source, envoy: str
 ) -> Ropes:
     made: list[Rope | None] = []
@@ -225,16 +151,15 @@ def _detected_ropes(q: Db, seen: Lenses, source: Source, asker: str, envoy: str)
     return tuple(one for one in made if one is not None)
 
 
-def secrets_root(q: Db, view: View) -> Segments:
+def secrets(q: Db, view: View, stands: Standing) -> Segments:
     """Return the secrets of a proxy: what its own Gateways name, and what its TLS towards services takes."""
     made: list[Segment] = []
     if view.type is ProxyType.ROUTER:
         made.append(edge.secrets(q, view.namespace, view.labels, view.named_ports))
-    elif sidecar_of(q, view) is not None:
+    elif stands.sidecar:
         made.append(inbound.secrets(q, view))
-    keeper = keeper_of(q, view)
-    if keeper or (credentialed.patterns(q) and asker(q, view) != view.namespace):
-        made.append(origination.secrets(q, keeper, _known(q, view)))
+    if stands.keeps:
+        made.append(origination.secrets(q, stands.keeper, stands.seen))
     return outbound.named_once(made)
 
 
@@ -243,14 +168,27 @@ def roots(q: Db, view: View) -> Roots:
     """Return the five roots of a View, as its proxy was told to be and EnvoyFilters leave them."""
     if view.type is ProxyType.PROXYLESS:
         return proxyless.roots(q, view, source_of(q, view))
-    made = Roots(
-        clusters_root(q, view),
-        endpoints_root(q, view),
-        listeners_root(q, view),
-        routes_root(q, view),
-        secrets_root(q, view),
+    stands = standing(q, view)
+    made = _gateway(q, view, stands) if view.type is ProxyType.ROUTER else _sidecar(q, view, stands)
+    return patched(q, view, made) if stands.changed else made
+
+
+def _gateway(q: Db, view: View, stands: Standing) -> Roots:
+    reached, assigned = clusters_and_endpoints(q, view, stands)
+    by = (view.labels, view.named_ports, view.envoy_version)
+    heard = (edge.listeners(q, stands.asker, *by),)
+    return Roots(reached, assigned, heard, edge_routes.ropes(q, stands.asker, *by), secrets(q, view, stands))
+
+
+def _sidecar(q: Db, view: View, stands: Standing) -> Roots:
+    reached, assigned = clusters_and_endpoints(q, view, stands)
+    heard, routes = _outward(
+        q, view.namespace, stands.openings, stands.unknown, stands.source, view.envoy_version
     )
-    return patched(q, view, made)
+    own, inward = inbound.of_view(q, view)
+    # With more than one there are those that a Sidecar's ingress binds: where its egress has the same, that goes first.
+    heard = (*heard, inward) if len(inward.resources) < 2 else outbound.named_once([*heard, inward])
+    return Roots((*reached, own), assigned, heard, routes, secrets(q, view, stands))
 
 
 def _filled(parts: Iterable[Segment]) -> Segments:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from meltemi.api.diagnostics import Diagnostic
 from meltemi.envoy import names
@@ -19,7 +19,7 @@ from meltemi.model import derived, routing, settings
 from meltemi.model.derivation import Key
 from meltemi.model.domains import names_of
 from meltemi.model.hosts import covers, is_pattern
-from meltemi.model.isolation import isolated
+from meltemi.model.isolation import isolated, isolated_each
 from meltemi.model.routing import Source
 from meltemi.model.scope import Lens, Lenses, Sight, hosts_through, lenses_within, services_through
 from meltemi.model.services import Port, Protocol, kubernetes_name, sees, service_namespaces, services_in
@@ -176,7 +176,7 @@ def segment_of(
     q: Db, namespace: str, port: int, seen: Lens, own: bool, auto: bool, source: Source, asker: str
 ) -> Segment:
     """List the virtual hosts of a namespace's HTTP services on a port."""
-    listed: list[Resource] = []
+    calls: list[tuple[Hashable, ...]] = []
     public, private = routing.public_routing(q, namespace), dict(seen.routed)
     for found in services_through(q, namespace, seen.sight):
         host, wanted = found.host, found.port(port)
@@ -185,11 +185,10 @@ def segment_of(
         key = private[host] if host in private else public.get(host)
         asked = routing.ANY_SOURCE if key is None else narrow(q, key, source)
         lost = tuple([one for one in seen.lost if one.host == host and one.port == port]) if seen.lost else ()
-        both = isolated(q, service_host, namespace, host, port, key, asked, asker, lost)
-        made = None if both is None else both.own if own else both.others
-        if made is not None:
-            listed.append(made)
-    return segment(("ns", namespace), listed)
+        calls.append((namespace, host, port, key, asked, asker, lost))
+    both = [one for one in isolated_each(q, service_host, calls) if one is not None]
+    made = [one.own if own else one.others for one in both]
+    return segment(("ns", namespace), [one for one in made if one is not None])
 
 
 def routed(q: Db, namespace: str, host: str, seen: Lens) -> Key | None:
