@@ -134,10 +134,19 @@ def test_the_age_of_certificates() -> None:
     assert status_summary.spans((), 580) == {"total": 0}
 
 
-def certificate_problems(held: dict[tuple[str, str], Certificate], now: float) -> tuple[Problem, ...]:
-    row = pod("cart", phase="Running", containerStatuses=[{"name": "istio-proxy", "ready": True}])
+def certificate_problems(
+    held: dict[tuple[str, str], Certificate], now: float, container: str = "istio-proxy"
+) -> tuple[Problem, ...]:
+    row = pod("cart", phase="Running", containerStatuses=[{"name": container, "ready": True}])
     at = Mesh("default", now, "/s/log", pods=[row], certificates=held, unasked={"pilot": "away"})
     return tuple(found for found in problems(at) if found.object.startswith("pod"))
+
+
+def test_certificates_of_pods_that_need_no_proxy_run_out_and_others_have_none() -> None:
+    held = {("shop", "cart"): Certificate(0, 24 * HOUR)}
+    (found,) = certificate_problems(held, 25 * HOUR, "app")
+    assert found.message == "certificate ran out 1h ago"
+    assert certificate_problems({}, 25 * HOUR, "app") == ()
 
 
 def test_certificates_that_are_missing_overdue_and_run_out() -> None:

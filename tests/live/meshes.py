@@ -62,8 +62,9 @@ class Mesh:
         return run([program, "--kubeconfig", self.layout.kubeconfig, *args], self.env, text, timeout)
 
     def apply(self, *documents: dict[str, Any]) -> None:
-        """Apply documents with kubectl."""
-        self.kubectl("apply", "-f", "-", text="\n---\n".join(map(json.dumps, documents))).good()
+        """Apply documents with kubectl, as a list: it may take the second of several for a broken first."""
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+        self.kubectl("apply", "-f", "-", text=text).good()
 
     def put(self, document: dict[str, Any]) -> Any:
         """Server-side apply of a Pod or Service, without kubectl."""

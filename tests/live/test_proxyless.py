@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -31,8 +32,11 @@ def pod(name: str, *command: str, **metadata: dict[str, str]) -> dict[str, Any]:
     container = {
         "name": "app",
         "command": [sys.executable, str(APP), *command],
-        # What gRPC says of itself is no answer.
-        "env": [{"name": "GRPC_VERBOSITY", "value": "NONE"}],
+        # What gRPC says of itself is no answer; it is found where the tests find it.
+        "env": [
+            {"name": "GRPC_VERBOSITY", "value": "NONE"},
+            {"name": "PYTHONPATH", "value": os.environ.get("PYTHONPATH", "")},
+        ],
     }
     return {
         "apiVersion": "v1",
@@ -177,6 +181,25 @@ def test_a_server_without_a_proxy_takes_plain_text_where_mutual_tls_is_off(mesh:
             )
     finally:
         mesh.kubectl("delete", "peerauthentication/default").good()
+
+
+@pytest.mark.long
+def test_a_server_that_is_not_of_the_services_accounts_is_refused(mesh: meshes.Mesh) -> None:
+    with mutual(mesh):
+        other = {"tls": {"mode": "ISTIO_MUTUAL", "subjectAltNames": [f"{SPIFFE}/other"]}}
+        rule = networking("DestinationRule", host="native", trafficPolicy=other)
+        rule["metadata"]["name"] = "native"
+        mesh.apply(rule)
+        mesh.meltemi("wait", "destinationrule/native").good()
+        assert failed(call(mesh, 1, NATIVE))
+
+
+@pytest.mark.long
+def test_a_permissive_sidecar_does_not_know_a_clients_mutual_tls_and_that_is_told(mesh: meshes.Mesh) -> None:
+    with mutual(mesh, "PERMISSIVE"):
+        assert call(mesh, 1, NATIVE, "Peer") == {f"native {SPIFFE}/default": 1}
+        assert failed(call(mesh, 1))
+        assert "MEL0234" in mesh.meltemi("status").out
 
 
 def certificate_of(mesh: meshes.Mesh) -> str:

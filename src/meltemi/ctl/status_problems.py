@@ -296,7 +296,7 @@ def _certificates(mesh: Mesh) -> Iterator[Problem]:
     by: dict[str, list[Row]] = {}
     for pod in mesh.pods if "agent" not in (mesh.unasked or {}) else ():
         running = (pod.get("status") or {}).get("phase") == "Running"
-        words = _certificate(mesh, pod) if running and _has_proxy(pod) else ""
+        words = _certificate(mesh, pod) if running and (_has_proxy(pod) or _held(mesh, pod)) else ""
         if words:
             by.setdefault(words, []).append(pod)
     for words, pods in by.items():
@@ -305,12 +305,17 @@ def _certificates(mesh: Mesh) -> Iterator[Problem]:
         yield Problem(f"pod {first.get('namespace', '')}/{first['name']}{more}", words, mesh.log("agent"))
 
 
+def _held(mesh: Mesh, pod: Row) -> Certificate | None:
+    """Return the certificate of a pod, which may do gRPC without a proxy."""
+    metadata = pod["metadata"]
+    return (mesh.certificates or {}).get((str(metadata.get("namespace", "")), str(metadata["name"])))
+
+
 def _certificate(mesh: Mesh, pod: Row) -> str:
     """Say what is wrong with a pod's certificate; nothing where it is good."""
-    metadata = pod["metadata"]
-    held = (mesh.certificates or {}).get((str(metadata.get("namespace", "")), str(metadata["name"])))
+    held = _held(mesh, pod)
     if held is None:
-        young = mesh.now - _seconds(str(metadata.get("creationTimestamp") or "")) < GRACE
+        young = mesh.now - _seconds(str(pod["metadata"].get("creationTimestamp") or "")) < GRACE
         return "" if young else "no certificate yet"
     if mesh.now >= held.not_after:
         return f"certificate ran out {age(mesh.now - held.not_after)} ago"

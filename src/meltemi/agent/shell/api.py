@@ -240,11 +240,11 @@ def describe(life: PodLife) -> dict[str, Any]:
     if life.sidecar is not None:
         described["envoy"] = life.sidecar.relay.envoy_connected
         described["upstream"] = life.sidecar.relay.upstream_connected
-        if (pair := life.sidecar.identity.newest) is not None:
-            described["certificate"] = {
-                "issued": timestamp(min(pair.not_before + BACKDATE, pair.not_after).timestamp()),
-                "notAfter": timestamp(pair.not_after.timestamp()),
-            }
+    if life.identity is not None and (pair := life.identity.newest) is not None:
+        described["certificate"] = {
+            "issued": timestamp(min(pair.not_before + BACKDATE, pair.not_after).timestamp()),
+            "notAfter": timestamp(pair.not_after.timestamp()),
+        }
     return described
 
 

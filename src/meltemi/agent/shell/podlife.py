@@ -25,6 +25,7 @@ from meltemi.agent.shell import keep
 from meltemi.agent.shell.admin import Admin
 from meltemi.agent.shell.container import ContainerLife
 from meltemi.agent.shell.events import warn
+from meltemi.agent.shell.identity import Identity
 from meltemi.agent.shell.isolation import heed_cancellation, words
 from meltemi.agent.shell.planning import planned
 from meltemi.agent.shell.proxyless import Proxyless
@@ -88,6 +89,13 @@ class PodLife:
     def vanished(self) -> bool:
         """Whether the API server knows it no more."""
         return self._vanished
+
+    @property
+    def identity(self) -> Identity | None:
+        """What it shows of itself in mutual TLS; a pod without a sidecar has it for its gRPC."""
+        if self.sidecar is not None:
+            return self.sidecar.identity
+        return None if self._proxyless is None else self._proxyless.identity
 
     @property
     def ending(self) -> bool:

@@ -40,16 +40,16 @@ class Proxyless:
         token = Token(site.kube, Who(pod.namespace, pod.name, pod.uid, pod.service_account), site.seconds)
         inner = f"meltemi-{place.id}-{secrets.token_hex(16)}"
         self._key = pod.key
-        self._identity = identity_of(site, pod, token)
-        self.files = IdentityFiles(certificates_folder(pod, site.node.layout), self._identity)
+        self.identity = identity_of(site, pod, token)
+        self.files = IdentityFiles(certificates_folder(pod, site.node.layout), self.identity)
         self._passing = Passing(pod.key, inner, site.plane, token)
         self._port = PodPort(site.network, place.id, inner)
 
     async def run(self) -> None:
         """Serve, for ever."""
-        self._identity.load()
+        self.identity.load()
         async with asyncio.TaskGroup() as group:
-            group.create_task(lasting(f"identity of {self._key}", self._identity.run))
+            group.create_task(lasting(f"identity of {self._key}", self.identity.run))
             group.create_task(lasting(f"certificates of {self._key}", self.files.run))
             group.create_task(lasting(f"xDS of {self._key}", self._passing.run))
             group.create_task(lasting(f"port {PORT} of {self._key}", self._port.run))
