@@ -41,6 +41,12 @@ def build(folder: Path) -> Suite:
     source.mkdir()
     for name in ("suite_test.go", "go.mod", "go.sum"):
         shutil.copy(HERE / name, source)
+    if not go():
+        raise UnavailableError("there is no Go")
+    try:
+        _go(source, "mod", "download")
+    except subprocess.CalledProcessError as error:
+        raise UnavailableError(str(error.stderr)) from error
     module = folder / "module"
     shutil.copytree(
         json.loads(_go(source, "mod", "download", "-json", MODULE))["Dir"],
@@ -70,12 +76,8 @@ def _over_web_sockets(file: Path) -> None:
 
 
 def _go(source: Path, *words: str) -> str:
-    if not go():
-        raise UnavailableError("there is no Go")
-    done = subprocess.run([go(), *words], cwd=source, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UnavailableError(f"go {words[0]}: {done.stdout}{done.stderr}")
-    return done.stdout
+    """Run Go: its output, or CalledProcessError."""
+    return subprocess.run([go(), *words], cwd=source, capture_output=True, text=True, check=True).stdout
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class Suite:
             {"server": f"https://host.meltemi.internal:{port}", "tls-server-name": name}
         )
         kubeconfig = self.folder / "kubeconfig"
+        kubeconfig.touch(0o600)
         kubeconfig.write_text(yaml.safe_dump(found), encoding="utf-8")
         env = {
             "KUBECONFIG": str(kubeconfig),

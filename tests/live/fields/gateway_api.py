@@ -530,7 +530,7 @@ def _cors() -> Iterator[Case]:
     }
 
     def allowed(seen: Seen) -> bool:
-        first, second = (one["headers"] for one in seen.answers)
+        first, second, foreign = (one["headers"] for one in seen.answers)
         expected = {
             "allow-origin": "https://app.test",
             "allow-methods": ",".join(("POST", *METHODS)),
@@ -539,12 +539,19 @@ def _cors() -> Iterator[Case]:
             "max-age": "77",
         }
         told = all(first.get(f"access-control-{name}") == value for name, value in expected.items())
-        return told and str(second.get("access-control-expose-headers")) == "x-pod"
+        # Another origin's is answered here, too, and allows nothing.
+        kept = "x-pod" not in foreign and "access-control-allow-origin" not in foreign
+        return told and kept and str(second.get("access-control-expose-headers")) == "x-pod"
 
     def asks(own: Own) -> tuple[Ask, ...]:
         origin = {"origin": "https://app.test"}
         preflight = {**origin, "access-control-request-method": "PUT"}
-        return (own.ask(method="OPTIONS", headers=preflight), own.ask(headers=origin))
+        foreign = {**preflight, "origin": "https://else.test"}
+        return (
+            own.ask(method="OPTIONS", headers=preflight),
+            own.ask(headers=origin),
+            own.ask(method="OPTIONS", headers=foreign),
+        )
 
     yield Case(
         "httproute-cors",

@@ -36,6 +36,7 @@ from meltemi.api.networking.virtual_service import (
     RedirectPortSelection,
     RegexRewrite,
     StringMatch,
+    UnmatchedPreflights,
 )
 from meltemi.api.values import Map
 from meltemi.model.gateway_api.backends import Source, backend
@@ -212,6 +213,8 @@ def _cors(wanted: HTTPCORSFilter) -> CorsPolicy:
         expose_headers=wanted.expose_headers,
         max_age=Duration(wanted.max_age * SECOND),
         allow_credentials=wanted.allow_credentials or None,
+        # The backend is not to allow what the route does not (conformance test HTTPRouteCORS).
+        unmatched_preflights=UnmatchedPreflights.IGNORE,
     )
 
 
