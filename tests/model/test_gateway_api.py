@@ -429,6 +429,8 @@ def test_a_gateway_is_programmed_when_its_service_is_reached(mesh: Mesh) -> None
     mesh.engine.apply([Change(facts.BALANCERS, "default", "gw-istio", (LoadBalancerIngress("127.0.0.1"),))])
     [address] = said(mesh, "gateways/default/gw").fields["addresses"]
     assert dict(address) == {"type": "IPAddress", "value": "127.0.0.1"}
+    mesh.put([gateway(listener(), addresses=[{"type": "Hostname", "value": "nowhere"}])])
+    assert programmed() == (False, "AddressNotUsable")
 
 
 @pytest.mark.parametrize("labels", [{}, {**MADE, f"{API}/gateway-name": "other"}])

@@ -82,7 +82,9 @@ def _taken(q: Db, gateway: str, namespace: str, name: str) -> Problem | None:
 def _missing(q: Db, found: Front, key: Key, host: str) -> Problem | None:
     service = q.fact(facts.SERVICES, *key)
     if service is None:
-        return Problem("AddressNotAssigned", f'hostname "{host}" not found')
+        # One that is asked for is not there to be used; what is made for a Gateway is to come.
+        reason = "AddressNotAssigned" if found.automatic else "AddressNotUsable"
+        return Problem(reason, f'hostname "{host}" not found')
     if service.spec.type is ServiceType.LoadBalancer and not q.fact(facts.BALANCERS, *key):
         return Problem("AddressNotAssigned", f'address pending for hostname "{host}"')
     ports = {one.port for one in service.spec.ports}
