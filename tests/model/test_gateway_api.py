@@ -590,6 +590,21 @@ def test_of_an_object_that_is_made_anew_it_is_said_anew(mesh: Mesh) -> None:
     assert found[0] != found[1]
 
 
+def test_who_asks_for_a_name_that_leads_nowhere_is_let_in_and_let_go(mesh: Mesh) -> None:
+    spec = {
+        "parentRefs": [{"name": "gw"}],
+        "hostnames": ["far.test"],
+        "rules": [{"backendRefs": [to("nobody", 443)]}],
+    }
+    mesh.put([gateway(listener("tls", 443, "TLS", tls={"mode": "Passthrough"}))])
+    assert not mesh.listeners("gw-istio")
+    mesh.put([of("TLSRoute", "r", spec)])
+    assert reason(mesh, "ResolvedRefs", "tlsroutes/default/r") == "BackendNotFound"
+    [chain] = mesh.listeners("gw-istio")["0.0.0.0_443"]["filterChains"]
+    assert chain["filterChainMatch"]["serverNames"] == ["far.test"]
+    assert chain["filters"][-1]["typedConfig"]["cluster"] == "BlackHoleCluster"
+
+
 def test_datagrams_are_refused_in_so_many_words(mesh: Mesh) -> None:
     spec = {"parentRefs": [{"name": "gw"}], "rules": [{"backendRefs": [to()]}]}
     mesh.put([gateway(listener("dns", 53, "UDP")), of("UDPRoute", "r", spec, version="v1alpha2")])
