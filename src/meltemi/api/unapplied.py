@@ -106,16 +106,6 @@ _FIELDS: Final[Mapping[str, tuple[Gap, ...]]] = {
             ("ISTIO_MUTUAL", "AUTO_PASSTHROUGH"),
         ),
     ),
-    "workloadgroups.networking.istio.io": tuple(
-        Gap(
-            f"spec.probe.{field}",
-            "the agent that runs beside the workload must probe it and report its health",
-        )
-        for field in (
-            *("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold"),
-            *("failureThreshold", "httpGet", "tcpSocket", "exec", "grpc"),
-        )
-    ),
 }
 
 _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {

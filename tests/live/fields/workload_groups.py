@@ -5,11 +5,14 @@ The ledger's mesh connects one for each variant, with the address of `echo-v1`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from tests.live.fields.asking import Ask
 from tests.live.fields.case import WORKLOAD_GROUP, Case, Document, Own
+from tests.live.fields.probed import OTHER, SERVICE
+from tests.live.fields.probed import port as asked
 from tests.live.fields.service_entries import FAR, MUTUAL, is_mutual, port
 from tests.live.fields.workload_entries import chosen
 
@@ -27,6 +30,69 @@ def group(
 def once(own: Own) -> tuple[Ask, ...]:
     """Ask the host from the client."""
     return (own.mesh(),)
+
+
+def probe(
+    name: str, shows: tuple[str, ...], say: Callable[[Own], Document], statuses: tuple[int, ...] = (200,)
+) -> Case:
+    """A case of what a workload's agent asks: the workload serves, or does not, by what it hears."""
+
+    def make(own: Own) -> tuple[Document, ...]:
+        return chosen(own), group(own, probe={"periodSeconds": 1, **say(own)})
+
+    paths = tuple(f"spec.probe.{path}" for path in shows)
+    return Case(
+        f"wg-probe-{name}", WORKLOAD_GROUP, paths, make, lambda seen: seen.statuses == [*statuses], once
+    )
+
+
+def http(own: Own, path: str, server: str = "http", **more: Any) -> Document:
+    """A probe by a request."""
+    return {"httpGet": {"path": path, "port": asked(own.pods, server), **more}}
+
+
+def probes() -> Iterator[Case]:
+    """Every field of a probe: its agent asks, reports to the control plane, and callers hear of it."""
+    yield replace(
+        probe("http", ("httpGet", "httpGet.path", "httpGet.port"), lambda own: http(own, "/well")), quick=True
+    )
+    yield probe("host", ("httpGet.host",), lambda own: http(own, "/there", host=OTHER))
+    yield probe("scheme", ("httpGet.scheme",), lambda own: http(own, "/well", "https", scheme="HTTPS"))
+    headers = [{"name": "x-probe", "value": "yes"}]
+    yield probe(
+        "headers",
+        ("httpGet.httpHeaders", "httpGet.httpHeaders[].name", "httpGet.httpHeaders[].value"),
+        lambda own: http(own, "/header", httpHeaders=headers),
+    )
+    yield probe(
+        "tcp",
+        ("tcpSocket", "tcpSocket.host", "tcpSocket.port"),
+        lambda own: {"tcpSocket": {"host": OTHER, "port": asked(own.pods, "tcp")}},
+    )
+    yield probe("exec", ("exec", "exec.command"), lambda _: {"exec": {"command": ["test", "-d", "/"]}})
+    yield probe(
+        "grpc",
+        ("grpc", "grpc.port", "grpc.service"),
+        lambda own: {"grpc": {"port": asked(own.pods, "grpc"), "service": SERVICE}},
+    )
+    yield probe(
+        "delay",
+        ("initialDelaySeconds",),
+        lambda own: {"initialDelaySeconds": 300, **http(own, "/well")},
+        (503,),
+    )
+    yield probe("timeout", ("timeoutSeconds",), lambda own: {"timeoutSeconds": 5, **http(own, "/slow")})
+    # It is well from the fifth time on.
+    yield probe("period", ("periodSeconds",), lambda own: http(own, f"/fifth/{own.name}"))
+    yield probe(
+        "successes", ("successThreshold",), lambda own: {"successThreshold": 99, **http(own, "/well")}, (503,)
+    )
+    # It is well once only.
+    yield probe(
+        "failures",
+        ("failureThreshold",),
+        lambda own: {"failureThreshold": 99, **http(own, f"/once/{own.name}")},
+    )
 
 
 def cases() -> Iterator[Case]:
@@ -98,11 +164,11 @@ def cases() -> Iterator[Case]:
         "wg-probe",
         WORKLOAD_GROUP,
         ("spec.probe",),
-        lambda own: (chosen(own), group(own, probe={"tcpSocket": {"port": 8080}})),
+        lambda own: (chosen(own), group(own, probe={"tcpSocket": {"host": OTHER, "port": 1}})),
         lambda seen: seen.statuses == [503],
         once,
-        quick=True,
     )
+    yield from probes()
 
 
 CASES = tuple(cases())

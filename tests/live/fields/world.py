@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 from tests.live import meshes, outside
-from tests.live.fields import asking, gateway_tls, ingresses, sidecars
+from tests.live.fields import asking, gateway_tls, ingresses, probed, sidecars
 from tests.live.fields.asking import GATEWAY, Ask
 from tests.live.fields.case import KINDS, WORKLOAD_GROUP, Answer, Case, Document, Own, Seen
 from tests.live.fields.certificates import pem
@@ -45,6 +45,10 @@ PLACES = {"client": "r1.z1.s1", "stranger": "r2.z1.s1"}
 NETWORKS = {"client": "near"}
 INGRESS = ("istio-system", "istio-ingressgateway")
 CALLERS = ("client", "stranger", "outsider")
+ENTRIES = "/apis/networking.istio.io/v1/namespaces/default/workloadentries"
+GROUPS = "/apis/networking.istio.io/v1/namespaces/default/workloadgroups"
+PROBED = 6.0
+"""Seconds in which probes with a period of one second have come to what they come to, and with ten have not."""
 
 
 Found = dict[tuple[str, str], Seen]
@@ -206,28 +210,60 @@ class World:
             time.sleep(0.1)
 
     async def _ask(self, variants: list[Variant]) -> list[list[Answer]]:
-        """Make all requests, while a workload of each group is connected."""
-        with self._joined(variants):
-            return await self._asked(variants)
+        """Make all requests, while a workload of each group is connected and probed."""
+        with self._joined(variants) as agents:
+            probing = [asyncio.create_task(agent.run()) for agent in agents]
+            try:
+                await self._probed(agents)
+                return await self._asked(variants)
+            finally:
+                for task in probing:
+                    task.cancel()
+                await asyncio.gather(*probing, return_exceptions=True)
+
+    async def _probed(self, agents: list[probed.Agent]) -> None:
+        """Wait until callers know what probes have come to: several of them are to fail, or count."""
+        until = time.monotonic() + PROBED
+        while time.monotonic() < until and agents and (len(agents) > 1 or agents[0].good is None):
+            await asyncio.sleep(0.1)
+        deadline = time.monotonic() + 30
+        while left := [one for one in agents if one.good is not self._healthy(one.entry)]:
+            assert time.monotonic() < deadline, f"not told of: {[one.entry for one in left]}"
+            await asyncio.sleep(0.1)
+        if agents:
+            await asyncio.sleep(1.0)
+
+    def _healthy(self, entry: str) -> bool | None:
+        found = self.mesh.client.json("GET", f"{ENTRIES}/{entry}")
+        rows = (found.get("status") or {}).get("conditions") or ()
+        return next((row["status"] == "True" for row in rows if row["type"] == "Healthy"), None)
 
     @contextmanager
-    def _joined(self, variants: list[Variant]) -> Iterator[None]:
-        """Connect a workload for each group, at the address of echo-v1."""
+    def _joined(self, variants: list[Variant]) -> Iterator[list[probed.Agent]]:
+        """Connect a workload for each group, at the address of echo-v1; their agents are beside this process."""
         with ExitStack() as stack:
-            token = ""
+            agents, joined, entries = [], [], []
+            token, address = "", self.pods["echo-v1"]
             for one in variants:
                 if one.case.kind != WORKLOAD_GROUP:
                     continue
                 token = token or outside.token_of(self.mesh, "default")
-                group, address = f"{one.own.name}-vm", self.pods["echo-v1"]
-                made = outside.Outside(self.mesh, token, outside.node(address, group))
-                joined = stack.enter_context(made)
-                assert joined.answered.wait(20), "a workload is not let in"
-                assert not joined.status, joined.details
-                kind, name = "WorkloadEntry", f"{group}-{address}"
-                meta = {"name": name, "namespace": "default"}
-                self._settle([{"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": meta}])
-            yield
+                group = f"{one.own.name}-vm"
+                said = probed.agent_of(self.mesh.client.json("GET", f"{GROUPS}/{group}"))
+                node = outside.node(address, group, PROXY_CONFIG=dict(said.config))
+                made = stack.enter_context(outside.Outside(self.mesh, token, node))
+                joined.append(made)
+                meta = {"name": f"{group}-{address}", "namespace": "default"}
+                entries.append(
+                    {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": meta}
+                )
+                if said.probe is not None:
+                    agents.append(probed.Agent(said.probe, made, f"{group}-{address}"))
+            for made in joined:
+                assert made.answered.wait(20), "a workload is not let in"
+                assert not made.status, made.details
+            self._settle(entries)
+            yield agents
 
     async def _asked(self, variants: list[Variant]) -> list[list[Answer]]:
         """Make all requests, each list where it says, all callers at the same time."""
@@ -430,7 +466,9 @@ def world() -> Iterator[World]:
             fixed = [*_fixed(), ingresses.class_of("istio")]
             assert not made._apply(fixed)
             made._settle(fixed)
-            yield made
+            with probed.servers(mesh.layout.state) as ports:
+                made.pods.update(ports)
+                yield made
     finally:
         shutil.rmtree(sockets, ignore_errors=True)
         if before is None:

@@ -151,14 +151,12 @@ async def http_status(connection: socket.socket, probe: Probe) -> int:
         sock=connection, ssl=context, server_hostname=(probe.host or "localhost") if context else None
     )
     try:
-        headers = {"Host": f"{probe.host or 'localhost'}:{probe.port}", "User-Agent": "kube-probe/1.37"}
-        headers |= {"Accept": "*/*", "Connection": "close", **dict(probe.headers)}
-        lines = [
-            f"GET {probe.path} HTTP/1.1",
-            *(f"{name}: {value}" for name, value in headers.items()),
-            "",
-            "",
-        ]
+        usual = {"Host": f"{probe.host or 'localhost'}:{probe.port}", "User-Agent": "kube-probe/1.37"}
+        usual |= {"Accept": "*/*", "Connection": "close"}
+        told = {name.lower() for name, _ in probe.headers}
+        # A name may stand twice.
+        headers = [*(pair for pair in usual.items() if pair[0].lower() not in told), *probe.headers]
+        lines = [f"GET {probe.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
         writer.write("\r\n".join(lines).encode())
         await writer.drain()
         line = await reader.readline()
