@@ -56,7 +56,7 @@ from meltemi.daemon.standings import Standings
 from meltemi.daemon.status import StatusWriter
 from meltemi.galley.shell.cluster import ClusterSource
 from meltemi.galley.shell.directory import DirectorySource
-from meltemi.galley.shell.feed import MESH, Feed
+from meltemi.galley.shell.feed import MESH, Feed, Submit
 from meltemi.galley.shell.kube import ApiError, KubeClient, UnreachableError
 from meltemi.galley.shell.lastgood import LastGood
 from meltemi.galley.shell.source import Scope, Source, every
@@ -64,8 +64,10 @@ from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.init.core import Layout
 from meltemi.injector.core.inject import Settings as InjectorSettings
 from meltemi.model import ingress, networks
+from meltemi.model.facts import SETTING
 from meltemi.model.gateway_api.status import standings as every_standing
 from meltemi.model.gateway_api.words import GROUP
+from meltemi.model.settings import TRUST_DOMAIN
 from meltemi.pilot.shell.aside import SetAside
 from meltemi.pilot.shell.bootstraps import BootstrapService
 from meltemi.pilot.shell.grpc_server import GrpcServer
@@ -175,13 +177,9 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     gateway_names = GatewayNames(pilot.submit)
     pilot.follow(networks.names_to_find, gateway_names.tell)
 
-    def deliver(changes: tuple[Change[Any], ...]) -> None:
-        """Hand what changed to the engine."""
-        pilot.submit(changes)
-
     feed = Feed(
         sources(own, layout, folders),
-        deliver,
+        _deliver_to(authority, pilot),
         check=checks.check,
         kept=decoded,
         verdicts=verdicts,
@@ -233,6 +231,18 @@ async def _known(feed: Feed, pilot: PilotServer) -> None:
     """Wait until the world is known whole, and what follows from it told."""
     await feed.synced.wait()
     await pilot.apply(())
+
+
+def _deliver_to(authority: CertificateAuthority, pilot: PilotServer) -> Submit:
+    """Hand what changed to the engine; ids are signed in the trust domain that callers are told to look for."""
+
+    def deliver(changes: tuple[Change[Any], ...]) -> None:
+        for change in changes:
+            if change.kind == SETTING and change.name == TRUST_DOMAIN.name:
+                authority.trust_domain = str(change.value or TRUST_DOMAIN.default)
+        pilot.submit(changes)
+
+    return deliver
 
 
 def sources(client: KubeClient, layout: Layout, folders: Sequence[Path]) -> tuple[Source, ...]:

@@ -40,6 +40,8 @@ def proxy(**fields: Any) -> dict[str, Any]:
         ({"dnsRefreshRate": "-1s"}, "dnsRefreshRate"),
         ({"trustDomain": ""}, "trustDomain"),
         ({"trustDomain": "a_b"}, "trustDomain"),
+        ({"trustDomain": "Big.example"}, "trustDomain"),
+        ({"proxyHttpPort": 15006}, "proxyHttpPort"),
         ({"trustDomainAliases": ["a", "b.."]}, "trustDomainAliases[1]"),
         ({"rootNamespace": "a/b"}, "rootNamespace"),
         ({"defaultServiceExportTo": ["*", "a/b"]}, "defaultServiceExportTo[1]"),

@@ -77,7 +77,8 @@ def _trust_domain_fault(domain: str) -> str:
     if not domain:
         return "a trust domain must not be empty"
     if all(rules.is_label(part) for part in domain.removesuffix(".").split(".")):
-        return ""
+        # SPIFFE ids have none, and are compared letter by letter.
+        return "" if domain == domain.lower() else f'"{domain}" must be in lower case'
     return f'"{domain}" is not a trust domain: it is written like a DNS name'
 
 
