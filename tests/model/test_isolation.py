@@ -14,6 +14,7 @@ from tests.pilot.core.certificates import Authority, opaque
 from tests.pilot.core.meshes import Mesh
 
 from meltemi.api.diagnostics import Ref
+from meltemi.model import destinations
 from meltemi.model.gateway_api import backend_tls, listeners, parents, rules
 from meltemi.model.gateway_api.status import standings
 from meltemi.model.isolation import TRANSLATION_FAILED
@@ -122,3 +123,42 @@ def test_a_fault_of_ours_in_one_object_stays_there(
     assert told <= set(mesh.engine.get(standings))
     found = [one for pod in ("gw-istio", "bad-istio") for one in mesh.reports(pod)]
     assert ref in {one.ref for one in found if one.code is TRANSLATION_FAILED}
+
+
+def rule(service: str) -> dict[str, Any]:
+    """The DestinationRule of a Service, named as it: no plain text goes there."""
+    meta = {"name": service, "namespace": "default"}
+    spec = {"host": service, "trafficPolicy": {"tls": {"mode": "SIMPLE"}, "outlierDetection": {}}}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": meta, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "documents", "ref"),
+    [
+        (destinations, "_head_of", [rule("bad")], Ref("DestinationRule", "default", "bad")),
+        (destinations, "Rule", [rule("bad")], None),
+        (
+            backend_tls,
+            "_ports",
+            [policy("bad", "x"), roots("x", Authority().pem)],
+            Ref("Service", "default", "bad"),
+        ),
+    ],
+    ids=["a rule's head", "a rule", "a policy of TLS"],
+)
+def test_a_fault_of_ours_in_one_rule_closes_its_host_alone(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, documents: list[Any], ref: Ref | None
+) -> None:
+    mesh.put([rule("a")])
+    before, endpoints = translated(mesh), mesh.endpoints("a-0")
+    monkeypatch.setattr(module, name, breaks(getattr(module, name), "bad", "bad.default.svc.cluster.local"))
+    mesh.put(documents)
+    assert translated(mesh) == before
+    gone = {CLUSTER.format("bad")}
+    for pod in ("a-0", "gw-istio"):
+        assert gone.isdisjoint(mesh.clusters(pod))
+        assert gone.isdisjoint(mesh.endpoints(pod))
+    assert mesh.endpoints("a-0") == {key: one for key, one in endpoints.items() if key not in gone}
+    found = [one for one in mesh.reports("a-0") if one.code is TRANSLATION_FAILED]
+    assert found
+    assert ref is None or ref in {one.ref for one in found}

@@ -148,7 +148,7 @@ def together(found: Iterable[Asks | None]) -> Asks | None:
 def asked_by_rules(q: Db, namespace: str) -> Asks | None:
     """Say what the DestinationRules of a namespace may ask of callers, whatever their hosts."""
     return together(
-        [asks_of(one) for rule in destinations.variants(q, namespace) for one in _possible(q, rule)]
+        [asks_of(one) for rule in destinations.placing(q, namespace) for one in _possible(q, rule)]
     )
 
 

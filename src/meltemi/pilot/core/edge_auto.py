@@ -20,7 +20,7 @@ from meltemi.model.destinations import Rule
 from meltemi.model.endpoints import Backend, backends_of
 from meltemi.model.gateways import Bound
 from meltemi.model.hosts import covers, is_pattern
-from meltemi.model.isolation import isolated
+from meltemi.model.isolation import isolated, isolated_each
 from meltemi.model.localities import Caller
 from meltemi.model.scope import Lenses, hosts_through, lenses
 from meltemi.model.services import Resolution, service
@@ -86,16 +86,21 @@ def ways(q: Db, door: Door) -> tuple[tuple[int, str], ...]:
 @query
 def chains(q: Db, wanted: tuple[str, ...], client: str) -> tuple[Chain, ...]:
     """Make the chains of a server: one for each cluster that it leads to."""
+    every = isolated_each(q, _chains, [(door,) for door in doors(q, wanted, lenses(q, client))])
+    return tuple([chain for made in every for chain in made or ()])
+
+
+@query
+def _chains(q: Db, door: Door) -> tuple[Chain, ...]:
     made: list[Chain] = []
-    for door in doors(q, wanted, lenses(q, client)):
-        rule = destinations.rule(q, door.namespace, door.host, door.choice)
-        for port, subset in ways(q, door):
-            name = names.sni(door.host, port, subset)
-            policy = traffic_policy.effective(rule, port, subset)
-            handler = TcpChain(name, ((name, 1),), traffic_policy.tcp_idle_timeout(policy.connection_pool))
-            # What inspects TLS reads names in lower case.
-            match = ChainMatch(transport=TLS, alpn=names.MTLS_ALPN, server_names=(name.lower(),))
-            made.append(Chain(name, handler, match))
+    rule = destinations.rule(q, door.namespace, door.host, door.choice)
+    for port, subset in ways(q, door):
+        name = names.sni(door.host, port, subset)
+        policy = traffic_policy.effective(rule, port, subset)
+        handler = TcpChain(name, ((name, 1),), traffic_policy.tcp_idle_timeout(policy.connection_pool))
+        # What inspects TLS reads names in lower case.
+        match = ChainMatch(transport=TLS, alpn=names.MTLS_ALPN, server_names=(name.lower(),))
+        made.append(Chain(name, handler, match))
     return tuple(made)
 
 

@@ -16,6 +16,7 @@ from meltemi.envoy.clusters import UpstreamProtocol
 from meltemi.envoy.sockets import ClientSocket, FileClient, MutualClient, SecretClient
 from meltemi.model import credentialed, destinations, facts, settings
 from meltemi.model.destinations import Rule
+from meltemi.model.isolation import isolated
 from meltemi.model.scope import Lenses
 from meltemi.model.services import Service, service
 from meltemi.pilot.core import credentials, listening, traffic_policy
@@ -178,9 +179,9 @@ def secrets(q: Db, keeper: str, seen: Lenses) -> Segment:
         for host in sorted(credentialed.hosts(q, namespace)):
             if host in lens.hidden:
                 continue
-            made = service(q, namespace, host)
+            made = isolated(q, service, namespace, host)
             choice = choices.get(host, destinations.DEFAULT)
-            rule = destinations.rule(q, namespace, host, choice)
+            rule = isolated(q, destinations.rule, namespace, host, choice)
             if made is None or rule is None:
                 continue
             for each in _of_rule(q, made, rule, keeper or destinations.keeper_of(choice)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meltemi.api.diagnostics import Diagnostic, Ref
-from meltemi.api.networking.destination_rule import PortTrafficPolicy, TrafficPolicy
 from meltemi.api.networking.virtual_service import Destination
 from meltemi.envoy import names
 from meltemi.envoy.routes import HashKey
@@ -108,26 +107,9 @@ def _private_shapes(q: Db) -> bool:
 
 @query
 def _shapes(q: Db, namespace: str) -> _Shapes:
-    hashed = shaped = private = False
-    for head in destinations.heads(q, namespace):
-        made = q.fact(facts.DESTINATION_RULES, namespace, head.name)
-        if made is None:
-            continue
-        policies = (made.spec.traffic_policy, *(subset.traffic_policy for subset in made.spec.subsets))
-        given = [one for one in policies if one is not None]
-        parts: list[TrafficPolicy | PortTrafficPolicy] = [*given]
-        parts.extend(part for one in given for part in one.port_level_settings)
-        hashes = any(
-            part.load_balancer is not None and part.load_balancer.consistent_hash is not None
-            for part in parts
-        )
-        if hashes or any(one.tunnel is not None for one in given) or any(map(_timed, parts)):
-            shaped = True
-            hashed = hashed or hashes
-            private = private or not public(head.export_to)
-    return _Shapes(hashed, shaped, private)
-
-
-def _timed(part: TrafficPolicy | PortTrafficPolicy) -> bool:
-    pool = part.connection_pool
-    return traffic_policy.tcp_idle_timeout(pool) is not None or traffic_policy.tcp_lifetime(pool) is not None
+    shaping = [head for head in destinations.heads(q, namespace) if head.shaped]
+    return _Shapes(
+        any(head.hashed for head in shaping),
+        bool(shaping),
+        any(not public(head.export_to) for head in shaping),
+    )
