@@ -197,9 +197,10 @@ def private_patterns(q: Db, namespace: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """The heads of a namespace by host, and which hosts are patterns."""
+    """The heads of a namespace by host, the names of those that everyone sees, and which hosts are patterns."""
 
     by_host: Map[tuple[Head, ...]]
+    public: Map[tuple[str, ...]]
     wild: tuple[str, ...]
 
 
@@ -210,7 +211,11 @@ def _index(q: Db, namespace: str) -> _Index:
         if not head.selective:
             found.setdefault(head.host, []).append(head)
     return _Index(
-        Map({host: tuple(listed) for host, listed in found.items()}), tuple(filter(is_pattern, sorted(found)))
+        Map({host: tuple(listed) for host, listed in found.items()}),
+        Map(
+            {host: tuple([one.name for one in all_ if public(one.export_to)]) for host, all_ in found.items()}
+        ),
+        tuple(filter(is_pattern, sorted(found))),
     )
 
 
@@ -224,28 +229,21 @@ def _seen(
     """Return the rules of the closest host that `client` sees (None: that everyone sees), those `chosen` first."""
 
     def named(pattern: str) -> tuple[str, ...]:
+        if client is None:
+            return index.public.get(pattern, ())
         own = tuple([head.name for head in chosen if head.host == pattern])
-        return own + _visible(index.by_host.get(pattern, ()), namespace, client)
+        found = index.by_host.get(pattern, ())
+        return own + tuple([one.name for one in found if exported(one.export_to, namespace, client)])
 
     listed = named(host)
     if listed:
         return host, listed
-    wild = [*index.wild, *(head.host for head in chosen if is_pattern(head.host))]
+    wild = [*index.wild, *[head.host for head in chosen if is_pattern(head.host)]]
     if not wild:
         return None
     found = {one: named(one) for one in wild if covers(one, host)}
     pattern = closest((one for one, names in found.items() if names), host)
     return None if pattern is None else (pattern, found[pattern])
-
-
-def _visible(found: tuple[Head, ...], namespace: str, client: str | None) -> tuple[str, ...]:
-    return tuple(
-        [
-            head.name
-            for head in found
-            if (public(head.export_to) if client is None else exported(head.export_to, namespace, client))
-        ]
-    )
 
 
 @query

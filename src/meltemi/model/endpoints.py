@@ -11,7 +11,7 @@ from sys import intern
 from typing import NamedTuple
 from zlib import crc32
 
-from meltemi.api.core.endpoint_slice import SERVICE_NAME_LABEL, Endpoint, EndpointSlice
+from meltemi.api.core.endpoint_slice import SERVICE_NAME_LABEL, EndpointSlice
 from meltemi.api.core.pod import Pod
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.kind import Object
@@ -72,6 +72,7 @@ class Backend(NamedTuple):
 
 
 _OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLACES = frozenset((LOCALITY, REGION))
 _IPV4 = re.compile(rf"{_OCTET}(\.{_OCTET}){{3}}")
 BUCKETS = 16
 """Into how many parts a namespace's slices are told apart: a slice that comes wakes one part's services, not all."""
@@ -158,8 +159,10 @@ def _from_slices(q: Db, namespace: str, found: Service) -> list[list[Backend]]:
         if not any(number for number, _into in numbers):
             continue
         for endpoint in made.spec.endpoints:
-            healthy = endpoint.conditions.ready is not False
-            if not endpoint.addresses or _stops(endpoint) or not (healthy or told):
+            conditions = endpoint.conditions
+            healthy = conditions.ready is not False
+            # One that is being stopped takes no new connections. Unknown is no, as Kubernetes says.
+            if not endpoint.addresses or conditions.terminating is True or not (healthy or told):
                 continue
             address = endpoint.addresses[0]
             if not _IPV4.fullmatch(address):
@@ -185,11 +188,6 @@ def _slice_port(spec: EndpointSlice, port: Port) -> int:
     return 0
 
 
-def _stops(endpoint: Endpoint) -> bool:
-    """Say whether an endpoint is being stopped: it takes no new connections. Unknown is no, as Kubernetes says."""
-    return endpoint.conditions.terminating is True
-
-
 Traits = tuple[Map[str], str, bool, str, Locality, int, str]
 """What a backend has of its pod: labels, account, mtls, metadata, place, weight, node."""
 
@@ -211,7 +209,7 @@ class _Pods:
     def traits(self, pod: Object[Pod]) -> Traits:
         """Return what backends have of a pod."""
         mtls, labels, node = takes_mtls(pod), pod.labels, pod.spec.node_name
-        place = self._place(pod) if LOCALITY in labels or REGION in labels else self._node(node)
+        place = self._node(node) if _PLACES.isdisjoint(labels) else self._place(pod)
         identity = self._account(pod) if mtls or is_proxyless(pod) else ""
         return labels, identity, mtls, metadata(pod.name, pod.namespace, labels), place, 1, node
 
