@@ -14,7 +14,7 @@ from tests.pilot.core.certificates import Authority, opaque
 from tests.pilot.core.meshes import Mesh
 
 from meltemi.api.diagnostics import Ref
-from meltemi.model import destinations
+from meltemi.model import destination_heads, destinations
 from meltemi.model.gateway_api import backend_tls, listeners, parents, rules
 from meltemi.model.gateway_api.status import standings
 from meltemi.model.isolation import TRANSLATION_FAILED
@@ -135,11 +135,11 @@ def rule(service: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("module", "name", "documents", "ref"),
     [
-        (destinations, "_head_of", [rule("bad")], Ref("DestinationRule", "default", "bad")),
+        (destination_heads, "_head_of", [rule("bad")], Ref("DestinationRule", "default", "bad")),
         (destinations, "Rule", [rule("bad")], None),
         (
             backend_tls,
-            "_ports",
+            "ports_of",
             [policy("bad", "x"), roots("x", Authority().pem)],
             Ref("Service", "default", "bad"),
         ),

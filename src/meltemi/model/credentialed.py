@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from meltemi.api.networking.destination_rule import ClientTLSMode, ClientTLSSettings
-from meltemi.model import destinations, facts
+from meltemi.model import facts
+from meltemi.model.destination_heads import heads
 from meltemi.model.hosts import covers, is_pattern
 from meltemi.model.services import host_set, hosts_in
 from meltemi.query import Db, query
@@ -28,7 +29,7 @@ def patterns(q: Db) -> tuple[str, ...]:
             {
                 head.host
                 for namespace in q.namespaces(facts.DESTINATION_RULES)
-                for head in destinations.heads(q, namespace)
+                for head in heads(q, namespace)
                 if head.credentials
             }
         )

@@ -10,6 +10,7 @@ from meltemi.envoy import names
 from meltemi.envoy.routes import HashKey
 from meltemi.model import destinations, facts, settings
 from meltemi.model.derivation import UNRESOLVED
+from meltemi.model.destination_heads import heads
 from meltemi.model.hosts import complete, public
 from meltemi.model.routing import Source
 from meltemi.model.services import home, homes, service
@@ -107,7 +108,7 @@ def _private_shapes(q: Db) -> bool:
 
 @query
 def _shapes(q: Db, namespace: str) -> _Shapes:
-    shaping = [head for head in destinations.heads(q, namespace) if head.shaped]
+    shaping = [head for head in heads(q, namespace) if head.shaped]
     return _Shapes(
         any(head.hashed for head in shaping),
         bool(shaping),
