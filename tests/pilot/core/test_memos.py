@@ -62,7 +62,7 @@ def test_an_endpoint_that_comes_touches_neither_clusters_nor_routes_nor_listener
         "port_listener",
         "service_listener",
         "standing",
-        "of_view",
+        "listener",
         "_outward",
     }
     assert untouched.isdisjoint(runs), runs

@@ -14,7 +14,7 @@ from meltemi.query import Db
 
 def discovery_of(q: Db, found: Service, policy: TrafficPolicy, keeper: str, *, balanced: bool) -> Discovery:
     """Decide how a service's cluster finds its endpoints; `balanced` is as in `clusters`."""
-    if origination.is_closed(q, policy.tls, keeper):
+    if policy.tls is not None and origination.is_closed(q, policy.tls, keeper):
         return Discovery.STATIC
     if found.resolution is Resolution.ORIGINAL or (found.headless and not balanced):
         return Discovery.ORIGINAL_DST

@@ -229,15 +229,9 @@ def _assignment(name: str, address: str, port: int) -> Assignment:
 
 
 @query
-def of_view(q: Db, view: View) -> tuple[Segment, Segment]:
-    """Return the clusters that lead to the app of a sidecar, and its inbound listener with those that it binds."""
-    ports = ports_of(q, view)
-    return clusters(q, ports, view.envoy_version), _listener_of(q, view, ports)
-
-
-def _listener_of(q: Db, view: View, taken: tuple[AppPort, ...]) -> Segment:
-    """Make the inbound listener. Refused without a predecessor, it is one that takes nothing."""
-    every = tuple([port for port in taken if port.bind or not _own(q, port)])
+def listener(q: Db, view: View) -> Segment:
+    """Return the inbound listener of a sidecar. Refused without a predecessor, it is one that takes nothing."""
+    every = tuple([port for port in ports_of(q, view) if port.bind or not _own(q, port)])
     ports = tuple([port for port in every if not port.bind])
     policy = authn.policy(q, view.namespace, view.labels)
     origins = dict.fromkeys([origin(port.origin) for port in ports if port.origin is not None])

@@ -1,6 +1,6 @@
 """The roots: everything one View must be sent, per type of resource.
 
-Only these, where a View stands and its inbound side see a View; whatever they are made of is keyed by less and shared.
+Only these, where a View stands and its inbound listener see a View; whatever they are made of is keyed by less.
 The five have no memos of their own: they only pick what is made already.
 """
 
@@ -185,10 +185,10 @@ def _sidecar(q: Db, view: View, stands: Standing) -> Roots:
     heard, routes = _outward(
         q, view.namespace, stands.openings, stands.unknown, stands.source, view.envoy_version
     )
-    own, inward = inbound.of_view(q, view)
+    inward = inbound.listener(q, view)
     # With more than one there are those that a Sidecar's ingress binds: where its egress has the same, that goes first.
     heard = (*heard, inward) if len(inward.resources) < 2 else outbound.named_once([*heard, inward])
-    return Roots((*reached, own), assigned, heard, routes, secrets(q, view, stands))
+    return Roots((*reached, *stands.to_app), assigned, heard, routes, secrets(q, view, stands))
 
 
 def _filled(parts: Iterable[Segment]) -> Segments:

@@ -69,4 +69,4 @@ def subsets(rule: Rule | None) -> tuple[str, ...]:
     """List the subsets that a service's ports have clusters for; "" is the whole."""
     if rule is None or not rule.subsets:
         return ("",)
-    return tuple(dict.fromkeys(("", *(subset.name for subset in rule.subsets))))
+    return tuple(dict.fromkeys(["", *[subset.name for subset in rule.subsets]]))

@@ -13,8 +13,9 @@ from meltemi.model.routing import Source
 from meltemi.model.scope import Lenses, known_to, lenses, selected
 from meltemi.model.sidecars import Key, Opening
 from meltemi.model.views import ProxyType, View
-from meltemi.pilot.core import outbound
+from meltemi.pilot.core import inbound, outbound
 from meltemi.pilot.core.origination import NOBODY
+from meltemi.pilot.core.resource import Segments
 from meltemi.query import Db, query
 
 
@@ -36,6 +37,8 @@ class Standing:
     """A sidecar's egress listeners."""
     unknown: str
     """The cluster for what the mesh does not know; "" is as the mesh has it."""
+    to_app: Segments
+    """The clusters that lead to a sidecar's app."""
     keeper: str
     """A gateway's namespace; NOBODY for sidecars, and where gateways reach all as sidecars do."""
     keeps: bool
@@ -62,6 +65,7 @@ def standing(q: Db, view: View) -> Standing:
         sidecar=key is not None,
         openings=opened.openings,
         unknown="" if key is None else outbound.unknown_cluster(q, key, view.namespace),
+        to_app=() if router else (inbound.clusters(q, inbound.ports_of(q, view), view.envoy_version),),
         keeper=keeper,
         keeps=bool(keeper) or (who != view.namespace and bool(credentialed.patterns(q))),
         changed=bool(view.proxy_config) or envoy_filters.any_for(q, view.namespace),
