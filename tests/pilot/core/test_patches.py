@@ -583,6 +583,14 @@ def test_the_root_namespaces_come_first_however_young() -> None:
     assert told(mesh) == "own"
 
 
+MORE = "more.default.svc.cluster.local"
+
+
+def domains(mesh: Mesh) -> dict[str, list[str]]:
+    """The domains of the client's virtual hosts on port 5000."""
+    return {one["name"]: one["domains"] for one in mesh.routes("sleep")["5000"]["virtualHosts"]}
+
+
 def test_every_change_is_as_if_it_had_always_been_so() -> None:
     mesh = helloworld()
     proxies = (("sleep", "default"), ("helloworld-v1", "default"), ("ingressgateway", "istio-system"))
@@ -592,7 +600,12 @@ def test_every_change_is_as_if_it_had_always_been_so() -> None:
     def as_from_scratch() -> bool:
         fresh = Mesh()
         fresh.put([json.loads(json.dumps(one)) for one in mesh.documents.values()])
-        return all(mesh.roots(*one) == fresh.roots(*one) for one in proxies)
+        same = all(mesh.roots(*one) == fresh.roots(*one) for one in proxies)
+        return (
+            same
+            and starts(mesh) == starts(fresh)
+            and set(mesh.reports("sleep")) == set(fresh.reports("sleep"))
+        )
 
     for pod, namespace in proxies:
         mesh.engine.hold(roots, mesh.view(pod, namespace))
@@ -608,13 +621,25 @@ def test_every_change_is_as_if_it_had_always_been_so() -> None:
             {"workloadSelector": {"labels": {"app": "sleep"}}},
         ),
         ("b", (patch("VIRTUAL_HOST", "MERGE", header), lua), "istio-system", {}),
+        # A domain that a service takes later on, and what breaks a listener as a whole.
+        ("c", (patch("VIRTUAL_HOST", "ADD", {"name": "x", "domains": [MORE]}),), "default", {}),
+        ("d", tuple(BREAKING.values()), "istio-system", {}),
+        ("e", (bootstrap({"stats_flush_interval": "2s"}),), "default", {}),
+        ("f", (bootstrap({"stats_flush_interval": "3s"}),), "istio-system", {"priority": 1}),
     )
     for name, patches, namespace, spec in steps:
         put(mesh, name, *patches, namespace=namespace, **spec)
         assert as_from_scratch()
+    assert MORE in domains(mesh)["x"]
     mesh.service("more", ports={"http": 5000})
+    assert "x" not in domains(mesh)
     assert as_from_scratch()
-    for name, namespace in (("a", "default"), ("b", "istio-system")):
+    for name, namespace in (
+        ("a", "default"),
+        ("b", "istio-system"),
+        ("d", "istio-system"),
+        ("f", "istio-system"),
+    ):
         mesh.delete("EnvoyFilter", name, namespace)
         assert as_from_scratch()
 
