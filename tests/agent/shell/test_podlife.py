@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
@@ -12,16 +13,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from meltemi.agent.core.net import PodNetwork
-from meltemi.agent.core.plan import Node
+from meltemi.agent.core.plan import Node, Place, bootstrap_path
+from meltemi.agent.core.pod import read
 from meltemi.agent.core.settings import Settings
 from meltemi.agent.shell import keep, kubelet, podlife
+from meltemi.agent.shell import sidecar as sidecar_module
+from meltemi.agent.shell.controlplane import AwayError
 from meltemi.agent.shell.podlife import PodLife
 from meltemi.agent.shell.processes import Row
+from meltemi.agent.shell.sidecar import Sidecar
 from meltemi.agent.shell.site import Places, Site
-from meltemi.galley.shell.kube import ApiError, UnreachableError
+from meltemi.galley.shell.kube import UnreachableError
 from meltemi.init.core import Layout
 from meltemi.init.wire import Process, Spec
 
@@ -141,7 +147,7 @@ class Api:
         return None
 
     async def token(self, *_: object, **__: object) -> dict[str, Any]:
-        raise ApiError(403, "Forbidden", "no tokens here", {})
+        return {"status": {"token": "a-token"}}
 
     @property
     def ready(self) -> bool:
@@ -149,6 +155,24 @@ class Api:
             row["type"]: row["status"] for row in self.document.get("status", {}).get("conditions", ())
         }
         return conditions.get("Ready") == "True"
+
+
+class Plane:
+    """The control plane: says what a proxy starts from, signs nothing."""
+
+    def __init__(self) -> None:
+        self.fault: Exception | None = None
+        self.asked = 0
+
+    async def bootstrap(self, token: str, document: bytes, _seconds: float) -> bytes:
+        assert token == "a-token"
+        self.asked += 1
+        if self.fault is not None:
+            raise self.fault
+        return document.replace(b'"admin"', b'"patched"', 1)
+
+    async def certificate(self, *_: object) -> tuple[str, ...]:
+        raise AwayError("no certificates here")
 
 
 class Stage:
@@ -160,7 +184,8 @@ class Stage:
         self.layout = Layout(str(folder / "run"), str(folder / "state"))
         places = Places(f"{folder}/places.json", "198.18.0.0/16", (), lambda short: f"/netns/{short}")
         places.load()
-        pretended: Any = (self.api, self.net, self.table, None, None)
+        self.plane = Plane()
+        pretended: Any = (self.api, self.net, self.table, None, self.plane)
         kube, network, processes, executor, plane = pretended
         self.site = Site(
             name="local",
@@ -538,3 +563,61 @@ async def test_a_pod_without_volumes_has_no_word_of_them(tmp_path: Path, gauge: 
     types = {row["type"] for row in stage.api.document["status"]["conditions"]}
     assert types == {"PodScheduled", "Initialized", "ContainersReady", "Ready"}
     assert stage.api.created == []
+
+
+# What a proxy starts from.
+
+
+class Refusal(grpc.aio.AioRpcError):
+    """A call that ended so."""
+
+    def __init__(self, code: grpc.StatusCode) -> None:
+        super().__init__(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="no")
+
+
+def starting(folder: Path) -> tuple[Stage, Sidecar, Path]:
+    """A pod's sidecar, and the file that its Envoy starts from."""
+    stage = Stage(folder, document())
+    made = read(stage.api.document)
+    place = Place("a1", "198.18.0.9", "/netns/a1")
+    return stage, Sidecar(stage.site, made, place), Path(bootstrap_path(made, stage.layout))
+
+
+async def test_a_proxy_starts_from_what_the_control_plane_says(tmp_path: Path) -> None:
+    _, sidecar, file = starting(tmp_path)
+    await sidecar.write_bootstrap()
+    assert "patched" in json.loads(file.read_text())
+
+
+async def test_a_control_plane_that_is_away_is_waited_for_at_the_first_start_alone(tmp_path: Path) -> None:
+    stage, sidecar, file = starting(tmp_path)
+    stage.plane.fault = Refusal(grpc.StatusCode.UNAVAILABLE)
+    waiting = asyncio.ensure_future(sidecar.write_bootstrap())
+    async with asyncio.timeout(10):
+        while stage.plane.asked < 2:
+            await asyncio.sleep(0.05)
+    assert not file.exists()
+    stage.plane.fault = None
+    await waiting
+    before = file.read_bytes()
+    stage.plane.fault = Refusal(grpc.StatusCode.UNAVAILABLE)
+    asked = stage.plane.asked
+    await sidecar.write_bootstrap()
+    assert (file.read_bytes(), stage.plane.asked) == (before, asked + 1)
+
+
+async def test_one_that_does_not_know_the_question_changes_nothing(tmp_path: Path) -> None:
+    stage, sidecar, file = starting(tmp_path)
+    stage.plane.fault = Refusal(grpc.StatusCode.UNIMPLEMENTED)
+    await sidecar.write_bootstrap()
+    assert "admin" in json.loads(file.read_text())
+
+
+async def test_who_is_away_for_too_long_keeps_no_pod_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sidecar_module, "_PATIENCE", 0.2)
+    stage, sidecar, file = starting(tmp_path)
+    stage.plane.fault = Refusal(grpc.StatusCode.UNAVAILABLE)
+    await sidecar.write_bootstrap()
+    assert "admin" in json.loads(file.read_text())
