@@ -48,8 +48,6 @@ def pods(deployment: Document, programs: Path) -> Iterator[Document]:
     if image not in PORTS:
         return
     labels = template["metadata"]["labels"]
-    if "mesh" not in meta["namespace"]:
-        labels = {**labels, "sidecar.istio.io/inject": "false"}
     for number in range(spec.get("replicas", 1)):
         yield {
             "apiVersion": "v1",
