@@ -242,6 +242,8 @@ def test_local_rate_limiting(world: Mesh) -> None:
         # Two pods of four tokens each; their shares are not equal.
         assert len(limited) >= 12
         assert all(headers["x-local-rate-limit"] == "true" for headers in limited)
+    # Each connection that the gateway has open is limited once more.
+    until(lambda: all(ask(world)[0] == 200 for _ in range(12)), 20, "nothing is limited any more")
 
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="Istio's samples are not here")
