@@ -135,18 +135,19 @@ def test_the_age_of_certificates() -> None:
 
 
 def certificate_problems(
-    held: dict[tuple[str, str], Certificate], now: float, container: str = "istio-proxy"
+    held: dict[tuple[str, str], Certificate], now: float, *, proxy: bool = True
 ) -> tuple[Problem, ...]:
-    row = pod("cart", phase="Running", containerStatuses=[{"name": container, "ready": True}])
+    row = pod("cart", phase="Running", containerStatuses=[{"name": "app", "ready": True}])
+    row["spec"]["containers"] = row["spec"]["containers"][: 2 if proxy else 1]
     at = Mesh("default", now, "/s/log", pods=[row], certificates=held, unasked={"pilot": "away"})
     return tuple(found for found in problems(at) if found.object.startswith("pod"))
 
 
 def test_certificates_of_pods_that_need_no_proxy_run_out_and_others_have_none() -> None:
     held = {("shop", "cart"): Certificate(0, 24 * HOUR)}
-    (found,) = certificate_problems(held, 25 * HOUR, "app")
+    (found,) = certificate_problems(held, 25 * HOUR, proxy=False)
     assert found.message == "certificate ran out 1h ago"
-    assert certificate_problems({}, 25 * HOUR, "app") == ()
+    assert certificate_problems({}, 25 * HOUR, proxy=False) == ()
 
 
 def test_certificates_that_are_missing_overdue_and_run_out() -> None:

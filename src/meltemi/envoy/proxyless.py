@@ -14,7 +14,6 @@ from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
 from envoy.config.core.v3.base_pb2 import RoutingPriority, TransportSocket
-from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.api_listener_pb2 import ApiListener
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
@@ -43,6 +42,7 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from meltemi.envoy import filters, names, sockets
 from meltemi.envoy.encoding import boolean, encode, pack, uint32, uint64
+from meltemi.envoy.endpoints import Assignment, assignment_message
 from meltemi.envoy.listeners import HTTP_CONNECTION_MANAGER
 
 KNOWN_FILTERS = frozenset({filters.FAULT})
@@ -194,11 +194,11 @@ def encode_server_listener(address: str, port: int, *, mutual: bool) -> tuple[st
     return name, encode(Listener(name=name, address=where, filter_chains=[chain]))
 
 
-def encode_known_assignment(message: bytes) -> bytes:
+def encode_known_assignment(assignment: Assignment) -> bytes:
     """Encode a load assignment in which every locality has a name, be it empty, and a weight: gRPC skips others."""
-    made = ClusterLoadAssignment.FromString(message)
+    made = assignment_message(assignment)
     for group in made.endpoints:
         group.locality.SetInParent()
         if not group.load_balancing_weight.value:
-            group.load_balancing_weight.value = max(1, len(group.lb_endpoints))
+            group.load_balancing_weight.value = 1
     return encode(made)

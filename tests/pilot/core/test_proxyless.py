@@ -320,3 +320,35 @@ def test_mutual_tls_to_servers_without_a_proxy_is_none_of_that() -> None:
     assert not [one for one in made.reports("client") if one.code.id == "MEL0234"]
     made.pod("other", ip="198.18.0.9", labels={"app": "native"})
     assert [one for one in made.reports("client") if one.code.id == "MEL0234"]
+
+
+def test_what_grpc_would_refuse_all_endpoints_for_is_left_out() -> None:
+    made = mesh()
+    endpoints = [
+        {"address": "203.0.113.1", "labels": {"a": "b"}},
+        {"address": "203.0.113.1", "labels": {"a": "c"}},
+        {"address": "unix:///run/x.sock"},
+        {"address": "203.0.113.2"},
+    ]
+    ports = [{"number": 80, "name": "grpc", "protocol": "GRPC"}]
+    spec = {"hosts": ["out.test"], "ports": ports, "resolution": "STATIC", "endpoints": endpoints}
+    made.put([networking("ServiceEntry", **spec)])
+    assert made.endpoints("client")["outbound|80||out.test"] == ["203.0.113.1:80", "203.0.113.2:80"]
+
+
+def test_subsets_and_localities_divide_a_services_endpoints() -> None:
+    made = mesh()
+    for name, where, version in (("a", "r1.z1", "v1"), ("b", "r2.z1", "v1"), ("c", "r1.z1", "v2")):
+        labels = {"app": "echo", "istio-locality": where, "version": version}
+        made.pod(name, ip=f"198.18.1.{ord(name)}", labels=labels)
+    subset = {"name": "v1", "labels": {"version": "v1"}}
+    rule = networking("DestinationRule", host="echo", subsets=[subset])
+    made.put([rule])
+    name = f"outbound|80|v1|{HOST}"
+    assert made.endpoints("client")[name] == ["198.18.1.97:80", "198.18.1.98:80"]
+    labels = {"app": "client", "istio-locality": "r2.z1"}
+    made.pod("client", ip="198.18.0.3", labels=labels, sidecar=False, annotations=PROXYLESS)
+    rule["spec"]["trafficPolicy"] = {"outlierDetection": {"consecutive5xxErrors": 3}}
+    made.put([rule])
+    groups = decoded(made.roots("client"), EDS)[name]["endpoints"]
+    assert [(one["locality"]["region"], one.get("priority", 0)) for one in groups] == [("r1", 1), ("r2", 0)]

@@ -19,14 +19,14 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from meltemi.api.diagnostics import Diagnostic, Level, Ref, code
 from meltemi.api.networking.destination_rule import ClientTLSMode, TrafficPolicy
 from meltemi.envoy import names, proxyless
-from meltemi.envoy.encoding import encode
-from meltemi.envoy.endpoints import Assignment, assignment_message
+from meltemi.envoy.clusters import Discovery
+from meltemi.envoy.endpoints import Assignment
 from meltemi.envoy.proxyless import KnownCluster
 from meltemi.envoy.routes import HashBy, encode_route_head
 from meltemi.model import destinations, localities, routing
 from meltemi.model.destinations import Rule
 from meltemi.model.domains import names_of
-from meltemi.model.endpoints import accounts, backends
+from meltemi.model.endpoints import Backend, accounts, backends_of
 from meltemi.model.isolation import isolated
 from meltemi.model.localities import Caller
 from meltemi.model.routing import Source
@@ -34,6 +34,7 @@ from meltemi.model.scope import Lens, Lenses, lenses
 from meltemi.model.services import Protocol, Service, hosts_in, service, services_in
 from meltemi.model.views import View
 from meltemi.pilot.core import assignments, proxyless_limits, proxyless_servers, shared, traffic_policy
+from meltemi.pilot.core.discovery import discovery_of
 from meltemi.pilot.core.findings import origin
 from meltemi.pilot.core.inline_endpoints import groups
 from meltemi.pilot.core.origination import NOBODY
@@ -46,7 +47,6 @@ from meltemi.pilot.core.resource import (
     Rope,
     Ropes,
     Segment,
-    message_of,
     resource,
     rope,
     segment,
@@ -71,7 +71,7 @@ def roots(q: Db, view: View, source: Source) -> Roots:
     """Return what gRPC in a pod of this View is served: the parts of which it asks for by name."""
     seen = lenses(q, view.namespace)
     asker = asker_of(q, view.namespace, source)
-    made = clients(q, seen, view.namespace, view.envoy_version, localities.caller(view), source, asker)
+    made = clients(q, seen, view.namespace, localities.caller(view), source, asker)
     served = proxyless_servers.listeners(
         q, view.namespace, view.labels, view.named_ports, proxyless_servers.addresses(view)
     )
@@ -79,9 +79,7 @@ def roots(q: Db, view: View, source: Source) -> Roots:
 
 
 @query
-def clients(
-    q: Db, seen: Lenses, namespace: str, envoy: str, caller: Caller, source: Source, asker: str
-) -> Roots:
+def clients(q: Db, seen: Lenses, namespace: str, caller: Caller, source: Source, asker: str) -> Roots:
     """Return what clients are served that see this; they are in `namespace`."""
     reached: list[tuple[Segment, Segment]] = []
     listened: list[Segment] = []
@@ -89,7 +87,7 @@ def clients(
     for where in seen.namespaces:
         lens, own = seen.through(where), where == namespace
         answer = localities.answer(caller, localities.asked(q, where, lens.rules))
-        reached.append(destinations_in(q, where, lens, envoy, answer))
+        reached.append(destinations_in(q, where, lens, answer))
         listened.append(listeners_in(q, where, lens, own))
         ropes += routes_in(q, where, lens, own, source, asker)
     return Roots(
@@ -151,9 +149,7 @@ def _rope(name: str, host: Resource) -> Rope:
 
 
 @query
-def destinations_in(
-    q: Db, namespace: str, lens: Lens, envoy: str, caller: Caller | None
-) -> tuple[Segment, Segment]:
+def destinations_in(q: Db, namespace: str, lens: Lens, caller: Caller | None) -> tuple[Segment, Segment]:
     """List the clusters of a namespace's services, and their load assignments; `caller` as for these."""
     reached: list[Resource] = []
     endpoints: list[Resource] = []
@@ -162,7 +158,7 @@ def destinations_in(
         if host not in lens.hidden:
             choice = choices.get(host, destinations.DEFAULT)
             answer = assignments.answered(q, namespace, host, choice, caller)
-            made, assigned = isolated(q, destination, namespace, host, choice, envoy, answer) or ((), ())
+            made, assigned = isolated(q, destination, namespace, host, choice, answer) or ((), ())
             reached += made
             endpoints += assigned
     return segment(("ns", namespace), reached), segment(("ns", namespace), endpoints)
@@ -170,7 +166,7 @@ def destinations_in(
 
 @query
 def destination(
-    q: Db, namespace: str, host: str, choice: str, envoy: str, caller: Caller | None
+    q: Db, namespace: str, host: str, choice: str, caller: Caller | None
 ) -> tuple[tuple[Resource, ...], tuple[Resource, ...]]:
     """Translate a service: its clusters, and the load assignment of each."""
     found = service(q, namespace, host)
@@ -179,32 +175,53 @@ def destination(
     rule = destinations.rule(q, namespace, host, choice)
     origins = tuple([origin(ref) for ref in (*found.origins, *(rule.origins if rule is not None else ()))])
     believed = shared.believed(accounts(q, namespace, host), shared.mesh_wide(q).domains)
-    assigned = {
-        one.name: one
-        for one in assignments.load_assignments(q, namespace, host, choice, envoy, NOBODY, caller, False)
-    }
+    listed = dict(backends_of(q, namespace, host))
     if rule is not None and any(port.protocol.http2 for port in found.ports):
         proxyless_limits.tell_of_rule(q, rule)
     reached: list[Resource] = []
     endpoints: list[Resource] = []
     for port in found.ports:
+        near = assignments.within_reach(listed.get(port.number, ()), found, caller)
         whole = traffic_policy.effective(rule, port.number, "")
         for subset in shared.subsets(rule):
             policy = traffic_policy.of_subset(whole, rule, port.number, subset)
-            name = names.outbound_cluster(host, port.number, subset)
-            if name in assigned:
-                listed = message_of(assigned[name].entry)[1]
-            elif found.headless:
-                listed = encode(assignment_message(_declared(q, found, port.number, subset, rule)))
-            else:
+            # It has no destination of a connection to go by: of a headless service it chooses, too.
+            if discovery_of(q, found, policy, NOBODY, balanced=True) is not Discovery.EDS:
                 continue
+            name = names.outbound_cluster(host, port.number, subset)
             made = _cluster(q, name, policy, believed, rule)
-            if made is not None:
-                if made.peers is not None and rule is not None:
-                    proxyless_limits.tell_of_permissive(q, found, port.number, rule)
-                reached.append(resource(CDS, name, proxyless.encode_known_cluster(made), origins))
-                endpoints.append(resource(EDS, name, proxyless.encode_known_assignment(listed), origins))
+            if made is None:
+                continue
+            if made.peers is not None and rule is not None:
+                proxyless_limits.tell_of_permissive(q, found, port.number, rule)
+            assigned = _assignment(q, name, _of_subset(near, rule, subset), caller, found, policy)
+            reached.append(resource(CDS, name, proxyless.encode_known_cluster(made), origins))
+            endpoints.append(resource(EDS, name, proxyless.encode_known_assignment(assigned), origins))
     return tuple(reached), tuple(endpoints)
+
+
+def _of_subset(listed: tuple[Backend, ...], rule: Rule | None, subset: str) -> tuple[Backend, ...]:
+    chosen = rule.subset(subset) if rule is not None and subset else None
+    if chosen is None:
+        return listed
+    return tuple([one for one in listed if one.labels.contains_all(chosen.labels)])
+
+
+def _assignment(
+    q: Db,
+    name: str,
+    listed: tuple[Backend, ...],
+    caller: Caller | None,
+    found: Service,
+    policy: TrafficPolicy,
+) -> Assignment:
+    """Assign endpoints to a cluster: each once, and no Unix sockets, for gRPC would refuse all of them."""
+    known: dict[tuple[str, int], Backend] = {}
+    for one in assignments.through_gateways(q, listed, caller, found, policy):
+        if one.port:
+            known.setdefault((one.address, one.port), one)
+    spread = None if caller is None else assignments.spread_of(q, found, policy)
+    return Assignment(name, groups(tuple(known.values()), spread, caller))
 
 
 def _cluster(
@@ -222,15 +239,6 @@ def _cluster(
     size = traffic_policy.balance(policy.load_balancer).ring_size if hashed else 0
     requests = traffic_policy.thresholds(policy).requests
     return KnownCluster(name, requests, ring_size=size, peers=peers)
-
-
-def _declared(q: Db, found: Service, port: int, subset: str, rule: Rule | None) -> Assignment:
-    """List the endpoints of a cluster that a proxy finds by itself: a headless service's."""
-    listed = backends(q, found.namespace, found.host, port)
-    chosen = rule.subset(subset) if rule is not None and subset else None
-    if chosen is not None:
-        listed = tuple([one for one in listed if one.labels.contains_all(chosen.labels)])
-    return Assignment(names.outbound_cluster(found.host, port, subset), groups(listed))
 
 
 def _tell(q: Db, cluster: str, rule: Rule | None) -> None:
