@@ -463,7 +463,7 @@ DOORS = st.lists(
     max_size=9,
 )
 """Gateways and Sidecars that end TLS, and what they are likely to name."""
-SECRET = re.compile(r"kubernetes://[a-z-]+")
+SECRET = re.compile(r"(?:kubernetes|configmap)://[a-z-]+")
 PROXYLESS = {"inject.istio.io/templates": "grpc-agent"}
 PROXIES = (("x", "a"), ("y", "b"), ("edge", "a"), ("ingress", "istio-system"), ("grpc", "b"))
 
