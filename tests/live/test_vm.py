@@ -64,10 +64,10 @@ class Site:
         """What the agent, its Envoy and the workload print."""
         return self.folder / "agent.log"
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *options: str) -> subprocess.Popen[str]:
         """Start agent and workload, if they are not there."""
         if self.running is None or self.running.poll() is not None:
-            agent = cli(self.mesh.name, "agent", "--config", str(self.folder / "config"))
+            agent = cli(self.mesh.name, "agent", "--config", str(self.folder / "config"), *options)
             app = [sys.executable, str(APP), str(PORT), str(self.ill)]
             self.running = self.machine.start([*agent, "--", *app], self.mesh.env, self.log)
         return self.running
@@ -100,7 +100,7 @@ class Site:
 
 
 @contextmanager
-def joined(mesh: Mesh, machine: Machine, folder: Path, **template: str) -> Iterator[Site]:
+def joined(mesh: Mesh, machine: Machine, folder: Path, **template: Any) -> Iterator[Site]:
     """What a user types, up to the agent; the agent's words where the tests fail."""
     site = Site(mesh, machine, folder)
     try:
@@ -111,7 +111,7 @@ def joined(mesh: Mesh, machine: Machine, folder: Path, **template: str) -> Itera
         raise
 
 
-def prepare(site: Site, template: dict[str, str]) -> None:
+def prepare(site: Site, template: dict[str, Any]) -> None:
     said = site.mesh.meltemi(
         "x", "workload", "group", "create", "--name", "vm", "--labels", "app=vm", "--ports",
         f"http={PORT}", "--serviceAccount", "vm",
@@ -188,6 +188,29 @@ def test_a_workload_outlives_the_control_plane_and_its_agent_is_nobody_elses_mat
 
     site.start()
     until(lambda: site.status() == 200, 60, "it is back")
+
+
+@pytest.mark.long
+def test_without_capture_a_sidecar_says_where_calls_come_in(tmp_path: Path) -> None:
+    names = {"name": "vm", "namespace": "default"}
+    port = {"number": 9080, "name": "http", "protocol": "HTTP"}
+    ingress = {"port": port, "captureMode": "NONE", "defaultEndpoint": f"127.0.0.1:{PORT}"}
+    spec = {"workloadSelector": {"labels": {"app": "vm"}}, "ingress": [ingress]}
+    sidecar = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": names,
+        "spec": spec,
+    }
+    with machine() as made, mesh("vm", "--vm-address", f"{made.host}:0") as own:
+        own.helloworld()
+        own.apply(sidecar)
+        with joined(own, made, tmp_path, ports={"http": 9080}) as site:
+            site.start("--no-capture")
+            until(lambda: site.status() == 200, 60, "the workload is called")
+            told = json.loads(site.call()[1])
+            by = told["headers"]["x-forwarded-client-cert"]
+            assert "By=spiffe://cluster.local/ns/default/sa/vm" in by
 
 
 @pytest.mark.long

@@ -41,6 +41,8 @@ def command(*, folder: str, capture: bool | None, argv: tuple[str, ...]) -> int:
     With a command the workload is started too, once Envoy serves. The agent ends with it, or with Ctrl-C; the
     workload then leaves the mesh.
     """
+    # gRPC, once it is imported, would log of each program that is started beside it.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     import yaml
 
     from meltemi.agent.core.vm import BadFolderError

@@ -154,14 +154,17 @@ def configure(
     finally:
         client.close()
     _write(Path(folder), made)
-    for words in _warnings(made, wanted, folder):
+    for words in _warnings(made, wanted, folder, seconds):
         click.echo(f"{click.style('warning', fg='yellow')}: {words}", err=True)
     click.echo(f"{folder} is written. On the workload's machine: meltemi agent --config {folder}")
     return GOOD
 
 
-def _warnings(made: dict[str, str], wanted: Any, folder: str) -> list[str]:
-    found = [f"{folder}/istio-token is a secret: who has it can join as this service account"]
+def _warnings(made: dict[str, str], wanted: Any, folder: str, seconds: int) -> list[str]:
+    found = [
+        f"{folder}/istio-token is a secret: who has it can join as this service account",
+        f"it is good for {seconds} s: to join again after that its agent needs a new one, and reads it there",
+    ]
     if not made["hosts"]:
         found.append(
             "where the control plane is reached is not known: give --ingressIP, or begin the mesh with "
