@@ -26,6 +26,7 @@ from meltemi.agent.shell.relay import SERVICE, PodRelay
 from meltemi.pilot.wire.ads import Accepted as Took
 from meltemi.pilot.wire.ads import AdsStream, Changed, Rejected, Respond, Steady, Update
 from meltemi.pilot.wire.messages import Entry, decode_request, frame, response_body, with_nonce
+from meltemi.pilot.wire.types import HEALTH
 
 
 class Token:
@@ -61,6 +62,8 @@ class Upstream:
         self.accepted: list[Took] = []
         self.tokens: list[str] = []
         self.streams = 0
+        self.health: list[tuple[int, str | None]] = []
+        """What was said of the workload's health, with the number of the stream."""
         self._queues: list[tuple[AdsStream[Entry], asyncio.Queue[bytes]]] = []
         self._server: grpc.aio.Server | None = None
 
@@ -111,6 +114,9 @@ class Upstream:
         async def read() -> None:
             async for data in requests:
                 request, _ = decode_request(data)
+                if request.type == HEALTH:
+                    self.health.append((self.streams, request.error))
+                    continue
                 self._send(stream.receive(request), queue)
 
         try:

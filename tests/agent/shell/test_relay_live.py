@@ -14,6 +14,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 
 from meltemi.agent.shell.controlplane import ControlPlane
 from meltemi.agent.shell.identity import Identity
+from meltemi.agent.shell.relay import PodRelay
 from meltemi.pilot.wire.messages import Entry
 from meltemi.pilot.wire.types import CDS, LDS
 
@@ -28,13 +29,20 @@ def cluster(name: str, version: str, **more: Any) -> Entry:
 
 
 class Scene:
-    def __init__(self, pod: Pod, upstream: Upstream) -> None:
+    def __init__(self, pod: Pod, upstream: Upstream, relay: PodRelay) -> None:
         self.pod = pod
         self.upstream = upstream
+        self.relay = relay
 
     async def has(self, wanted: dict[str, str]) -> None:
         async def same() -> bool:
             return await self.pod.clusters() == wanted
+
+        await until(same)
+
+    async def told(self, *wanted: tuple[int, str | None]) -> None:
+        async def same() -> bool:
+            return self.upstream.health == [*wanted]
 
         await until(same)
 
@@ -53,8 +61,8 @@ async def staged() -> AsyncIterator[Scene]:
             )
             pod = Pod(folder, "p", identity)
             try:
-                async with asyncio.timeout(60), pod.fed(plane):
-                    yield Scene(pod, upstream)
+                async with asyncio.timeout(60), pod.fed(plane) as relay:
+                    yield Scene(pod, upstream, relay)
                     await pod.kill_envoy()
                     await upstream.stop()
             finally:
@@ -88,6 +96,19 @@ async def test_a_restarted_envoy_is_served_from_disk_while_the_control_plane_is_
         scene.upstream.set(CDS, (cluster("a", "2", connect_timeout="2s"), cluster("b", "1")))
         await scene.upstream.start()
         await scene.has({"a": "2", "b": "1"})
+
+
+async def test_the_control_plane_hears_how_the_workload_is_whenever_it_comes() -> None:
+    async with staged() as scene:
+        scene.relay.report("not yet")
+        await scene.upstream.start()
+        await scene.pod.start_envoy()
+        await scene.told((1, "not yet"))
+        scene.relay.report(None)
+        await scene.told((1, "not yet"), (1, None))
+        await scene.upstream.stop()
+        await scene.upstream.start()
+        await scene.told((1, "not yet"), (1, None), (2, None))
 
 
 async def until_kept(pod: Pod) -> None:
