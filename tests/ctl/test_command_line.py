@@ -103,6 +103,9 @@ def test_options_may_stand_before_or_after_the_command(cli: Cli) -> None:
         (["wait", "vs/x", "--timeout", "soon"], "no span of time"),
         (["get", "pods", "--mesh", "No!"], "no name for a mesh"),
         (["validate"], "at least one file"),
+        (["up", "--vm-address", "here"], "is no address of this machine"),
+        (["up", "--vm-address", "192.0.2.1:99999"], "is no address of this machine"),
+        (["up", "--vm-address", "192.0.2.1:15012"], "192.0.2.1 port 15012 cannot be had"),
     ],
 )
 def test_usage_errors_say_what_is_wrong(args: list[str], words: str, cli: Cli) -> None:
