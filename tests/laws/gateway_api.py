@@ -35,6 +35,7 @@ from meltemi.api.gatewayapi.gateway_tls import (
     FrontendTLSConfig,
     FrontendTLSValidation,
     FrontendValidationMode,
+    GatewayBackendTLS,
     GatewayTLSConfig,
     TLSConfig,
     TLSPortConfig,
@@ -105,12 +106,14 @@ _check = st.builds(
     namespaces,
     st.sampled_from(list(FrontendValidationMode)),
 )
-_frontends = st.none() | st.builds(
-    lambda default, one: GatewayTLSConfig(
-        frontend=FrontendTLSConfig(default, () if one is None else (TLSPortConfig(443, one),))
+_secrets = st.builds(lambda name, where: SecretObjectReference(name=name, namespace=where), names, namespaces)
+_tls = st.none() | st.builds(
+    lambda default, one, shown: GatewayTLSConfig(
+        backend=shown, frontend=FrontendTLSConfig(default, () if one is None else (TLSPortConfig(443, one),))
     ),
     _check,
     st.none() | st.just(TLSConfig()) | _check,
+    st.none() | st.builds(GatewayBackendTLS, _secrets),
 )
 gateways = st.builds(
     lambda name, listed, addresses, source, tls: Gateway(
@@ -126,7 +129,7 @@ gateways = st.builds(
         [(), (), (GatewaySpecAddress("Hostname", "cart.istio-system"),), (GatewaySpecAddress(),)]
     ),
     st.sampled_from(list(ListenersFrom)),
-    _frontends,
+    _tls,
 )
 sets = st.builds(
     lambda name, namespace, listed: ListenerSet(

@@ -888,3 +888,99 @@ def test_policies_for_a_service_and_for_a_port_of_it_do_not_conflict(mesh: Mesh)
         "nowhere": "TargetNotFound",
     }.items():
         assert ancestor(mesh, name)["Accepted"] == (reason == "Accepted", reason)
+
+
+def showing(**ref: Any) -> Document:
+    """The Gateway `gw`, which shows backends a certificate."""
+    return gateway(listener(), tls={"backend": {"clientCertificateRef": {"name": "cert", **ref}}})
+
+
+def to_backend(mesh: Mesh, name: str = "gw-istio", namespace: str = "default") -> Document:
+    """The TLS of a proxy towards the Service `a`."""
+    found = mesh.clusters(name, namespace)["outbound|80||a.default.svc.cluster.local"]
+    made: Document = found.get("transportSocket", {}).get("typedConfig", {}).get("commonTlsContext", {})
+    return made
+
+
+def test_a_gateway_shows_its_certificate_to_backends_that_a_policy_is_for(mesh: Mesh) -> None:
+    mesh.pod("client", ip="198.18.0.10")
+    mesh.put([showing(), CERT, route(to()), roots_of(Authority())])
+    # What begins TLS is a policy alone.
+    assert "tlsCertificateSdsSecretConfigs" not in to_backend(mesh)
+    mesh.put([policy(**of_map("roots"))])
+    [shown] = to_backend(mesh)["tlsCertificateSdsSecretConfigs"]
+    assert shown["name"] == "kubernetes-gateway://default/cert"
+    assert shown["name"] in mesh.messages(SDS, "gw-istio")
+    assert to_backend(mesh)["validationContext"]["trustedCa"]
+    assert conditions(said(mesh, "gateways/default/gw"))["ResolvedRefs"] == (True, "ResolvedRefs")
+    # It is nobody else's.
+    assert to_backend(mesh, "client")["validationContext"]
+    assert "tlsCertificateSdsSecretConfigs" not in to_backend(mesh, "client")
+    assert not mesh.messages(SDS, "client")
+    mesh.delete("Gateway", "gw")
+    mesh.put([gateway(listener())])
+    assert "tlsCertificateSdsSecretConfigs" not in to_backend(mesh)
+
+
+@pytest.mark.parametrize(
+    ("ref", "told"),
+    [
+        ({"name": "nobody"}, "InvalidClientCertificateRef"),
+        ({"group": "else.test"}, "InvalidClientCertificateRef"),
+        ({"namespace": "other"}, "RefNotPermitted"),
+    ],
+)
+def test_a_gateway_that_has_nothing_to_show_goes_to_nobody(mesh: Mesh, ref: Document, told: str) -> None:
+    far = Authority().pair("a.test").secret("cert", "other")
+    mesh.pod("a1", ip="198.18.0.20", labels={"app": "a"})
+    mesh.put([showing(), CERT, far, route(to()), roots_of(Authority()), policy(**of_map("roots"))])
+    cluster = "outbound|80||a.default.svc.cluster.local"
+    assert mesh.endpoints("gw-istio")[cluster]
+    mesh.put([showing(**ref)])
+    assert conditions(said(mesh, "gateways/default/gw"))["ResolvedRefs"] == (False, told)
+    assert not mesh.endpoints("gw-istio").get(cluster)
+    assert not to_backend(mesh)
+
+
+def test_a_certificate_of_another_namespace_is_shown_by_a_grant_to_backends_of_any(mesh: Mesh) -> None:
+    far = Authority().pair("a.test").secret("cert", "other")
+    given = grant("Gateway", "default", kind="Secret", name="cert")
+    documents = [showing(namespace="other"), far, given, route(to()), roots_of(Authority())]
+    mesh.put([*documents, policy(**of_map("roots"))])
+    [shown] = to_backend(mesh)["tlsCertificateSdsSecretConfigs"]
+    assert shown["name"] == "kubernetes-gateway://other/cert"
+    # Nobody who writes a rule reaches there by such a name.
+    mesh.apply(
+        """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: sly}
+spec:
+  host: a.other.svc.cluster.local
+  workloadSelector: {matchLabels: {gateway.networking.k8s.io/gateway-name: gw}}
+  trafficPolicy: {tls: {mode: MUTUAL, credentialName: "kubernetes-gateway://other/cert"}}
+"""
+    )
+    sly = mesh.clusters("gw-istio")["outbound|80||a.other.svc.cluster.local"]
+    assert "transportSocket" not in sly
+
+
+def test_a_written_rule_keeps_its_say_beside_a_certificate(mesh: Mesh) -> None:
+    mesh.put([showing(), CERT, route(to()), roots_of(Authority()), policy(**of_map("roots"))])
+    mesh.apply(
+        """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: mine}
+spec:
+  host: a
+  trafficPolicy: {loadBalancer: {simple: RANDOM}}
+  subsets:
+  - {name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}
+"""
+    )
+    found = mesh.clusters("gw-istio")
+    assert found["outbound|80||a.default.svc.cluster.local"]["lbPolicy"] == "RANDOM"
+    for name in ("outbound|80||a.default.svc.cluster.local", "outbound|80|v1|a.default.svc.cluster.local"):
+        tls = found[name]["transportSocket"]["typedConfig"]["commonTlsContext"]
+        assert tls["tlsCertificateSdsSecretConfigs"], name

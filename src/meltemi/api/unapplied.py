@@ -169,7 +169,6 @@ _GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
     ),
     "gateways.gateway.networking.k8s.io": (
         Gap("spec.infrastructure.parametersRef", "the Gateway is not accepted, and nothing is opened"),
-        Gap("spec.tls.backend", "backends are shown no certificate of it"),
         Gap("spec.defaultScope", "only routes that name the Gateway are attached"),
     ),
     "httproutes.gateway.networking.k8s.io": (

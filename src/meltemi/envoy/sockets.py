@@ -71,6 +71,8 @@ class FileClient:
     verify: bool = True
     auto_sni: bool = False
     crl: str = ""
+    secret: str = ""
+    """Name of the secret of the certificate that is shown, in place of files."""
     ciphers: tuple[str, ...] = ()
     curves: tuple[str, ...] = ()
 
@@ -241,6 +243,9 @@ def _file_context(socket: FileClient) -> CommonTlsContext:
         alpn_protocols=socket.alpn,
         tls_params=_outside(socket),
         tls_certificates=certificates,
+        tls_certificate_sds_secret_configs=[SdsSecretConfig(name=socket.secret, sds_config=ads())]
+        if socket.secret
+        else [],
         validation_context=validation,
     )
 

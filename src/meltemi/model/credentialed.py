@@ -7,6 +7,7 @@ from typing import TypeGuard
 from meltemi.api.networking.destination_rule import ClientTLSMode, ClientTLSSettings
 from meltemi.model import facts
 from meltemi.model.destination_heads import heads
+from meltemi.model.gateway_api import client_certificates
 from meltemi.model.hosts import covers, is_pattern
 from meltemi.model.services import host_set, hosts_in
 from meltemi.query import Db, query
@@ -24,15 +25,9 @@ def names_one(tls: ClientTLSSettings | None) -> TypeGuard[ClientTLSSettings]:
 @query
 def patterns(q: Db) -> tuple[str, ...]:
     """List the hosts that some DestinationRule is for which names a Secret, sorted."""
+    places = dict.fromkeys((*q.namespaces(facts.DESTINATION_RULES), *client_certificates.places(q)))
     return tuple(
-        sorted(
-            {
-                head.host
-                for namespace in q.namespaces(facts.DESTINATION_RULES)
-                for head in heads(q, namespace)
-                if head.credentials
-            }
-        )
+        sorted({head.host for namespace in places for head in heads(q, namespace) if head.credentials})
     )
 
 

@@ -5,6 +5,7 @@ A changed rule whose head stays the same wakes what is made of its hosts, and no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from meltemi.api.diagnostics import Diagnostic, Ref
@@ -17,7 +18,7 @@ from meltemi.api.networking.destination_rule import (
 )
 from meltemi.api.values import Map
 from meltemi.model import facts, settings
-from meltemi.model.gateway_api import backend_tls
+from meltemi.model.gateway_api import backend_tls, client_certificates
 from meltemi.model.hosts import complete
 from meltemi.model.isolation import TRANSLATION_FAILED
 from meltemi.query import Db, Failure, query
@@ -62,6 +63,8 @@ def heads(q: Db, namespace: str) -> tuple[Head, ...]:
     found = [_faulty(q, namespace, name, one) if isinstance(one, Failure) else one for name, one in read]
     if q.names(facts.BACKEND_TLS_POLICIES, namespace):
         found.extend([_derived(q, namespace, service) for service in backend_tls.services(q, namespace)])
+    if q.namespaces(facts.API_GATEWAYS) and q.namespaces(facts.BACKEND_TLS_POLICIES):
+        found.extend(_shown(q, namespace))
     return tuple(sorted((one for one in found if one is not None), key=lambda one: (one.created, one.name)))
 
 
@@ -138,3 +141,12 @@ def _derived(q: Db, namespace: str, service: str) -> Head | None:
         return None
     closed = any(_names_secret(tls) for tls in (made.tls, *(tls for _, tls in made.ports)))
     return Head(host, name, ("*",), made.created, credentials=closed)
+
+
+def _shown(q: Db, place: str) -> Iterator[Head]:
+    """List the heads of what Gateways show to backends, for their own proxies in a namespace alone."""
+    domain = settings.CLUSTER_DOMAIN.read(q)
+    for one in client_certificates.showing(q, place):
+        for name, (namespace, service) in client_certificates.names(q, one):
+            host = complete(service, namespace, domain)
+            yield Head(host, name, ("*",), one.created, one.selector, credentials=True)

@@ -20,7 +20,7 @@ from meltemi.api.networking.destination_rule import DestinationRule, Subset, Tra
 from meltemi.api.values import Map
 from meltemi.model import facts, settings
 from meltemi.model.destination_heads import FAULTY, Head, head, heads
-from meltemi.model.gateway_api import backend_tls
+from meltemi.model.gateway_api import backend_tls, client_certificates
 from meltemi.model.hosts import closest, covers, exported, is_pattern, public
 from meltemi.query import Db, Failure, query
 
@@ -125,6 +125,11 @@ def _seen(
 @query
 def merged(q: Db, namespace: str, host: str, names: tuple[str, ...]) -> Rule:
     """Merge rules of one host in one namespace, those that come first before the others."""
+    shown = [name for name in names if name.endswith(client_certificates.MARK)]
+    if shown:
+        return _with_certificate(
+            q, namespace, host, shown[0], tuple([one for one in names if one not in shown])
+        )
     policy: TrafficPolicy | None = None
     subsets: dict[str, Subset] = {}
     origins: list[Ref] = []
@@ -151,6 +156,24 @@ def merged(q: Db, namespace: str, host: str, names: tuple[str, ...]) -> Rule:
         policy = wanted.policy(policy)
         parts = wanted.subsets(parts, policy)
     return Rule(namespace, host, policy, parts, tuple(origins))
+
+
+def _with_certificate(q: Db, namespace: str, host: str, name: str, others: tuple[str, ...]) -> Rule:
+    """Give the rule that clients of a namespace have for a host by others' names, or anyway, with a certificate."""
+    found = client_certificates.shown(q, name)
+    if others or found is None:
+        usual = merged(q, namespace, host, others)
+    else:
+        place = found.service[0]
+        usual = rule(q, place, host, choose(q, place, host, namespace)) or Rule(namespace, host)
+    if found is None or usual.policy is None:
+        return usual
+    return replace(
+        usual,
+        policy=found.policy(usual.policy),
+        subsets=found.subsets(usual.subsets),
+        origins=(*usual.origins, found.gateway),
+    )
 
 
 def placing(q: Db, namespace: str) -> list[Rule]:

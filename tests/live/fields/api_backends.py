@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tests.live.fields import gateway_tls
 from tests.live.fields.api_gateways import ALL, ask, gateway
 from tests.live.fields.asking import Ask
-from tests.live.fields.case import BACKEND_TLS_POLICY, Case, Document, Own, Seen
+from tests.live.fields.case import API_GATEWAY, BACKEND_TLS_POLICY, Case, Document, Own, Seen
 from tests.live.fields.certificates import pem
-from tests.live.fields.gateway_api import of
+from tests.live.fields.gateway_api import API, of
 
 CHECK = "spec.validation"
 NAME = "echo.test"
 """A name that the certificate of the pods bears."""
 
 
-def documents(own: Own, target: Document | None = None, **validation: Any) -> tuple[Document, ...]:
+def documents(
+    own: Own,
+    target: Document | None = None,
+    port: int = 8443,
+    tls: Document | None = None,
+    **validation: Any,
+) -> tuple[Document, ...]:
     """A listener for bytes, a route to the variant's Service, and the policy for it."""
     listener = {"name": "one", "port": own.port, "protocol": "TCP", "allowedRoutes": ALL}
     service = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": own.name, "namespace": "default"},
-        "spec": {"selector": {"app": "echo"}, "ports": [{"name": "tcp-tls", "port": 8443}]},
+        "spec": {"selector": {"app": "echo"}, "ports": [{"name": "tcp-tls", "port": port}]},
     }
     roots = {
         "apiVersion": "v1",
@@ -33,7 +40,7 @@ def documents(own: Own, target: Document | None = None, **validation: Any) -> tu
     }
     route = {
         "parentRefs": [{"name": own.name}],
-        "rules": [{"backendRefs": [{"name": own.name, "port": 8443}]}],
+        "rules": [{"backendRefs": [{"name": own.name, "port": port}]}],
     }
     believed = {"caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": own.name}]}
     checks = {**({} if "wellKnownCACertificates" in validation else believed), "hostname": NAME, **validation}
@@ -41,7 +48,7 @@ def documents(own: Own, target: Document | None = None, **validation: Any) -> tu
     return (
         service,
         roots,
-        gateway(own, listener),
+        gateway(own, listener, tls=tls),
         of(own, "TCPRoute", route, version="v1alpha2"),
         of(own, "BackendTLSPolicy", {"targetRefs": [aim], "validation": checks}),
     )
@@ -134,6 +141,67 @@ def cases() -> Iterator[Case]:
     )
 
 
+PART = "spec.tls.backend"
+REF = f"{PART}.clientCertificateRef"
+
+
+def showing(own: Own, *more: Document, suffix: str = "", **ref: Any) -> tuple[Document, ...]:
+    """The same towards pods that ask for a certificate, which the Gateway shows."""
+    named = {"name": own.name + suffix, **ref}
+    made = documents(own, port=9443, tls={"backend": {"clientCertificateRef": named}})
+    return (*made, gateway_tls.client("gateway.test").secret(own.name, "default"), *more)
+
+
+def certificates() -> Iterator[Case]:
+    """What a Gateway shows to backends."""
+    yield Case(
+        "apigateway-shown",
+        API_GATEWAY,
+        (PART, REF, f"{REF}.name"),
+        showing,
+        verified,
+        asks,
+        quick=True,
+    )
+    for field, value in (("group", "else.test"), ("kind", "Other")):
+        yield _unshown(field, value)
+    yield Case(
+        "apigateway-shown-of-another-namespace",
+        API_GATEWAY,
+        (f"{REF}.namespace",),
+        lambda own: showing(
+            own,
+            gateway_tls.client("gateway.test").secret(f"{own.name}-far", "other"),
+            of(
+                own,
+                "ReferenceGrant",
+                {
+                    "from": [{"group": API, "kind": "Gateway", "namespace": "default"}],
+                    "to": [{"group": "", "kind": "Secret"}],
+                },
+                "-grant",
+                "other",
+                "v1beta1",
+            ),
+            suffix="-far",
+            namespace="other",
+        ),
+        verified,
+        asks,
+    )
+
+
+def _unshown(field: str, value: str) -> Case:
+    return Case(
+        f"apigateway-shown-of-another-{field}",
+        API_GATEWAY,
+        (f"{REF}.{field}",),
+        lambda own: showing(own, **{field: value}),
+        closed,
+        asks,
+    )
+
+
 def _socket(seen: Seen) -> Document:
     host = f"{seen.own.name}.default.svc.cluster.local"
     cluster = seen.envoys["gateway"].clusters[f"outbound|8443||{host}"]
@@ -141,4 +209,4 @@ def _socket(seen: Seen) -> Document:
     return found
 
 
-CASES = tuple(cases())
+CASES = (*cases(), *certificates())

@@ -1,8 +1,9 @@
 """The app of the ledger's mesh: answers what it was asked, counts, and asks others when told to.
 
 Usage: python echo.py NAME. HTTP on 8080 and 8081, bytes on 9000 (a line in, its name out), TLS on 8443 (`ECHO_TLS`
-holds key and certificate), HTTP on the Unix socket NAME in the folder `ECHO_SOCKETS`; on 9001 the pod `client` speaks
-Envoy's ext_authz by gRPC, and says no to whatever has the header `x-status`. Headers of a request: `x-status`
+holds key and certificate) and, for clients that `ECHO_CLIENTS` has signed, on 9443; HTTP on the Unix socket NAME in the
+folder `ECHO_SOCKETS`; on 9001 the pod `client` speaks Envoy's ext_authz by gRPC, and says no to whatever has the
+header `x-status`. Headers of a request: `x-status`
 to answer with (by the pod `x-only` alone, if given), `x-delay` seconds to wait, `x-count` key to count under, `x-fail`
 how many of that key's requests are answered 503 first, `x-slow` how many of them take 1 s. `GET /_count?key=` tells a
 count; `POST /_call` takes a JSON list of `{"asks": [...]}`, each an `asking.Ask` as a dict, and answers with their
@@ -87,6 +88,16 @@ async def authorize() -> None:
     await server.wait_for_termination()
 
 
+def secured() -> ssl.SSLContext:
+    """TLS with the key and certificate of `ECHO_TLS`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(os.environ["ECHO_TLS"])
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
 async def main(name: str) -> None:
     """Serve for ever."""
 
@@ -98,12 +109,11 @@ async def main(name: str) -> None:
 
     await asyncio.start_server(bytes_in, "0.0.0.0", 9000)
     if "ECHO_TLS" in os.environ:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-            file.write(os.environ["ECHO_TLS"])
-            file.flush()
-            context.load_cert_chain(file.name)
-        await asyncio.start_server(bytes_in, "0.0.0.0", 8443, ssl=context)
+        await asyncio.start_server(bytes_in, "0.0.0.0", 8443, ssl=secured())
+        checked = secured()
+        checked.verify_mode = ssl.CERT_REQUIRED
+        checked.load_verify_locations(cadata=os.environ["ECHO_CLIENTS"])
+        await asyncio.start_server(bytes_in, "0.0.0.0", 9443, ssl=checked)
     for port in (8081, 8080):
         app = web.Application()
         app.router.add_route("*", "/{any:.*}", handler(name, port))

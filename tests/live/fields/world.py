@@ -338,6 +338,7 @@ def _pod(name: str, sockets: str) -> Document:
     namespace, app, version, sidecar = PODS[name]
     env = {
         "ECHO_TLS": pem(),
+        "ECHO_CLIENTS": gateway_tls.authority().pem,
         "ECHO_SOCKETS": sockets,
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }

@@ -244,31 +244,31 @@ def _with_tls(q: Db, made: Held) -> Held:
     problem = made.unresolved
     for ref in tls.certificate_refs if mode != "ISTIO_MUTUAL" else ():
         where = ref.namespace or made.owner.namespace
-        problem = problem or _certificate(q, made.owner, ref, where)
+        problem = problem or certificate_fault(q, made.owner, ref, where)
         secrets.append((where, ref.name))
     if mode != "ISTIO_MUTUAL" and not secrets:
         problem = problem or Problem("InvalidCertificateRef", "there are no certificateRefs to open it with")
     return replace(made, mode=mode, secrets=tuple(secrets), unresolved=problem)
 
 
-def _certificate(q: Db, owner: Ref, ref: SecretObjectReference, where: str) -> Problem | None:
-    """Say why a reference to a certificate cannot be used."""
+def certificate_fault(
+    q: Db, owner: Ref, ref: SecretObjectReference, where: str, reason: str = "InvalidCertificateRef"
+) -> Problem | None:
+    """Say why a reference to a certificate cannot be used; `reason` is that of what is no question of grants."""
     if (ref.group, ref.kind) != ("", "Secret"):
-        return Problem("InvalidCertificateRef", f"a certificate is a Secret, not {ref.group}/{ref.kind}")
+        return Problem(reason, f"a certificate is a Secret, not {ref.group}/{ref.kind}")
     if not may_refer(q, owner, "", "Secret", where, ref.name):
         words = f"Secret {where}/{ref.name} is not accessible from namespace {owner.namespace}"
         return Problem("RefNotPermitted", f"{words} (missing a ReferenceGrant?)")
     made = q.fact(facts.SECRETS, where, ref.name)
     if made is None:
-        return Problem("InvalidCertificateRef", f"there is no Secret {where}/{ref.name}")
+        return Problem(reason, f"there is no Secret {where}/{ref.name}")
     data = made.spec
     chain = data.data.get("tls.crt") or pem.encoded(data.string_data.get("tls.crt", ""))
     if not chain or not (data.data.get("tls.key") or data.string_data.get("tls.key")):
-        return Problem("InvalidCertificateRef", f"Secret {where}/{ref.name} lacks tls.crt or tls.key")
+        return Problem(reason, f"Secret {where}/{ref.name} lacks tls.crt or tls.key")
     if not pem.has_certificates(chain):
-        return Problem(
-            "InvalidCertificateRef", f"the certificate in Secret {where}/{ref.name} cannot be read"
-        )
+        return Problem(reason, f"the certificate in Secret {where}/{ref.name} cannot be read")
     return None
 
 

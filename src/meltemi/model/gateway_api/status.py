@@ -13,7 +13,8 @@ from meltemi.api.diagnostics import Ref
 from meltemi.api.gatewayapi.references import ParentReference
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts
-from meltemi.model.gateway_api import addresses, backend_tls, clients
+from meltemi.model.gateway_api import addresses, backend_tls, client_certificates, clients
+from meltemi.model.gateway_api.leading import leading
 from meltemi.model.gateway_api.listeners import Front, Held, allows_set, front, parent_of
 from meltemi.model.gateway_api.parents import ROUTES, Parent, parents, place_of, route_of, routes_at
 from meltemi.model.gateway_api.rules import Rules, rules
@@ -28,6 +29,7 @@ FEATURES: Final = (
     "GRPCRouteNamedRouteRule",
     "Gateway",
     "GatewayAddressEmpty",
+    "GatewayBackendClientCertificate",
     "GatewayFrontendClientCertificateValidation",
     "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
@@ -178,6 +180,9 @@ def gateway(q: Db, namespace: str, name: str) -> Standing | None:
     fields = {"addresses": listed, "attachedListenerSets": _attached(found) or None}
     parts = tuple(_listener(q, one, closed=found.refusal) for one in own)
     rows = [accepted, programmed]
+    shown = client_certificates.certificate(q, made)
+    if shown is not None:
+        rows.append(_holds("ResolvedRefs", shown if isinstance(shown, Problem) else None))
     if clients.is_insecure(made.spec):
         words = "clients without a good certificate are let in: tls.frontend asks for AllowInsecureFallback"
         rows.append(Condition("InsecureFrontendValidationMode", True, "ConfigurationChanged", words))
@@ -310,7 +315,7 @@ def backend_tls_policy(q: Db, namespace: str, name: str) -> Standing | None:
     fronts: dict[Key, None] = {}
     mine: list[bool] = []
     for target in made.spec.target_refs:
-        fronts.update(dict.fromkeys(_leading(q).get(f"{namespace}/{target.name}", ())))
+        fronts.update(dict.fromkeys(leading(q, namespace, target.name)))
         port = target.section_name
         if (target.group, target.kind) != ("", "Service"):
             continue
@@ -335,25 +340,6 @@ def backend_tls_policy(q: Db, namespace: str, name: str) -> Standing | None:
         for where, front_name in sorted(fronts)
     )
     return Standing(made.uid, made.generation, parts=parts)
-
-
-@query
-def _leading(q: Db) -> Map[tuple[Key, ...]]:
-    """Map Services (`namespace/name`) to the Gateways whose routes lead there."""
-    found: dict[str, dict[Key, None]] = {}
-    for kind, fact in ROUTES.items():
-        for namespace in q.namespaces(fact):
-            for name in q.names(fact, namespace):
-                made = route_of(q, kind, namespace, name)
-                gateways = {
-                    joined.listener.gateway
-                    for parent in isolated(q, parents, kind, namespace, name) or ()
-                    for joined in parent.joined
-                }
-                for one in (each for rule in (made.spec.rules if made else ()) for each in rule.backend_refs):
-                    where = f"{one.namespace or namespace}/{one.name}"
-                    found.setdefault(where, {}).update(dict.fromkeys(gateways))
-    return Map({key: tuple(sorted(gateways)) for key, gateways in sorted(found.items())})
 
 
 def identity(ref: ParentReference) -> Map[Any]:

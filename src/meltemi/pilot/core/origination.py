@@ -16,6 +16,7 @@ from meltemi.envoy.clusters import UpstreamProtocol
 from meltemi.envoy.sockets import ClientSocket, FileClient, MutualClient, SecretClient
 from meltemi.model import credentialed, destinations, facts, settings
 from meltemi.model.destinations import Rule
+from meltemi.model.gateway_api.client_certificates import ShownTLS
 from meltemi.model.isolation import isolated
 from meltemi.model.scope import Lenses
 from meltemi.model.services import Service, service
@@ -54,6 +55,9 @@ def held(q: Db, tls: ClientTLSSettings, keeper: str) -> Held | Lacking:
     """Find the secrets of settings that name a credential, among those of the namespace `keeper`."""
     if keeper == NOBODY:
         return _NOT_GIVEN
+    if isinstance(tls, ShownTLS):
+        given = credentials.certificate(q, *tls.secret, tls.credential_name)
+        return given if isinstance(given, Lacking) else Held(given)
     shown = _shown(q, tls, keeper)
     if isinstance(shown, Lacking):
         return shown
@@ -110,17 +114,17 @@ def socket(
     # Servers that speak both take HTTP/1.1 for what asks for nothing.
     alpn = ("h2",) if protocol is UpstreamProtocol.HTTP2 else ()
     usual = listening.tls_defaults(q)
-    if wanted.credential_name:
-        secrets = held(q, wanted, keeper)
-        if isinstance(secrets, Lacking):
-            return secrets
-        certificate, authorities = secrets.certificate, secrets.authorities
+    secrets = held(q, wanted, keeper) if wanted.credential_name else Held()
+    if isinstance(secrets, Lacking):
+        return secrets
+    certificate = "" if secrets.certificate is None else secrets.certificate.name
+    if wanted.credential_name and not isinstance(wanted, ShownTLS):
         return SecretClient(
             sni=literal,
             sans=sans,
             alpn=alpn,
-            authorities="" if authorities is None else authorities.name,
-            certificate="" if certificate is None else certificate.name,
+            authorities="" if secrets.authorities is None else secrets.authorities.name,
+            certificate=certificate,
             auto_sni=not literal,
             ciphers=usual.ciphers,
             curves=usual.curves,
@@ -136,6 +140,7 @@ def socket(
         verify=not wanted.insecure_skip_verify,
         auto_sni=not literal,
         crl=wanted.ca_crl,
+        secret=certificate,
         ciphers=usual.ciphers,
         curves=usual.curves,
     )

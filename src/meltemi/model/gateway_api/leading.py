@@ -1,0 +1,34 @@
+"""Which Gateways lead to a Service, by their routes."""
+
+from __future__ import annotations
+
+from meltemi.api.values import Map
+from meltemi.model.gateway_api.parents import ROUTES, parents, route_of
+from meltemi.model.gateway_api.words import Key
+from meltemi.model.isolation import isolated
+from meltemi.query import Db, query
+
+
+@query
+def leading(q: Db, namespace: str, service: str) -> tuple[Key, ...]:
+    """List the Gateways whose routes lead to a Service, by name."""
+    return _leading(q).get(f"{namespace}/{service}", ())
+
+
+@query
+def _leading(q: Db) -> Map[tuple[Key, ...]]:
+    """Map Services (`namespace/name`) to the Gateways whose routes lead there."""
+    found: dict[str, dict[Key, None]] = {}
+    for kind, fact in ROUTES.items():
+        for namespace in q.namespaces(fact):
+            for name in q.names(fact, namespace):
+                made = route_of(q, kind, namespace, name)
+                gateways = {
+                    joined.listener.gateway
+                    for parent in isolated(q, parents, kind, namespace, name) or ()
+                    for joined in parent.joined
+                }
+                for one in (each for rule in (made.spec.rules if made else ()) for each in rule.backend_refs):
+                    where = f"{one.namespace or namespace}/{one.name}"
+                    found.setdefault(where, {}).update(dict.fromkeys(gateways))
+    return Map({key: tuple(sorted(gateways)) for key, gateways in sorted(found.items())})
