@@ -55,6 +55,7 @@ from meltemi.api.gatewayapi.reference_grant import ReferenceGrantFrom, Reference
 from meltemi.api.gatewayapi.references import (
     BackendObjectReference,
     BackendRef,
+    DefaultScope,
     LocalObjectReference,
     ObjectReference,
     ParentReference,
@@ -115,13 +116,15 @@ _tls = st.none() | st.builds(
     st.none() | st.just(TLSConfig()) | _check,
     st.none() | st.builds(GatewayBackendTLS, _secrets),
 )
+_scopes = st.sampled_from([None, None, DefaultScope["All"]])
 gateways = st.builds(
-    lambda name, listed, addresses, source, tls: Gateway(
+    lambda name, listed, addresses, source, tls, scope: Gateway(
         name,
         listed,
         addresses,
         allowed_listeners=AllowedListeners(ListenerNamespaces(source)),
         tls=tls,
+        default_scope=scope,
     ),
     st.sampled_from(["istio", "istio", "istio-remote", "else"]),
     listeners,
@@ -130,6 +133,7 @@ gateways = st.builds(
     ),
     st.sampled_from(list(ListenersFrom)),
     _tls,
+    _scopes,
 )
 sets = st.builds(
     lambda name, namespace, listed: ListenerSet(
@@ -190,8 +194,9 @@ _rules = st.builds(
 )
 _hosts = st.lists(hostnames.filter(bool), max_size=2, unique=True).map(tuple)
 http_routes = st.builds(
-    lambda refs, found, listed: HTTPRoute(refs, hostnames=found, rules=listed),
+    HTTPRoute,
     parents,
+    _scopes,
     _hosts,
     st.lists(_rules, min_size=1, max_size=2).map(tuple),
 )

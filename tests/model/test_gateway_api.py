@@ -984,3 +984,29 @@ spec:
     for name in ("outbound|80||a.default.svc.cluster.local", "outbound|80|v1|a.default.svc.cluster.local"):
         tls = found[name]["transportSocket"]["typedConfig"]["commonTlsContext"]
         assert tls["tlsCertificateSdsSecretConfigs"], name
+
+
+NOTHING: dict[str, list[Document]] = {"*": []}
+"""What a listener without routes has."""
+
+
+def test_a_route_may_ask_for_the_gateways_that_take_all(mesh: Mesh) -> None:
+    asked = route(to(), parentRefs=[], useDefaultGateways="All")
+    mesh.put([gateway(listener()), asked])
+    assert routed(mesh) == NOTHING
+    mesh.put([gateway(listener(), defaultScope="All")])
+    assert set(routed(mesh)) == {"*"}
+    assert conditions(said(mesh, "gateways/default/gw"))["DefaultGateway"] == (True, "DefaultGateway")
+    [part] = said(mesh, "httproutes/default/r").parts
+    assert dict(part.identity)["name"] == "gw"
+    assert dict(part.identity)["namespace"] == "default"
+    assert conditions(part)["Accepted"] == (True, "Accepted")
+    # One that names the Gateway besides is attached once, and where it says.
+    mesh.put([route(to(), useDefaultGateways="All")])
+    assert len(said(mesh, "httproutes/default/r").parts) == 1
+    # Listeners take whom they take, and a route that asks for none gets none.
+    mesh.delete("HTTPRoute", "r")
+    mesh.put([route(to(), namespace="other", parentRefs=[], useDefaultGateways="All")])
+    assert routed(mesh) == NOTHING
+    mesh.put([route(to(), parentRefs=[], useDefaultGateways="None")])
+    assert routed(mesh) == NOTHING

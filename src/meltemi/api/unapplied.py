@@ -155,7 +155,6 @@ _KUBERNETES: Final[Mapping[str, tuple[Gap, ...]]] = {
         code=NO_LOCAL,
     ),
 }
-_DEFAULTED: Final = Gap("spec.useDefaultGateways", "name Gateways in parentRefs")
 _OF_RULES: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror", "RequestRedirect", "URLRewrite", "CORS")
 """Filters that are not for a single backend, as in Istio."""
 _SESSIONS: Final = Gap(
@@ -169,10 +168,8 @@ _GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
     ),
     "gateways.gateway.networking.k8s.io": (
         Gap("spec.infrastructure.parametersRef", "the Gateway is not accepted, and nothing is opened"),
-        Gap("spec.defaultScope", "only routes that name the Gateway are attached"),
     ),
     "httproutes.gateway.networking.k8s.io": (
-        _DEFAULTED,
         _SESSIONS,
         Gap("spec.rules[].filters[].type", "requests are answered 500", ("ExtensionRef",)),
         Gap("spec.rules[].backendRefs[].filters[].type", "requests are answered 500", _OF_RULES),
@@ -186,7 +183,6 @@ _GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
         ),
     ),
     "grpcroutes.gateway.networking.k8s.io": (
-        _DEFAULTED,
         _SESSIONS,
         Gap("spec.rules[].filters[].type", "calls are answered 500", ("ExtensionRef",)),
         Gap(
@@ -200,8 +196,6 @@ _GATEWAY_API: Final[Mapping[str, tuple[Gap, ...]]] = {
             "calls are answered 500: use filters of the rule",
         ),
     ),
-    "tlsroutes.gateway.networking.k8s.io": (_DEFAULTED,),
-    "tcproutes.gateway.networking.k8s.io": (_DEFAULTED,),
 }
 _ISTIO: Final[Mapping[str, tuple[Gap, ...]]] = {
     **_kinds("proxies tell what they tell by default", "telemetry.istio.io", "telemetries"),

@@ -12,6 +12,7 @@ from tests.live.fields.asking import Ask
 from tests.live.fields.case import (
     API_GATEWAY,
     GATEWAY_CLASS,
+    GRPC_ROUTE,
     HTTP_ROUTE,
     LISTENER_SET,
     Case,
@@ -315,8 +316,36 @@ def _selected(resource: str, tag: str, part: str, made: Holder, place: str) -> I
     )
 
 
+def defaulted(own: Own, one: Document, behind: Document) -> tuple[Document, ...]:
+    """A Gateway with the listener that takes all, and a route that asks for such."""
+    del behind["spec"]["parentRefs"]
+    behind["spec"]["useDefaultGateways"] = "All"
+    return gateway(own, one, defaultScope="All"), behind
+
+
+def by_default(resource: str, name: str, path: str) -> Case:
+    """A route that names no Gateway; those of all variants are attached to all of these Gateways."""
+    kind = GRPC_ROUTE if resource == GRPC_ROUTE else HTTP_ROUTE
+    return Case(
+        name,
+        resource,
+        (path,),
+        lambda own: defaulted(
+            own,
+            listener(own),
+            route(own, kind, {"backendRefs": [to()]}, hostnames=[own.host], parentRefs=[{"name": "api"}]),
+        ),
+        opens,
+        asked(),
+        quick=resource == API_GATEWAY,
+    )
+
+
 def gateways() -> Iterator[Case]:
     """What Gateways have besides listeners."""
+    yield by_default(API_GATEWAY, "apigateway-default", "spec.defaultScope")
+    for resource, tag in ((HTTP_ROUTE, "httproute"), (GRPC_ROUTE, "grpcroute")):
+        yield by_default(resource, f"{tag}-default-gateways", "spec.useDefaultGateways")
     yield Case(
         "apigateway",
         API_GATEWAY,

@@ -35,6 +35,14 @@ class Form:
         meta = {"name": own.name, "namespace": namespace}
         return {"apiVersion": f"{API}/{self.version}", "kind": self.kind, "metadata": meta, "spec": spec}
 
+    def by_default(self, own: Own) -> tuple[Document, Document]:
+        """A Gateway that takes all, and a route that asks for such."""
+        front, route = self.front(own), self.route(own, self.to())
+        front["spec"]["defaultScope"] = "All"
+        del route["spec"]["parentRefs"]
+        route["spec"]["useDefaultGateways"] = "All"
+        return front, route
+
     def to(self, name: str = "echo", **more: Any) -> Document:
         """A backend."""
         return to(name, self.port, **more)
@@ -68,6 +76,16 @@ def cases(form: Form) -> Iterator[Case]:
     def one(own: Own) -> tuple[Ask, ...]:
         return (form.ask(own),)
 
+    yield Case(
+        f"{tag}-default-gateways",
+        resource,
+        ("spec.useDefaultGateways",),
+        form.by_default,
+        echo,
+        one,
+        # Of several such TCPRoutes any would do for each listener.
+        alone=True,
+    )
     yield Case(
         f"{tag}-backend",
         resource,

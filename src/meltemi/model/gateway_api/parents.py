@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from meltemi.api.diagnostics import Ref
-from meltemi.api.gatewayapi.references import ParentReference
+from meltemi.api.gatewayapi.references import DefaultScope, ParentReference
 from meltemi.api.kind import Object
 from meltemi.api.values import Map
 from meltemi.model import facts, settings
@@ -72,7 +73,35 @@ def parents(q: Db, kind: str, namespace: str, name: str) -> tuple[Parent, ...]:
     if made is None:
         return ()
     found = [_parent(q, kind, made, ref) for ref in made.spec.parent_refs]
+    if kind in MESH and made.spec.use_default_gateways is DefaultScope["All"]:
+        found.extend(_defaults(q, kind, made))
     return tuple(one for one in found if one is not None)
+
+
+def _defaults(q: Db, kind: str, made: Object[Any]) -> Iterator[Parent]:
+    """Join a route to the Gateways that take it though it does not name them; of others it is not heard."""
+    named = {
+        (ref.namespace or made.namespace, ref.name)
+        for ref in made.spec.parent_refs
+        if (ref.group, ref.kind) == (GROUP, "Gateway")
+    }
+    for key in default_gateways(q):
+        ref = ParentReference(namespace=key[0], name=key[1])
+        found = None if key in named else _parent(q, kind, made, ref)
+        if found is not None and found.problem is None:
+            yield found
+
+
+@query
+def default_gateways(q: Db) -> tuple[Key, ...]:
+    """List the Gateways that take routes which name no Gateway, by name."""
+    found: list[Key] = []
+    for namespace in q.namespaces(facts.API_GATEWAYS):
+        for name in q.names(facts.API_GATEWAYS, namespace):
+            made = q.fact(facts.API_GATEWAYS, namespace, name)
+            if made is not None and made.spec.default_scope is DefaultScope["All"]:
+                found.append((namespace, name))
+    return tuple(found)
 
 
 def _parent(q: Db, kind: str, made: Object[Any], ref: ParentReference) -> Parent | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meltemi.api.diagnostics import Ref
-from meltemi.api.gatewayapi.references import ParentReference
+from meltemi.api.gatewayapi.references import DefaultScope, ParentReference
 from meltemi.api.values import EMPTY, Map
 from meltemi.model import facts
 from meltemi.model.gateway_api import addresses, backend_tls, client_certificates, clients
@@ -180,6 +180,9 @@ def gateway(q: Db, namespace: str, name: str) -> Standing | None:
     fields = {"addresses": listed, "attachedListenerSets": _attached(found) or None}
     parts = tuple(_listener(q, one, closed=found.refusal) for one in own)
     rows = [accepted, programmed]
+    if made.spec.default_scope is DefaultScope["All"]:
+        words = "routes that ask for default Gateways are attached, if listeners take them"
+        rows.append(Condition("DefaultGateway", True, "DefaultGateway", words))
     shown = client_certificates.certificate(q, made)
     if shown is not None:
         rows.append(_holds("ResolvedRefs", shown if isinstance(shown, Problem) else None))
