@@ -40,7 +40,7 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
 )
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
-from meltemi.envoy import filters, names, sockets
+from meltemi.envoy import ext_authz, filters, names, sockets
 from meltemi.envoy.encoding import boolean, encode, pack, uint32, uint64
 from meltemi.envoy.endpoints import Assignment, assignment_message
 from meltemi.envoy.listeners import HTTP_CONNECTION_MANAGER
@@ -74,6 +74,9 @@ def encode_known_host(message: bytes) -> bytes:
 
 
 def _known_routes(route: Route) -> list[Route]:
+    if any(name.startswith(ext_authz.NAME) for name in route.typed_per_filter_config):
+        # It can ask nobody whether a call may pass: so none does.
+        route.non_forwarding_action.CopyFrom(NonForwardingAction())
     _without_unknown_filters(route.typed_per_filter_config)
     if route.route.HasField("timeout") and route.route.timeout.ToNanoseconds() > 0:
         # Envoy's own limit it does not read (gRFC A31).

@@ -94,6 +94,29 @@ def test_what_configures_filters_that_it_does_not_have_is_left_out() -> None:
     assert list(host["routes"][0]["typedPerFilterConfig"]) == ["envoy.filters.http.fault"]
 
 
+def test_calls_that_somebody_is_to_be_asked_about_do_not_pass() -> None:
+    made = mesh()
+    backend = {"name": "echo", "port": 80}
+    asked = {"protocol": "HTTP", "backendRef": backend, "http": {}}
+    rule = {"filters": [{"type": "ExternalAuth", "externalAuth": asked}], "backendRefs": [backend]}
+    parent = {"group": "", "kind": "Service", "name": "echo"}
+    meta = {"name": "echo", "namespace": "default"}
+    made.put(
+        [
+            {
+                "apiVersion": "gateway.networking.k8s.io/v1",
+                "kind": "HTTPRoute",
+                "metadata": meta,
+                "spec": {"parentRefs": [parent], "rules": [rule]},
+            }
+        ]
+    )
+    [host] = decoded(made.roots("client"), RDS)[f"{HOST}:80"]["virtualHosts"]
+    [route] = host["routes"]
+    assert "nonForwardingAction" in route
+    assert "route" not in route
+
+
 def test_the_meshs_own_tls_is_by_files_that_the_bootstrap_names_to_accounts_of_the_service() -> None:
     made = mesh()
     made.pod("echo-2", ip="198.18.0.5", labels={"app": "echo"}, account="other")
