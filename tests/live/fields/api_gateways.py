@@ -21,7 +21,7 @@ from tests.live.fields.case import (
     Seen,
     says,
 )
-from tests.live.fields.gateway_api import API, of, route, to
+from tests.live.fields.gateway_api import API, KINDS, of, route, to
 from tests.pilot.core.certificates import Authority
 
 INGRESS = "istio-ingressgateway.istio-system.svc.cluster.local"
@@ -316,36 +316,35 @@ def _selected(resource: str, tag: str, part: str, made: Holder, place: str) -> I
     )
 
 
-def defaulted(own: Own, one: Document, behind: Document) -> tuple[Document, ...]:
-    """A Gateway with the listener that takes all, and a route that asks for such."""
+def by_default(
+    front: Document, behind: Document, scope: str = "All", asks: str = "All"
+) -> tuple[Document, Document]:
+    """A Gateway that takes routes which name none, and such a route; those of all variants meet all such Gateways."""
+    front["spec"]["defaultScope"] = scope
     del behind["spec"]["parentRefs"]
-    behind["spec"]["useDefaultGateways"] = "All"
-    return gateway(own, one, defaultScope="All"), behind
+    behind["spec"]["useDefaultGateways"] = asks
+    return front, behind
 
 
-def by_default(resource: str, name: str, path: str) -> Case:
-    """A route that names no Gateway; those of all variants are attached to all of these Gateways."""
+def defaults(resource: str, name: str, path: str) -> Iterator[Case]:
+    """A route that names no Gateway: one that is to be taken, and one where either wants nothing of that."""
     kind = GRPC_ROUTE if resource == GRPC_ROUTE else HTTP_ROUTE
-    return Case(
-        name,
-        resource,
-        (path,),
-        lambda own: defaulted(
-            own,
-            listener(own),
-            route(own, kind, {"backendRefs": [to()]}, hostnames=[own.host], parentRefs=[{"name": "api"}]),
-        ),
-        opens,
-        asked(),
-        quick=resource == API_GATEWAY,
-    )
+
+    def made(own: Own, **scopes: str) -> tuple[Document, ...]:
+        front, behind = in_gateway(own, listener(own))
+        behind["kind"] = KINDS[kind]
+        return by_default(front, behind, **scopes)
+
+    yield Case(name, resource, (path,), made, opens, asked(), quick=resource == API_GATEWAY)
+    none = {"scope" if resource == API_GATEWAY else "asks": "None"}
+    yield Case(f"{name}-none", resource, (), lambda own: made(own, **none), shut, asked())
 
 
 def gateways() -> Iterator[Case]:
     """What Gateways have besides listeners."""
-    yield by_default(API_GATEWAY, "apigateway-default", "spec.defaultScope")
+    yield from defaults(API_GATEWAY, "apigateway-default", "spec.defaultScope")
     for resource, tag in ((HTTP_ROUTE, "httproute"), (GRPC_ROUTE, "grpcroute")):
-        yield by_default(resource, f"{tag}-default-gateways", "spec.useDefaultGateways")
+        yield from defaults(resource, f"{tag}-default-gateways", "spec.useDefaultGateways")
     yield Case(
         "apigateway",
         API_GATEWAY,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.live.fields.api_gateways import ALL, ask, gateway
+from tests.live.fields.api_gateways import ALL, ask, by_default, gateway
 from tests.live.fields.asking import Ask
 from tests.live.fields.case import TCP_ROUTE, TLS_ROUTE, Case, Document, Own, Seen, entry
 from tests.live.fields.gateway_api import API, ISTIO, grant, to
@@ -34,14 +34,6 @@ class Form:
             spec.setdefault("hostnames", [own.host])
         meta = {"name": own.name, "namespace": namespace}
         return {"apiVersion": f"{API}/{self.version}", "kind": self.kind, "metadata": meta, "spec": spec}
-
-    def by_default(self, own: Own) -> tuple[Document, Document]:
-        """A Gateway that takes all, and a route that asks for such."""
-        front, route = self.front(own), self.route(own, self.to())
-        front["spec"]["defaultScope"] = "All"
-        del route["spec"]["parentRefs"]
-        route["spec"]["useDefaultGateways"] = "All"
-        return front, route
 
     def to(self, name: str = "echo", **more: Any) -> Document:
         """A backend."""
@@ -80,10 +72,19 @@ def cases(form: Form) -> Iterator[Case]:
         f"{tag}-default-gateways",
         resource,
         ("spec.useDefaultGateways",),
-        form.by_default,
+        lambda own: by_default(form.front(own), form.route(own, form.to())),
         echo,
         one,
         # Of several such TCPRoutes any would do for each listener.
+        alone=True,
+    )
+    yield Case(
+        f"{tag}-default-gateways-none",
+        resource,
+        (),
+        lambda own: by_default(form.front(own), form.route(own, form.to()), asks="None"),
+        lambda seen: seen.statuses == [0],
+        one,
         alone=True,
     )
     yield Case(
