@@ -29,7 +29,7 @@ class World:
 
     def _take(self, changes: tuple[Change[Any], ...]) -> None:
         for given in changes:
-            for change in self.discovery.through(given, self.intake.standing):
+            for change in self.discovery.through(given, self.intake):
                 self.known[change.kind.name, change.namespace, change.name] = change.value
 
     def put(self, *documents: Document) -> None:
@@ -74,10 +74,17 @@ def objects(namespace: str) -> tuple[Document, ...]:
             "metadata": meta,
             "spec": {"mtls": {"mode": "STRICT"}},
         },
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "Sidecar",
+            "metadata": meta,
+            "spec": {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}, "egress": [{"hosts": ["./*"]}]},
+        },
     )
 
 
 RULES, POLICIES = "destinationrules.networking.istio.io", "peerauthentications.security.istio.io"
+SIDECARS = "sidecars.networking.istio.io"
 EVERY = {"one", "two", "three", "istio-system"}
 
 
@@ -107,9 +114,9 @@ def test_selected_namespaces_and_the_root_are_seen(first: bool) -> None:
         made.put(space("one", mesh="yes"), space("two", team="b"), space("three"))
     for kind in ("services", RULES):
         assert made.namespaces(kind) == {"one", "two", "istio-system"}
-    # Whoever runs elsewhere is a proxy all the same, and keeps its policies.
-    assert made.namespaces("pods") == EVERY
-    assert made.namespaces(POLICIES) == EVERY
+    # Whoever runs elsewhere is a proxy all the same, and keeps its policies, and where it may not go.
+    for kind in ("pods", POLICIES, SIDECARS):
+        assert made.namespaces(kind) == EVERY
 
 
 def test_labels_and_selectors_change() -> None:
@@ -138,3 +145,27 @@ def test_what_closes_in_the_place_of_a_policy_is_neither_lost_nor_hidden() -> No
     made.say(SELECTORS)
     made.say("{}")
     assert made.known[POLICIES, "three", "x"] == before
+
+
+def test_many_namespaces_that_come_after_their_objects_are_each_looked_at_alone() -> None:
+    made = World()
+    made.say(SELECTORS)
+    names = [f"n{number}" for number in range(50)]
+    for name in names:
+        made.put(*objects(name))
+    given = 0
+    stand = made.intake.standing
+
+    def counted(namespace: str) -> Any:
+        nonlocal given
+        for one in stand(namespace):
+            given += 1
+            yield one
+
+    made.intake.standing = counted  # type: ignore[method-assign]
+    made.put(*(space(name, mesh="yes") for name in names))
+    assert made.namespaces() == set(names)
+    assert given == len(names) * len(objects("x"))
+    # What does not turn is not looked at.
+    made.put(*(space(name, mesh="yes", more="1") for name in names))
+    assert given == len(names) * len(objects("x"))

@@ -2,18 +2,20 @@
 
 Of others no Service, no endpoint and no configuration is known, as if they were not there. Their Pods are: proxies may
 run in them, and are served. So are Secrets and ConfigMaps, which only proxies of the same namespace are given. Unlike
-in Istio nothing opens by it: the root namespace is always seen, and who may call whom holds in every namespace.
+in Istio the root namespace is always seen, and what closes the proxies of a namespace holds in every one: who may call
+them (security policies), and whom they may call (Sidecars). What else proxies of unseen namespaces do follows the rules
+of seen ones: TLS that a DestinationRule of their own began is begun no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from meltemi.api.core.template import Requirement, Selector
 from meltemi.api.values import Map
-from meltemi.model.facts import MESH_CONFIG, NAMESPACES, SERVICES
+from meltemi.model.facts import MESH_CONFIG, NAMESPACES, SERVICES, SIDECARS
 from meltemi.model.label_selectors import matches
 from meltemi.query import Change, FactKind
 
@@ -22,7 +24,19 @@ if TYPE_CHECKING:
     from meltemi.api.mesh.config import LabelSelector
 
 _SECURITY: Final = ".security.istio.io"
-Standing = Callable[[], Iterable[Change[Any]]]
+
+
+class Objects(Protocol):
+    """All objects there are, by namespace."""
+
+    @property
+    def namespaces(self) -> Iterable[str]:
+        """The namespaces that have some."""
+        ...
+
+    def standing(self, namespace: str) -> Iterable[Change[Any]]:
+        """Give those of a namespace."""
+        ...
 
 
 class Discovery:
@@ -33,20 +47,18 @@ class Discovery:
         self._root = ""
         self._labels: dict[str, Map[str]] = {}
 
-    def through(self, change: Change[Any], standing: Standing) -> Iterator[Change[Any]]:
-        """Give a change as the mesh may see it, and what comes into sight by it, or goes out of it.
-
-        `standing` gives all objects there are.
-        """
+    def through(self, change: Change[Any], objects: Objects) -> Iterator[Change[Any]]:
+        """Give a change as the mesh may see it, and what comes into sight by it, or goes out of it."""
         yield self._seen(change)
-        if change.kind == MESH_CONFIG or (change.kind == NAMESPACES and self._selectors):
-            namespaces = {one.namespace for one in standing() if _hides(one.kind)}
-            before = {one for one in namespaces if self.sees(one)}
-            self._note(change)
-            turned = before ^ {one for one in namespaces if self.sees(one)}
-            yield from (self._seen(one) for one in standing() if one.namespace in turned and _hides(one.kind))
-        elif change.kind == NAMESPACES:
-            self._note(change)
+        if change.kind not in (MESH_CONFIG, NAMESPACES):
+            return
+        # Of many namespaces each is looked at alone: they may all be told at once.
+        concerned = (change.name,) if change.kind == NAMESPACES else tuple(objects.namespaces)
+        before = [self.sees(one) for one in concerned]
+        self._note(change)
+        for one, seen in zip(concerned, before, strict=True):
+            if self.sees(one) is not seen:
+                yield from (self._seen(made) for made in objects.standing(one) if _hides(made.kind))
 
     def sees(self, namespace: str) -> bool:
         """Say whether the mesh sees a namespace: with selectors one that is there, and has the labels of some."""
@@ -72,7 +84,9 @@ class Discovery:
 
 def _hides(kind: FactKind[Any]) -> bool:
     """Say whether facts of a kind are hidden: Services, and what is of any group but Kubernetes' first."""
-    return kind.name == SERVICES.name or ("." in kind.name and not kind.name.endswith(_SECURITY))
+    if kind in (SERVICES, SIDECARS):
+        return kind == SERVICES
+    return "." in kind.name and not kind.name.endswith(_SECURITY)
 
 
 def _selector(said: LabelSelector) -> Selector:

@@ -107,7 +107,7 @@ class Intake:
         self.verdicts: dict[Key, Verdict] = {}
         self._check = check
         self._kept = kept if kept is not None else Forgetful()
-        self._in_force: dict[Key, Object[Any]] = {}
+        self._in_force: dict[str, dict[tuple[str, str], Object[Any]]] = {}
 
     def put(self, kind: Kind[Any], document: Document, *, trusted: bool = True) -> tuple[Change[Any], ...]:
         """Give the changes that an added or modified object means.
@@ -119,7 +119,7 @@ class Intake:
         key = (kind.resource, namespace, name)
         if obj is not None:
             self._kept.forget(key)
-            self._in_force[key] = obj
+            self._hold(key, obj)
             self._note(key, document, found, Stand.ITSELF)
             return Change(fact_kind(kind), namespace, name, obj), *_reports(kind, document)
         return self._set_aside(kind, document, key, found)
@@ -129,7 +129,7 @@ class Intake:
         namespace, name = key_of(document)
         key = (kind.resource, namespace, name)
         self.verdicts.pop(key, None)
-        self._in_force.pop(key, None)
+        self._hold(key, None)
         self._kept.forget(key)
         gone: Change[Any] = Change(fact_kind(kind), namespace, name, None)
         return gone, *(Change(one, namespace, name, None) for one in _REPORTED.get(kind.resource, ()))
@@ -138,7 +138,7 @@ class Intake:
         self, kind: Kind[Any], document: Document, key: Key, found: tuple[Diagnostic, ...]
     ) -> tuple[Change[Any], ...]:
         """Put the last good form in the place of a bad one, or what closes, or nothing."""
-        good = self._in_force.get(key)
+        good = self._in_force.get(key[1], {}).get((key[0], key[2]))
         uid = str((document.get("metadata") or {}).get("uid") or "")
         if good is not None:
             self._kept.put(key, uid, encode(kind, good))
@@ -150,7 +150,7 @@ class Intake:
             good, _ = self._read_safely(kind, before, trusted=False)
         stand = good if good is not None else closed(kind, document)
         if good is not None:
-            self._in_force[key] = good
+            self._hold(key, good)
         words = Stand.LAST_GOOD if good is not None else Stand.NOTHING if stand is None else Stand.CLOSED
         was = self.verdicts.get(key)
         self._note(key, document, found, words)
@@ -158,10 +158,24 @@ class Intake:
             return ()
         return (Change(fact_kind(kind), key[1], key[2], stand),)
 
-    def standing(self) -> Iterator[Change[Any]]:
-        """Give every object that is in force now; what closes in the place of some is not among them."""
-        for key, made in self._in_force.items():
-            yield Change(FactKind(key[0]), key[1], key[2], made)
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces that objects in force are in; "" is that of kinds without."""
+        return tuple(self._in_force)
+
+    def standing(self, namespace: str) -> Iterator[Change[Any]]:
+        """Give every object of a namespace that is in force; what closes in the place of some is not among them."""
+        for (resource, name), made in self._in_force.get(namespace, {}).items():
+            yield Change(FactKind(resource), namespace, name, made)
+
+    def _hold(self, key: Key, obj: Object[Any] | None) -> None:
+        resource, namespace, name = key
+        if obj is not None:
+            self._in_force.setdefault(namespace, {})[resource, name] = obj
+        elif (held := self._in_force.get(namespace)) is not None:
+            held.pop((resource, name), None)
+            if not held:
+                del self._in_force[namespace]
 
     def _note(self, key: Key, document: Document, found: tuple[Diagnostic, ...], stand: Stand) -> None:
         if not found:

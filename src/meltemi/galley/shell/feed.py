@@ -170,7 +170,7 @@ class Feed:
 
     def _change(self, changes: tuple[Change[Any], ...]) -> None:
         for given in changes:
-            for change in self._discovery.through(given, self._intake.standing):
+            for change in self._discovery.through(given, self._intake):
                 key = (change.kind.name, change.namespace, change.name)
                 self._pending.pop(key, None)
                 self._pending[key] = change
