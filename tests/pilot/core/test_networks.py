@@ -11,6 +11,7 @@ from tests.pilot.core.meshes import Mesh
 from meltemi.galley.core.meshconfig import mesh_settings
 from meltemi.model import facts
 from meltemi.model.networks import names_to_find, networks
+from meltemi.model.workloads import NETWORK
 from meltemi.pilot.core.resource import EDS
 from meltemi.pilot.core.roots import roots
 from meltemi.query import Change
@@ -85,6 +86,20 @@ def test_gateways_share_the_weight_of_the_endpoints_behind_them() -> None:
     far = [one for one in groups[0]["lbEndpoints"] if one["loadBalancingWeight"] == 5]
     modes = [one["metadata"]["filterMetadata"]["envoy.transport_socket_match"]["tlsMode"] for one in far]
     assert modes == ["istio", "istio"]
+
+
+def test_many_gateways_of_others_make_no_weights_that_an_envoy_refuses() -> None:
+    mesh = mesh_of(*(f"address: 10.0.0.{last}, network: near, {MUTUAL}" for last in (1, 2)))
+    for index, count in enumerate((101, 103, 107, 109, 113)):
+        meta = {"name": f"g{index}", "namespace": "tenant", "labels": {NETWORK: f"theirs-{index}"}}
+        spec = {
+            "ports": [{"port": 1}],
+            "externalIPs": [f"10.{index}.0.{last}" for last in range(1, count + 1)],
+        }
+        mesh.put([{"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}])
+    weights = seen(mesh)
+    assert set(weights) == {"10.0.0.1:80", "10.0.0.2:80"}
+    assert sum(weights.values()) < 2**32
 
 
 def test_what_does_no_mutual_tls_is_left_out_elsewhere() -> None:

@@ -24,12 +24,14 @@ def reached(
     A gateway knows where to by the name that mutual TLS asks for, so that endpoints without it are left out: `mutual`
     says whether all have it, None that each says so itself.
     """
-    scale = lcm(*[len(gateways) for gateways in found.gateways.values()])
+    # Envoy takes no more than HEAVIEST of a locality together; who declares gateways may be nobody of the service's.
+    most = HEAVIEST // max(1, sum([one.weight for one in listed]))
+    scale = max(1, min(lcm(*[len(gateways) for gateways in found.gateways.values()]), most))
     kept: list[Backend] = []
     through: dict[tuple[Locality, str, NetworkGateway], int] = {}
     for one in listed:
         network = one.network or found.of(one.labels, one.address)
-        weight = min(one.weight * scale, HEAVIEST)
+        weight = one.weight * scale
         gateways = found.before(network, caller)
         if not gateways:
             if one.address:
