@@ -18,8 +18,11 @@ def row(pair: Pair | None) -> dict[str, Any]:
     metadata = {"namespace": "shop", "name": "cart", "uid": "u"}
     document = {"metadata": metadata, "spec": {"containers": [{"name": "app", "command": ["x"]}]}}
     relay = SimpleNamespace(envoy_connected=True, upstream_connected=False)
-    sidecar = SimpleNamespace(relay=relay, identity=SimpleNamespace(newest=pair))
-    life: Any = SimpleNamespace(pod=read(document), place=None, sidecar=sidecar, states=lambda: ())
+    identity = SimpleNamespace(newest=pair)
+    sidecar = SimpleNamespace(relay=relay, identity=identity)
+    life: Any = SimpleNamespace(
+        pod=read(document), place=None, sidecar=sidecar, identity=identity, states=lambda: ()
+    )
     return describe(life)
 
 
