@@ -230,8 +230,16 @@ class World:
         while left := [one for one in agents if one.good is not self._healthy(one.entry)]:
             assert time.monotonic() < deadline, f"not told of: {[one.entry for one in left]}"
             await asyncio.sleep(0.1)
-        if agents:
-            await asyncio.sleep(1.0)
+        # The client's Envoy hears of it last.
+        hosts = [f"||{one.entry.partition('-')[0]}.test" for one in agents if one.good]
+        while hosts and (hosts := self._unreached(hosts)):
+            assert time.monotonic() < deadline, f"the client is not told of: {hosts}"
+            await asyncio.sleep(0.1)
+
+    def _unreached(self, hosts: list[str]) -> list[str]:
+        """Those of hosts that the client knows no endpoints of."""
+        known = [name for name, listed in self._envoy("client").endpoints.items() if listed]
+        return [host for host in hosts if not any(name.endswith(host) for name in known)]
 
     def _healthy(self, entry: str) -> bool | None:
         found = self.mesh.client.json("GET", f"{ENTRIES}/{entry}")
