@@ -41,6 +41,7 @@ def proxy(**fields: Any) -> dict[str, Any]:
         ({"trustDomain": ""}, "trustDomain"),
         ({"trustDomain": "a_b"}, "trustDomain"),
         ({"trustDomain": "Big.example"}, "trustDomain"),
+        ({"trustDomain": "a." * 128}, "trustDomain"),
         ({"proxyHttpPort": 15006}, "proxyHttpPort"),
         ({"trustDomainAliases": ["a", "b.."]}, "trustDomainAliases[1]"),
         ({"rootNamespace": "a/b"}, "rootNamespace"),

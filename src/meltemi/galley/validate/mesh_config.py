@@ -14,6 +14,8 @@ CURVES: Final = frozenset(
 )
 _OWN_PORTS: Final = frozenset({15000, 15001, 15004, 15006, 15010, 15020, 15021, 15053, 15090})
 """Ports that a proxy and its agent listen on themselves."""
+_LONGEST: Final = 255
+"""Characters of a trust domain (SPIFFE-ID, 2.1): no id could be signed in a longer one."""
 _OPERATORS: Final = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}
 
 
@@ -76,6 +78,8 @@ def _trust(found: Findings, at: At, config: MeshConfig) -> None:
 def _trust_domain_fault(domain: str) -> str:
     if not domain:
         return "a trust domain must not be empty"
+    if len(domain) > _LONGEST:
+        return f"a trust domain may have at most {_LONGEST} characters"
     if all(rules.is_label(part) for part in domain.removesuffix(".").split(".")):
         # SPIFFE ids have none, and are compared letter by letter.
         return "" if domain == domain.lower() else f'"{domain}" must be in lower case'
