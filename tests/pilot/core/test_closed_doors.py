@@ -67,6 +67,19 @@ def test_a_sidecar_s_port_whose_tls_files_are_refused_does_not_stay_open_as_befo
     assert "transportSocket" in chains["virtualInbound-catchall_mtls"]
 
 
+def test_nor_does_one_with_a_listener_of_its_own() -> None:
+    apart = SIDECAR.replace("port:", "bind: 0.0.0.0, captureMode: NONE, port:")
+    mesh = Mesh()
+    mesh.pod("p", ip="198.18.0.2", labels={"app": "x"})
+    apply(mesh, POLICY.replace("PORT", "9000"))
+    apply(mesh, apart.replace("TLS", ""))
+    before = one_of(mesh, LDS, "0.0.0.0_9000")
+    apply(mesh, apart.replace("TLS", FILES))
+    assert "transportSocket" in str(decoded(mesh.roots("p"), LDS)["0.0.0.0_9000"])
+    refuse(mesh, LDS, "0.0.0.0_9000", before)
+    assert "0.0.0.0_9000" not in decoded(mesh.roots("p"), LDS)
+
+
 def test_the_proxy_s_own_port_has_one_chain_whoever_speaks_of_it() -> None:
     mesh = Mesh()
     mesh.service("x", ports={"tcp-own": (80, 15006)})

@@ -276,7 +276,7 @@ def _inbound(q: Db, ports: tuple[AppPort, ...], policy: authn.Policy, *, shut: b
     """Make the listener for all ports; with `shut` those that a Sidecar's own TLS is for lead nowhere."""
     chains: list[Chain] = [_to_nowhere("virtualInbound-blackhole", names.INBOUND_PORT)]
     for port in ports:
-        if shut and port.tls is not None and policy.of(port.number) is Mtls.DISABLE:
+        if shut and _ends_own_tls(port, policy):
             chains.append(_to_nowhere(f"{names.ANY_ADDRESS}_{port.number}_tls", port.number))
         else:
             chains.extend(_chains(q, port, policy.of(port.number)))
@@ -319,7 +319,17 @@ def _apart(q: Db, port: AppPort, policy: authn.Policy, envoy: str) -> Resource |
         detection_timeout=seconds(settings.PROTOCOL_DETECTION_TIMEOUT.read(q)),
     )
     origins = () if port.origin is None else (origin(port.origin),)
-    return settle(q, LDS, name, encode_listener(made), origins, envoy)
+    encoded = encode_listener(made)
+    found = settle(q, LDS, name, encoded, origins, envoy)
+    if found is not None and found.version != digest(encoded) and _ends_own_tls(port, policy):
+        # As in `listener`: what was accepted may be from before TLS was asked for.
+        return None
+    return found
+
+
+def _ends_own_tls(port: AppPort, policy: authn.Policy) -> bool:
+    """Say whether TLS of the Sidecar's own is for a port: the mesh's goes before it."""
+    return port.tls is not None and policy.of(port.number) is Mtls.DISABLE
 
 
 def _listener(q: Db, chains: tuple[Chain, ...], sniffed: tuple[int, ...], quiet: tuple[int, ...]) -> Listener:
