@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.pilot.core.meshes import Mesh
 
 DB = """
@@ -38,3 +39,25 @@ def test_two_ways_to_write_one_range_are_one_condition() -> None:
         for chain in chains
     ]
     assert found == [["240.7.1.0/24", "240.7.9.9/32"], ["240.7.0.0/16"]]
+
+
+@pytest.mark.parametrize("addresses", [[], ["240.7.0.0/16"]])
+def test_a_port_that_several_ask_for_is_the_older_one_s_whatever_its_namespace_is_called(
+    addresses: list[str],
+) -> None:
+    mesh = Mesh()
+    mesh.pod("client", ip="198.18.0.2")
+    for namespace in ("z", "a"):
+        spec = {
+            "hosts": [f"{namespace}.test"],
+            "addresses": addresses,
+            "ports": [{"number": 9000, "name": "tcp", "protocol": "TCP"}],
+            "resolution": "NONE",
+        }
+        meta = {"name": "x", "namespace": namespace}
+        kind = {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry"}
+        mesh.put([{**kind, "metadata": meta, "spec": spec}])
+    made = mesh.listeners("client")["0.0.0.0_9000"]
+    (chain,) = made["filterChains"] if addresses else (made["defaultFilterChain"],)
+    assert chain["filters"][-1]["typedConfig"]["cluster"] == "outbound|9000||z.test"
+    assert [one.ref.namespace for one in mesh.reports("client") if one.ref is not None] == ["a"]

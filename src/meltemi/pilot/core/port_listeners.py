@@ -82,7 +82,7 @@ def shared(
             continue
         tenants = tuple(
             (one, routed(q, one.namespace, one.host, seen.through(one.namespace)))
-            for one in others.get(port, ())
+            for one in sorted(others.get(port, ()), key=_by_rank)
         )
         asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
         made = isolated(q, port_listener, port, port in http, spot, tenants, asked, asker, envoy)
@@ -115,8 +115,13 @@ def opened(
         return segment(key, ())
     http = spoken.http or spoken is Protocol.AUTO
     asked = source if any(key is not None for _one, key in tenants) else ANY_SOURCE
-    made = isolated(q, port_listener, port, http, spot, tuple(tenants), asked, asker, envoy)
+    ranked = tuple(sorted(tenants, key=lambda pair: _by_rank(pair[0])))
+    made = isolated(q, port_listener, port, http, spot, ranked, asked, asker, envoy)
     return segment(key, () if made is None else (made,))
+
+
+def _by_rank(one: Anywhere) -> tuple[bool, float]:
+    return one.rank
 
 
 @query
@@ -130,7 +135,10 @@ def port_listener(
     asker: str,
     envoy: str,
 ) -> Resource | None:
-    """Translate one port: HTTP by its RouteConfiguration, TLS by the name asked for, the rest to one TCP service."""
+    """Translate one port: HTTP by its RouteConfiguration, TLS by the name asked for, the rest to one TCP service.
+
+    Of `tenants` that are not told apart the first has the port.
+    """
     name = names.listener(spot.address, port)
     # What comes to a listener by itself was on no way to anywhere else.
     unknown = names.BLACK_HOLE if spot.bound else spot.unknown
@@ -141,7 +149,7 @@ def port_listener(
     taker = ""
     asked: Asked = set()
     lookups: list[DnsCache] = []
-    for (namespace, host, number, ranges, tls, is_http), key in tenants:
+    for (namespace, host, number, ranges, tls, is_http, _rank), key in tenants:
         place = Place(number, source=source, client=asker)
         cluster = names.outbound_cluster(host, number)
         found = service(q, namespace, host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from meltemi.model.scope import Sight, services_through
-from meltemi.model.services import Protocol, Resolution
+from meltemi.model.services import Protocol, Resolution, Service
 from meltemi.query import Db, query
 
 
@@ -19,6 +19,12 @@ class Anywhere(NamedTuple):
     tls: bool
     http: bool = False
     """HTTP is told by its routes; only where the name asked for is looked up is the listener to know."""
+    rank: tuple[bool, float] = (False, 0.0)
+    """Who has what several ask for: the lowest, a Kubernetes Service before others, and the older one."""
+
+
+def _rank(made: Service) -> tuple[bool, float]:
+    return (not made.name, made.created)
 
 
 @query
@@ -36,7 +42,13 @@ def anywhere_in(q: Db, namespace: str, sight: Sight) -> tuple[Anywhere, ...]:
         if ranges or not made.addresses or made.allocated:
             found.extend(
                 Anywhere(
-                    namespace, made.host, port.number, ranges, port.protocol.tls, http=port.protocol.http
+                    namespace,
+                    made.host,
+                    port.number,
+                    ranges,
+                    port.protocol.tls,
+                    port.protocol.http,
+                    _rank(made),
                 )
                 for port in made.ports
                 if (looked_up or not port.protocol.http)
@@ -52,7 +64,15 @@ def everywhere_in(q: Db, namespace: str, sight: Sight) -> tuple[tuple[Anywhere, 
     return tuple(
         [
             (
-                Anywhere(namespace, made.host, port.number, (), port.protocol.tls, http=port.protocol.http),
+                Anywhere(
+                    namespace,
+                    made.host,
+                    port.number,
+                    (),
+                    port.protocol.tls,
+                    port.protocol.http,
+                    _rank(made),
+                ),
                 made.resolution is Resolution.BY_REQUEST,
             )
             for made in services_through(q, namespace, sight)
