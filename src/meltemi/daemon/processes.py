@@ -17,6 +17,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -62,6 +63,7 @@ from meltemi.galley.shell.lastgood import LastGood
 from meltemi.galley.shell.source import Scope, Source, every
 from meltemi.galley.shell.verdicts import VerdictBook
 from meltemi.init.core import Layout
+from meltemi.init.shell import cell
 from meltemi.injector.core.inject import Settings as InjectorSettings
 from meltemi.model import ingress, networks
 from meltemi.model.facts import SETTING
@@ -145,7 +147,7 @@ async def daemon(layout: Layout, folders: Sequence[Path] = ()) -> None:
     )
     own = KubeClient(f"unix://{layout.api_socket}", token=_token(layout, "daemon"))
     review = _reviewer(own)
-    judge = EnvoyJudge(find_envoy())
+    judge = EnvoyJudge(find_envoy(), cell=cell.command(layout, sys.executable))
     verdicts = VerdictBook()
     decoded, translated = (LastGood(_memory(layout, f"{name}.json")) for name in ("decoded", "translated"))
     aside = SetAside(verdicts, translated)

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 
+from meltemi.init.core import Layout
 from meltemi.init.shell import kernel
 from meltemi.init.wire import Bind
 
@@ -88,6 +89,13 @@ def _cover(path: str, shown: Mapping[str, str]) -> None:
 def _cover_of(path: str, covers: Sequence[tuple[str, bool]]) -> str:
     """Name the hidden folder that a path is in; "" where it is in none."""
     return next((one for one, is_folder in covers if is_folder and path.startswith(f"{one}/")), "")
+
+
+def hidden(layout: Layout) -> tuple[str, ...]:
+    """This mesh's folders, and where they lie among this user's other meshes those as well: keys and sockets."""
+    outer = (os.path.dirname(folder) for folder in (layout.run, layout.state))
+    several = (folder for folder in outer if os.path.basename(folder).startswith("meltemi"))
+    return (layout.run, layout.state, *several)
 
 
 def _movable(paths: Sequence[str], user: int) -> list[str]:

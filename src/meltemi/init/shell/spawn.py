@@ -79,6 +79,8 @@ def _child(spec: Spec, house: House, stdio: tuple[int, int, int], tell: int) -> 
         tell = kept[3]
         _join_network(spec, house)
         boxed = spec.user == "app"
+        if boxed:
+            kernel.die_with_parent()
         if boxed or spec.binds or spec.hide:
             kernel.unshare(kernel.CLONE_NEWNS)
             hide = (*spec.hide, *house.hidden) if boxed else spec.hide

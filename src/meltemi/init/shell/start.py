@@ -19,7 +19,7 @@ import socket
 from collections.abc import Sequence
 
 from meltemi.init.core import Layout
-from meltemi.init.shell import kernel
+from meltemi.init.shell import boxes, kernel
 from meltemi.init.shell.loop import Loop
 from meltemi.init.shell.spawn import House
 
@@ -140,7 +140,7 @@ def _first(layout: Layout, user: tuple[int, int], rootless: bool, owner: int, lo
         kernel.set_name("meltemi-init")
         listener = _furnish(layout)
         own_pidns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        house = House(layout.run, layout.netns_folder, own_pidns, user, rootless, _hidden(layout))
+        house = House(layout.run, layout.netns_folder, own_pidns, user, rootless, boxes.hidden(layout))
         _leave_the_terminal(layout)
         loop = Loop(house, listener, owner)
         os.write(tell, b"{}")
@@ -156,13 +156,6 @@ def _first(layout: Layout, user: tuple[int, int], rootless: bool, owner: int, lo
     finally:
         os.close(lock)
         os._exit(code)
-
-
-def _hidden(layout: Layout) -> tuple[str, ...]:
-    """This mesh's folders, and where they lie among this user's other meshes those as well: keys and sockets."""
-    outer = (os.path.dirname(folder) for folder in (layout.run, layout.state))
-    several = (folder for folder in outer if os.path.basename(folder).startswith("meltemi"))
-    return (layout.run, layout.state, *several)
 
 
 def _furnish(layout: Layout) -> socket.socket:

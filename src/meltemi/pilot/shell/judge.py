@@ -75,10 +75,13 @@ async def nothing_tried(_resources: Sequence[Exhibit], _known: Container[str]) -
 
 
 class EnvoyJudge:
-    """Asks an Envoy binary, one resource at a time. `timeout` in seconds."""
+    """Asks an Envoy binary, one resource at a time. `timeout` in seconds.
 
-    def __init__(self, binary: str, *, timeout: float = 10.0) -> None:
-        self._binary = binary
+    `cell` is put before its command line: it takes from Envoy what those who wrote the resources are not to have.
+    """
+
+    def __init__(self, binary: str, *, timeout: float = 10.0, cell: Sequence[str] = ()) -> None:
+        self._argv = (*cell, binary)
         self._timeout = timeout
         self._one = asyncio.Semaphore(1)
 
@@ -136,7 +139,7 @@ class EnvoyJudge:
             file.write_bytes(bootstrap)
             arguments = ("--mode", "validate", "-c", str(file), "--concurrency", "1", "--disable-hot-restart")
             process = await asyncio.create_subprocess_exec(
-                self._binary,
+                *self._argv,
                 *arguments,
                 "--log-level",
                 "error",
