@@ -162,6 +162,20 @@ def test_where_other_tls_is_asked_for_there_is_no_cluster_and_the_rule_is_told(m
     assert "outbound|80|v1|" in told.message
 
 
+def test_a_rule_for_some_workloads_alone_holds_for_those_whose_grpc_has_no_proxy_too() -> None:
+    made = mesh()
+    made.pod("other", ip="198.18.0.8", sidecar=False, annotations=PROXYLESS)
+    only = {"matchLabels": {"app": "client"}}
+    mutual = {"tls": {"mode": "ISTIO_MUTUAL"}}
+    made.put([networking("DestinationRule", host="echo", trafficPolicy=mutual, workloadSelector=only)])
+    assert "transportSocket" in decoded(made.roots("client"), CDS)[CLUSTER]
+    assert "transportSocket" not in decoded(made.roots("other"), CDS)[CLUSTER]
+    simple = {"tls": {"mode": "SIMPLE"}}
+    made.put([networking("DestinationRule", host="echo", trafficPolicy=simple, workloadSelector=only)])
+    assert CLUSTER not in messages(made.roots("client"), CDS)
+    assert CLUSTER in messages(made.roots("other"), CDS)
+
+
 def test_a_headless_service_has_its_pods_for_endpoints() -> None:
     made = mesh()
     made.service("echo", headless=True)

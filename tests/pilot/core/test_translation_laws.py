@@ -167,9 +167,10 @@ def rule(draw: st.DrawFn) -> Document:
         spec["subsets"][0]["trafficPolicy"] = draw(policy())
     if draw(st.sampled_from([False, False, True])):
         spec["workloadSelector"] = {"matchLabels": {"app": draw(NAMES)}}
-    tls = draw(st.sampled_from([None, None, "SIMPLE", "MUTUAL"]))
+    tls = draw(st.sampled_from([None, None, "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]))
     if tls is not None:
-        spec.setdefault("trafficPolicy", {})["tls"] = {"mode": tls, "credentialName": draw(NAMES)}
+        secret = {} if tls == "ISTIO_MUTUAL" else {"credentialName": draw(NAMES)}
+        spec.setdefault("trafficPolicy", {})["tls"] = {"mode": tls, **secret}
     return document("DestinationRule", "networking.istio.io/v1", draw(NAMES), draw(NAMESPACES), spec)
 
 

@@ -30,7 +30,7 @@ from meltemi.model.endpoints import Backend, accounts, backends_of
 from meltemi.model.isolation import isolated
 from meltemi.model.localities import Caller
 from meltemi.model.routing import Source
-from meltemi.model.scope import Lens, Lenses, lenses
+from meltemi.model.scope import Lens, Lenses, lenses, selected
 from meltemi.model.services import Protocol, Service, hosts_in, service, services_in
 from meltemi.model.views import View
 from meltemi.pilot.core import assignments, proxyless_limits, proxyless_servers, shared, traffic_policy
@@ -69,7 +69,9 @@ NO_TLS = code(
 
 def roots(q: Db, view: View, source: Source) -> Roots:
     """Return what gRPC in a pod of this View is served: the parts of which it asks for by name."""
-    seen = lenses(q, view.namespace)
+    seen, who = lenses(q, view.namespace), destinations.asker(q, view.namespace, view.labels)
+    if who != view.namespace:
+        seen = selected(q, seen, who)
     asker = asker_of(q, view.namespace, source)
     made = clients(q, seen, view.namespace, localities.caller(view), source, asker)
     served = proxyless_servers.listeners(
