@@ -199,6 +199,17 @@ def test_ids_are_of_the_mesh_s_trust_domain(mesh: meshes.Mesh) -> None:
     assert "URI=spiffe://cluster.local/ns/default/sa/default" in told
     told = json.loads(ask(mesh, "echo", caller="late")["body"])["headers"]["x-forwarded-client-cert"]
     assert "URI=spiffe://new.example/ns/default/sa/default" in told
+    # Without the alias neither believes the other: servers look for it, too.
+    refused = "listener.0.0.0.0_15006.ssl.fail_verify_san"
+
+    def told_of_refusals() -> str:
+        return mesh.hands.envoy("default", "late", f"stats?filter={refused}").strip()
+
+    assert told_of_refusals() in ("", f"{refused}: 0")
+    mesh.apply(settings(trustDomain="new.example"))
+    meshes.until(lambda: ask(mesh, "late")["status"] == 503, 10, "old ids are refused by servers")
+    meshes.until(lambda: ask(mesh, "echo", caller="late")["status"] == 503, 10, "and by clients")
+    assert int(told_of_refusals().removeprefix(f"{refused}: ")) > 0
     mesh.kubectl("delete", "pod", "late").good()
     mesh.apply(settings())
 

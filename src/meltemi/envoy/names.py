@@ -125,4 +125,9 @@ def file_authorities(roots: str, crl: str = "") -> str:
 
 def spiffe(trust_domain: str, namespace: str, account: str) -> str:
     """Return the SPIFFE id of a service account."""
-    return f"spiffe://{trust_domain}/ns/{namespace}/sa/{account}"
+    return f"{spiffe_domain(trust_domain)}ns/{namespace}/sa/{account}"
+
+
+def spiffe_domain(trust_domain: str) -> str:
+    """Return what the SPIFFE ids of a trust domain begin with."""
+    return f"spiffe://{trust_domain}/"

@@ -300,10 +300,14 @@ def client(socket: ClientSocket) -> TransportSocket:
 
 @dataclass(frozen=True, slots=True)
 class MeshTls:
-    """What servers of the mesh's own TLS take, where that is not the usual: nothing but 1.3, other ciphers."""
+    """What servers of the mesh's own TLS take, where that is not the usual: nothing but 1.3, other ciphers.
+
+    `domains` are the trust domains whose clients they take; none is any that the mesh's authority signed.
+    """
 
     only_newest: bool = False
     ciphers: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
 
 
 USUAL = MeshTls()
@@ -317,5 +321,11 @@ def server(socket: ServerSocket, taken: MeshTls = USUAL) -> TransportSocket:
             common.tls_params.tls_minimum_protocol_version = TlsParameters.TLSv1_3
         if taken.ciphers:
             common.tls_params.cipher_suites[:] = taken.ciphers
+        common.combined_validation_context.default_validation_context.match_typed_subject_alt_names.extend(
+            SubjectAltNameMatcher(
+                san_type=SubjectAltNameMatcher.URI, matcher=StringMatcher(prefix=names.spiffe_domain(domain))
+            )
+            for domain in taken.domains
+        )
     context = DownstreamTlsContext(common_tls_context=common, require_client_certificate=boolean(True))
     return TransportSocket(name=TLS, typed_config=pack(context))

@@ -111,6 +111,23 @@ def test_peers_of_aliased_trust_domains_are_believed() -> None:
     ]
 
 
+def test_servers_take_clients_of_the_mesh_s_trust_domain_and_its_aliases_alone() -> None:
+    def taken(**settings: Any) -> set[tuple[str, ...]]:
+        found = set()
+        for chain in decoded(mesh(**settings).roots("a"), LDS)["virtualInbound"]["filterChains"]:
+            if "transportSocket" in chain:
+                common = chain["transportSocket"]["typedConfig"]["commonTlsContext"]
+                context = common["combinedValidationContext"]["defaultValidationContext"]
+                rows = context["matchTypedSubjectAltNames"]
+                assert {one["sanType"] for one in rows} == {"URI"}
+                found.add(tuple(one["matcher"]["prefix"] for one in rows))
+        return found
+
+    assert taken() == {("spiffe://cluster.local/",)}
+    aliased = taken(trustDomain="new.example", trustDomainAliases=("old.example", "new.example"))
+    assert aliased == {("spiffe://new.example/", "spiffe://old.example/")}
+
+
 def rule_with_tls(**tls: Any) -> dict[str, Any]:
     made = rule()
     made["spec"]["trafficPolicy"] = {"tls": tls}

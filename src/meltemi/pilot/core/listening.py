@@ -28,10 +28,15 @@ def detection_timeout(q: Db) -> Duration:
 
 
 def mesh_tls(q: Db) -> MeshTls:
-    """Return what servers of mutual TLS within the mesh take; ciphers that Envoy does not know are left out."""
+    """Return what servers of mutual TLS within the mesh take; ciphers that Envoy does not know are left out.
+
+    Clients are of the mesh's trust domain or an alias of it (pilot/pkg/security/authn: TrustDomainsForValidation).
+    """
+    domains = (settings.TRUST_DOMAIN.read(q), *settings.TRUST_DOMAIN_ALIASES.read(q))
     return MeshTls(
         only_newest=settings.MESH_TLS_LOWEST.read(q) == "TLSV1_3",
         ciphers=known_ciphers(settings.MESH_TLS_CIPHERS.read(q)),
+        domains=tuple(dict.fromkeys(domains)),
     )
 
 
