@@ -986,6 +986,30 @@ spec:
         assert tls["tlsCertificateSdsSecretConfigs"], name
 
 
+def test_a_gateway_that_may_not_lead_to_a_backend_has_no_say_in_how_it_is_gone_to(mesh: Mesh) -> None:
+    mesh.service("shared", "istio-system", selector={"istio": "shared"})
+    mesh.pod("shared", "istio-system", ip="198.18.0.40", labels={"istio": "shared"}, gateway=True)
+    mesh.pod("a1", ip="198.18.0.20", labels={"app": "a"})
+    address = {"type": "Hostname", "value": "shared.istio-system"}
+    shared = gateway(listener(), addresses=[address])
+    mesh.put([shared, route(to()), roots_of(Authority()), policy(**of_map("roots"))])
+    cluster = "outbound|80||a.default.svc.cluster.local"
+    sly = gateway(
+        listener(port=81),
+        addresses=[address],
+        tls={"backend": {"clientCertificateRef": {"name": "nothing"}}},
+    )
+    sly["metadata"]["namespace"] = "other"
+    far = route(to("a", namespace="default"), namespace="other", parentRefs=[{"name": "gw"}])
+    mesh.put([sly, far])
+    assert mesh.endpoints("shared", "istio-system")[cluster] == ["198.18.0.20:80"]
+    # By leave of the backend's namespace it leads there, and counts.
+    leave = grant("HTTPRoute", "other", kind="Service")
+    leave["metadata"]["namespace"] = "default"
+    mesh.put([leave])
+    assert not mesh.endpoints("shared", "istio-system").get(cluster)
+
+
 NOTHING: dict[str, list[Document]] = {"*": []}
 """What a listener without routes has."""
 

@@ -1,10 +1,13 @@
-"""Which Gateways lead to a Service, by their routes."""
+"""Which Gateways lead to a Service, by their routes.
+
+A route that may not refer to a Service does not lead there: else what its Gateway shows would close another's backend.
+"""
 
 from __future__ import annotations
 
 from meltemi.api.values import Map
 from meltemi.model.gateway_api.parents import ROUTES, parents, route_of
-from meltemi.model.gateway_api.words import Key
+from meltemi.model.gateway_api.words import Key, may_refer
 from meltemi.model.isolation import isolated
 from meltemi.query import Db, query
 
@@ -28,7 +31,12 @@ def _leading(q: Db) -> Map[tuple[Key, ...]]:
                     for parent in isolated(q, parents, kind, namespace, name) or ()
                     for joined in parent.joined
                 }
-                for one in (each for rule in (made.spec.rules if made else ()) for each in rule.backend_refs):
-                    where = f"{one.namespace or namespace}/{one.name}"
-                    found.setdefault(where, {}).update(dict.fromkeys(gateways))
+                if made is None or not gateways:
+                    continue
+                for one in (each for rule in made.spec.rules for each in rule.backend_refs):
+                    where = one.namespace or namespace
+                    if (one.group, one.kind) == ("", "Service") and may_refer(
+                        q, made.ref, "", "Service", where, one.name
+                    ):
+                        found.setdefault(f"{where}/{one.name}", {}).update(dict.fromkeys(gateways))
     return Map({key: tuple(sorted(gateways)) for key, gateways in sorted(found.items())})
