@@ -830,6 +830,16 @@ def test_a_redirect_is_asked_for_as_well(mesh: Mesh) -> None:
     assert set(found["typedPerFilterConfig"]) <= set(filters_of(mesh))
 
 
+def test_of_two_that_are_to_be_asked_none_is_left_out(mesh: Mesh) -> None:
+    made = asking(to(), http={"path": "/first"})
+    [rule] = made["spec"]["rules"]
+    rule["filters"] += asking(to(), http={"path": "/second"})["spec"]["rules"][0]["filters"]
+    mesh.put([gateway(listener()), made])
+    [found] = routed(mesh)["*"]
+    assert found["directResponse"]["status"] == 500
+    assert reason(mesh, "Accepted") == "IncompatibleFilters"
+
+
 def persisting(**session: Any) -> Document:
     """The HTTPRoute `r`, with sessions."""
     return route(rules=[{"sessionPersistence": session, "backendRefs": [to()]}])

@@ -104,7 +104,13 @@ def _http(one: HTTPRouteFilter, name: str, prefix: str, made: Filtered) -> bool:
 
 
 def _ask(q: Db, source: Source, wanted: HTTPExternalAuthFilter, made: Filtered) -> None:
-    """Read who is asked whether requests may pass; where nobody can be, none does."""
+    """Read who is asked whether requests may pass; where nobody can be, none does.
+
+    One server is asked: a rule that names several is refused, for nobody says which may be left out.
+    """
+    if made.authorizer is not None or made.closed:
+        made.refusal = Problem("IncompatibleFilters", "a filter of type ExternalAuth may be given once")
+        return
     found = backend(q, source, wanted.backend_ref)
     made.unresolved = made.unresolved or found.problem
     if found.problem is not None:
