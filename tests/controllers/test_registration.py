@@ -167,6 +167,32 @@ async def test_it_comes_is_ill_and_goes(mesh: Mesh, registration: Registration) 
     await mesh.until(gone)
 
 
+async def test_who_goes_while_it_is_let_in_leaves_nothing(
+    mesh: Mesh, registration: Registration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stream has ended before it began, so that nobody tells that it went."""
+    made = asyncio.Event()
+    create = mesh.owner.create
+
+    async def heard(*args: Any) -> Any:
+        await create(*args)
+        made.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(mesh.owner, "create", heard)
+    joining = asyncio.ensure_future(registration.join(VM, node()))
+    await made.wait()
+    assert await there(mesh)
+    joining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+
+    async def gone() -> bool:
+        return not await there(mesh)
+
+    await mesh.until(gone)
+
+
 async def test_back_in_time_it_stays(mesh: Mesh, registration: Registration) -> None:
     await registration.join(VM, node())
     registration.left("default", "fleet-192.0.2.1")

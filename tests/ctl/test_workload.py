@@ -160,6 +160,12 @@ def test_configure_writes_a_private_folder(mesh: Served, cli: Cli, tmp_path: Pat
         "root-cert.pem",
     ]
     assert {one.stat().st_mode & 0o777 for one in out.iterdir()} == {0o600}
+    # Whoever laid a file there beforehand does not come to read the token.
+    (out / ".istio-token.new").touch(0o666)
+    (out / ".hosts.new").symlink_to(tmp_path / "elsewhere")
+    cli.good(*args, "--ingressIP", "10.0.0.1", "--internalIP", "10.0.0.2", "--autoregister")
+    assert {one.stat().st_mode & 0o777 for one in out.iterdir()} == {0o600}
+    assert not (tmp_path / "elsewhere").exists()
     assert (out / "istio-token").read_text().count(".") == 2
     assert (out / "hosts").read_text() == "10.0.0.1 istiod.istio-system.svc\n"
     assert "secret" in found.err
@@ -171,6 +177,12 @@ def test_configure_writes_a_private_folder(mesh: Served, cli: Cli, tmp_path: Pat
     refused = cli(*args)
     assert refused.code == 2
     assert "health check method" in refused.out + refused.err
+    for text in ("a: [", "just words", "- a"):
+        annotated = {"name": "foo", "annotations": {"proxy.istio.io/config": text}}
+        file.write_text(json.dumps({**GROUP, "metadata": annotated}))
+        refused = cli(*args)
+        assert refused.code == 2
+        assert "proxy.istio.io/config" in refused.out + refused.err
     file.write_text(
         json.dumps({**GROUP, "metadata": {"name": "foo"}, "spec": {"template": {"serviceAccount": "no"}}})
     )

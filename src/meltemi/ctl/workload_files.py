@@ -60,6 +60,21 @@ def group(
     }
 
 
+class UnreadableError(ValueError):
+    """A text that was to be YAML is none; the message says which."""
+
+
+def table_of(text: str, what: str) -> dict[str, Any]:
+    """Read a table in YAML, which may be empty. Raises UnreadableError, which names it as `what`."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UnreadableError(f"{what} cannot be read: {error}") from None
+    if found is not None and not isinstance(found, dict):
+        raise UnreadableError(f"{what} is no table")
+    return found or {}
+
+
 def account_of(found: Document) -> str:
     """Name the service account of a group's workloads."""
     return str(_table(found, "spec", "template").get("serviceAccount") or "default")
@@ -85,7 +100,7 @@ def proxy_config(found: Document, mesh: Document, wanted: Wanted) -> dict[str, A
     for place in (("metadata",), ("spec", "metadata")):
         text = _table(found, *place, "annotations").get(PROXY_CONFIG)
         if text is not None:
-            more = yaml.safe_load(str(text)) or {}
+            more = table_of(str(text), f"the annotation {PROXY_CONFIG}")
             config |= more
             told |= _table(more, "proxyMetadata")
     told |= _metadata(found, mesh, config, wanted)

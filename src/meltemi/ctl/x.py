@@ -151,6 +151,8 @@ def configure(
             _token(client, namespace, workload_files.account_of(found), seconds),
             wanted,
         )
+    except workload_files.UnreadableError as error:
+        raise CtlError(f"{error}.", exit_code=USAGE) from error
     finally:
         client.close()
     _write(Path(folder), made)
@@ -237,11 +239,10 @@ def _from_mesh(client: Client, namespace: str, name: str) -> dict[str, Any]:
 
 def _mesh_config(client: Client, namespace: str) -> dict[str, Any]:
     """Read the MeshConfig; empty where the mesh has none of its own."""
-    import yaml
+    from meltemi.ctl.workload_files import table_of
 
     found = _config_map(client, namespace, "istio")
-    made = yaml.safe_load(found.get("mesh") or "{}")
-    return made if isinstance(made, dict) else {}
+    return table_of(found.get("mesh") or "", f"ConfigMap {namespace}/istio")
 
 
 def _root(client: Client, namespace: str) -> str:
@@ -287,7 +288,9 @@ def _write(folder: Path, made: dict[str, str]) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, text in made.items():
         fresh = folder / f".{name}.new"
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # One that is there already may be open to others, or lead elsewhere.
+        fresh.unlink(missing_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as out:
             out.write(text)
         fresh.replace(folder / name)

@@ -20,6 +20,8 @@ DISCONNECTED: Final = "istio.io/disconnectedAt"
 OWN_NAME: Final = "istiod"
 """Which control plane a workload is connected to: there is one in a mesh."""
 _LONGEST: Final = 253
+_WORDS: Final = 1024
+"""So many characters of what a workload says is wrong with it are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def healthy(entry: Document, fault: str | None, now: str) -> dict[str, Any]:
         "lastTransitionTime": before.get("lastTransitionTime") if same else now,
     }
     if fault is not None:
-        made["message"] = fault
+        made["message"] = fault[:_WORDS]
     rest = [row for row in rows if row.get("type") != "Healthy"]
     version = text(entry, "metadata", "resourceVersion")
     metadata = {"metadata": {"resourceVersion": version}} if version else {}

@@ -75,7 +75,16 @@ class Registration:
                 f"workloads of {namespace}/{one.group} run as {wanted}, not as {identity.service_account}",
                 forbidden=True,
             )
-        now = self._clock()
+        try:
+            await self._enter(group, one)
+        except (ApiError, UnreachableError, asyncio.CancelledError):
+            # It may have been heard all the same, and nobody would ever be told that the workload went.
+            self._gone.later((namespace, name), self._grace)
+            raise
+        self._here.add((namespace, name))
+
+    async def _enter(self, group: Document, one: core.Joining) -> None:
+        (namespace, _), name, now = key_of(group), core.entry_name(one), self._clock()
         try:
             await self._client.create(WORKLOAD_ENTRY, core.entry_of(group, one, now))
             _log.info("registered workload %s/%s", namespace, name)
@@ -86,7 +95,6 @@ class Registration:
             if core.group_of(known) != one.group:
                 raise Unwelcome(f"WorkloadEntry {namespace}/{name} is no workload of {one.group}") from None
             await self._client.patch(WORKLOAD_ENTRY, namespace, name, core.connected(now), patch=Patch.MERGE)
-        self._here.add((namespace, name))
 
     async def _get_group(self, namespace: str, name: str) -> Document:
         try:
@@ -155,6 +163,7 @@ class Registration:
         """Write what was reported last."""
         entry = await self._find(key)
         if entry is None or key not in self._health:
+            self._health.pop(key, None)
             return
         now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
         patch = core.healthy(entry, self._health[key], now)
