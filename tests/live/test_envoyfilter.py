@@ -125,6 +125,31 @@ def test_a_lua_filter_before_one_workload(world: Mesh) -> None:
     until(lambda: "x-lua" not in ask(world)[1], 10, "the filter is gone")
 
 
+def test_a_filter_reads_nothing_of_the_mesh(world: Mesh) -> None:
+    """It is of whoever may write in one namespace: keys of the mesh, tokens and other pods are not theirs to read."""
+    state, token = world.layout.state, f"{world.layout.tokens_folder}/admin"
+    look = f"cat {token} 2>/dev/null; umount {state} 2>/dev/null; cat {token} 2>/dev/null"
+    code = f"""
+function envoy_on_request(handle)
+  local out = io.popen([[{look}; ls {state} {state}/pods {world.layout.run} | tr '\\n' ' ']])
+  handle:respond({{[":status"] = "200", ["x-read"] = out:read("*a")}}, "")
+end"""
+    one = of("reads", inbound(lua(code)), workloadSelector={"labels": {"app": "helloworld"}})
+    answers: list[str] = []
+
+    def answered() -> bool:
+        answers.extend(text for name, text in ask(world)[1].items() if name == "x-read")
+        return bool(answers)
+
+    with applied(world, one):
+        until(answered, 20, "the filter answers")
+    read = answers[0]
+    assert Path(token).read_text(encoding="utf-8").strip() not in read
+    assert sum(word.startswith("default.helloworld-") for word in read.split()) == 1, read
+    for other in ("tokens", "ca", "default.sleep", "xds.sock", "api.sock"):
+        assert other not in read.split()
+
+
 @pytest.mark.long
 def test_a_lua_filter_that_calls_a_cluster_of_its_own(world: Mesh) -> None:
     code = """

@@ -63,7 +63,12 @@ class Layout:
 
     def pod_socket(self, pod: str) -> str:
         """One pod's ADS and SDS; `pod` is the agent's short id of it."""
-        return f"{self.run}/p/{pod}.sock"
+        return f"{self.pod_sockets}/{pod}.sock"
+
+    @property
+    def pod_sockets(self) -> str:
+        """The folder of the pods' sockets, each of which knows who connects."""
+        return f"{self.run}/p"
 
     @property
     def netns_folder(self) -> str:
@@ -163,7 +168,8 @@ class Spec:
     user: `mesh` (root of the mesh's user namespace), or `app`: own PID namespace and nested user namespace,
     mapped back to the caller's uid and gid, no capabilities, no new privileges, never PID 1.
     binds, hide: need or make a private mount namespace; `hide` covers folders by an empty read-only tmpfs and
-    other files by an empty file; paths that do not exist are skipped.
+    other files by an empty file; paths that do not exist are skipped. A `mesh` program that has any keeps of its
+    capabilities what a proxy needs, and none by which it could look behind them.
     grace: seconds between SIGTERM and SIGKILL. after: names started before this one and stopped after it.
     rlimits: name such as `NOFILE` -> soft limit (capped by the hard one); -1 is the hard limit.
     """

@@ -175,7 +175,9 @@ def _proxy(pod: Pod, place: Place, node: Node) -> Spec:
         netns=place.netns,
         user="mesh",
         # The host's resolver is out of a pod's reach, and a ServiceEntry's own address would lead Envoy to itself.
-        binds=_names(pod, place, node, captured=False),
+        binds=(*_names(pod, place, node, captured=False), *_own_folders(pod, node)),
+        # What EnvoyFilters put into it reads files and runs: those of the pod, and no others of the mesh.
+        hide=(node.layout.run, node.layout.state),
         stdio=Stdio(log=log_path(pod, PROXY_CONTAINER, node.layout)),
         restart=Restart("always", first=0.1, most=5.0),
         grace=2.0,
@@ -218,6 +220,12 @@ def _app(pod: Pod, place: Place, container: Container, node: Node, documents: Do
         # Started later and stopped earlier than the proxy: an app never runs without it.
         after=(process(pod, place, PROXY_CONTAINER),) if proxy else (),
     )
+
+
+def _own_folders(pod: Pod, node: Node) -> tuple[Bind, ...]:
+    """Show a proxy what it starts from, and where it is fed."""
+    folders = (node.layout.pod_folder(pod.namespace, pod.name), node.layout.pod_sockets)
+    return tuple(Bind(folder, source=folder) for folder in folders)
 
 
 def _certificates(pod: Pod, node: Node) -> tuple[Bind, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from collections.abc import Container
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -17,7 +18,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_SET_NAME = 24, 38, 47, 15
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
-CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
+CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN = 1, 10, 12, 13, 21
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -82,10 +83,10 @@ def effective_capabilities() -> int:
     return 0
 
 
-def drop_bounding_set() -> None:
-    """No later exec grants a capability. Needs CAP_SETPCAP, so it comes before a change of user."""
+def drop_bounding_set(keep: Container[int] = ()) -> None:
+    """No later exec grants a capability, but these. Needs CAP_SETPCAP, so it comes before a change of user."""
     with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as last:
-        for capability in range(int(last.read()) + 1):
+        for capability in (one for one in range(int(last.read()) + 1) if one not in keep):
             prctl(_PR_CAPBSET_DROP, capability)
 
 

@@ -22,6 +22,15 @@ STOP_THE_APP = signal.SIGRTMIN
 """Sent to the reaper of an app where SIGSTOP is meant for the app: nobody can pass SIGSTOP on."""
 
 
+_OF_PROXIES = (
+    kernel.CAP_DAC_OVERRIDE,
+    kernel.CAP_NET_BIND_SERVICE,
+    kernel.CAP_NET_ADMIN,
+    kernel.CAP_NET_RAW,
+)
+"""To read the files that they are told to, to listen at low ports, and to mark what they send."""
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """What every process of this mesh shares.
@@ -88,7 +97,7 @@ def _child(spec: Spec, house: House, stdio: tuple[int, int, int], tell: int) -> 
             user = 0 if house.rootless else house.user[0]
             if boxed and not house.rootless:
                 _hand_over(spec, house)
-            boxes.furnish(spec.binds, hide, house.run, new_proc=boxed, against=user if boxed else None)
+            boxes.furnish(spec.binds, hide, house.run, new_proc=boxed, against=user if hide else None)
         if boxed:
             app = os.fork()
             if app:
@@ -131,6 +140,9 @@ def _become(spec: Spec, house: House) -> None:
         capped = hard if wanted < 0 or (hard != resource.RLIM_INFINITY and wanted > hard) else wanted
         resource.setrlimit(number, (capped, hard))
     if spec.user != "app":
+        if spec.hide:
+            # With all of them it would look behind the covers. As root it has these from exec on.
+            kernel.drop_bounding_set(_OF_PROXIES)
         return
     uid, gid = house.user
     if house.rootless:
