@@ -228,6 +228,7 @@ def test_open_productpage(world: Mesh) -> None:
     world.kubectl("delete", "service/productpage", "virtualservice/productpage").good()
 
 
+@pytest.mark.long
 def test_pods_of_runs_that_died_with_the_mesh_are_gone_at_its_next_start() -> None:
     with meshes.mesh("again") as mesh:
         argv = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "7002")

@@ -14,7 +14,7 @@ from tests.live import meshes
 
 from meltemi.ctl.tour import cli
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(240)]
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs" / "guides"
 
@@ -48,7 +48,7 @@ def shell() -> Iterator[dict[str, str]]:
     ("name", "least"),
     [
         pytest.param("first-hour.md", 50, id="first-hour"),
-        pytest.param("ways-in-and-out.md", 20, id="ways-in-and-out", marks=pytest.mark.long),
+        pytest.param("ways-in-and-out.md", 20, id="ways-in-and-out"),
     ],
 )
 def test_every_command_shows_what_the_guide_shows(shell: dict[str, str], name: str, least: int) -> None:

@@ -110,6 +110,7 @@ async def main(name: str) -> None:
     await asyncio.start_server(bytes_in, "0.0.0.0", 9000)
     if "ECHO_TLS" in os.environ:
         await asyncio.start_server(bytes_in, "0.0.0.0", 8443, ssl=secured())
+    if "ECHO_CLIENTS" in os.environ:
         checked = secured()
         checked.verify_mode = ssl.CERT_REQUIRED
         checked.load_verify_locations(cadata=os.environ["ECHO_CLIENTS"])

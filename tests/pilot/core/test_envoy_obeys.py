@@ -251,6 +251,7 @@ def test_the_gateway_answers_what_it_is_told_and_404_else(gateway: Proxy) -> Non
     assert gateway.get("/other", "any.example.com")[0] == 404
 
 
+@pytest.mark.long
 def test_the_gateway_splits_by_weight(gateway: Proxy) -> None:
     seen = Counter(gateway.get("/hello", "any")[2]["version"] for _ in range(400))
     assert 40 - 24 <= seen["v2"] <= 40 + 24
