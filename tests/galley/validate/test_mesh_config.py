@@ -38,6 +38,8 @@ def proxy(**fields: Any) -> dict[str, Any]:
         ({"protocolDetectionTimeout": "0.0001s"}, "protocolDetectionTimeout"),
         ({"protocolDetectionTimeout": "-1s"}, "protocolDetectionTimeout"),
         ({"dnsRefreshRate": "-1s"}, "dnsRefreshRate"),
+        ({"dnsRefreshRate": "0s"}, "dnsRefreshRate"),
+        ({"dnsRefreshRate": "0.001s"}, "dnsRefreshRate"),
         ({"trustDomain": ""}, "trustDomain"),
         ({"trustDomain": "a_b"}, "trustDomain"),
         ({"trustDomain": "Big.example"}, "trustDomain"),

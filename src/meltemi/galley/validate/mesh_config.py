@@ -58,9 +58,11 @@ def _durations(found: Findings, at: At, config: MeshConfig) -> None:
         found.error((*at, "connectTimeout"), "may be at most 1h")
     if config.protocol_detection_timeout.nanoseconds % MILLISECOND:
         found.error((*at, "protocolDetectionTimeout"), "only durations in whole milliseconds are supported")
+    if config.dns_refresh_rate is not None and config.dns_refresh_rate.nanoseconds <= MILLISECOND:
+        # Envoys would refuse the clusters of every service that is found by name.
+        found.error((*at, "dnsRefreshRate"), "must be more than 1ms")
     for name, value in (
         ("protocolDetectionTimeout", config.protocol_detection_timeout),
-        ("dnsRefreshRate", config.dns_refresh_rate),
         ("hboneIdleTimeout", config.hbone_idle_timeout),
     ):
         if value is not None and value < Duration():
