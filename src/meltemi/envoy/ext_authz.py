@@ -84,10 +84,12 @@ def http_filter(asked: ExternalAuth) -> HttpFilter:
 
 
 def _http(asked: ExternalAuth) -> HttpService:
-    # Of a path that ends with a slash both it and the request's would stay.
+    # Of a path that ends with a slash both it and the request's would stay. For one that begins with none Envoy
+    # would refuse the listener, and with the one before nobody would be asked.
+    path = asked.path.strip("/")
     return HttpService(
         server_uri=HttpUri(uri=f"http://{asked.host}", cluster=asked.cluster, timeout=duration(PATIENCE)),
-        path_prefix=asked.path.rstrip("/"),
+        path_prefix=f"/{path}" if path else "",
         authorization_response=AuthorizationResponse(
             allowed_upstream_headers=_named(asked.answers)
             if asked.answers

@@ -107,6 +107,7 @@ def provider(kind: str, **fields: Any) -> dict[str, Any]:
     ("value", "path"),
     [
         ({"tlsDefaults": {"ecdhCurves": ["P-256", "P-1"]}}, "tlsDefaults.ecdhCurves[1]"),
+        ({"tlsDefaults": {"ecdhCurves": ["P-256", "P-224"]}}, "tlsDefaults.ecdhCurves[1]"),
         ({"tlsDefaults": {"ecdhCurves": ["P-256", "P-256"]}}, "tlsDefaults.ecdhCurves[1]"),
         ({"outboundTrafficPolicy": {"mode": "VIRTUAL_SERVICE_ONLY"}}, "outboundTrafficPolicy.mode"),
         ({"outboundTrafficPolicy": {"mode": "ALLOW_ANY_DYNAMIC_DNS"}}, "outboundTrafficPolicy.mode"),

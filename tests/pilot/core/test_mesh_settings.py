@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+from tests.pilot.core.bootstraps import bootstrap, validate
 from tests.pilot.core.meshes import Mesh, decoded
 
 from meltemi.api.duration import Duration
 from meltemi.api.networking.destination_rule import TcpKeepalive
+from meltemi.galley.core.meshconfig import mesh_settings
 from meltemi.pilot.core.resource import CDS, LDS
 
 CLUSTER = "outbound|80||a.default.svc.cluster.local"
@@ -143,6 +147,31 @@ def test_tls_to_the_outside_takes_what_is_asked_for_and_the_mesh_s_own_does_not(
     made.put([rule_with_tls(mode="ISTIO_MUTUAL")])
     asked = cluster(made)["transportSocket"]["typedConfig"]["commonTlsContext"]["tlsParams"]
     assert "ecdhCurves" not in asked
+
+
+EXTREMES = """
+dnsRefreshRate: 0.001001s
+connectTimeout: 0.001s
+tcpKeepalive: {probes: 4294967295, time: 0.1s}
+tlsDefaults:
+  ecdhCurves: [P-224, P-256, P-384, P-521, X25519, X25519Kyber768Draft00, X25519MLKEM768, P-1]
+  cipherSuites: [DES-CBC3-SHA, NOBODYS]
+meshMTLS: {cipherSuites: [DES-CBC3-SHA, NOBODYS]}
+defaultHttpRetryPolicy: {attempts: 100000, retryOn: 'nothing,503', perTryTimeout: 0.001s}
+"""
+
+
+@pytest.mark.live
+def test_what_the_rules_let_through_no_envoy_refuses(tmp_path: Path) -> None:
+    made = mesh()
+    meta = {"name": "d", "namespace": "default"}
+    spec = {"hosts": ["d.test"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]}
+    entry = {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": meta}
+    made.put([rule_with_tls(mode="SIMPLE"), {**entry, "spec": {**spec, "resolution": "DNS"}}])
+    read = mesh_settings({"data": {"mesh": EXTREMES}})
+    assert not read.wrong, read.findings
+    made.engine.apply(read.changes)
+    assert validate(bootstrap(made.roots("a")), tmp_path) == ""
 
 
 def test_clusters_are_named_in_statistics_as_asked() -> None:

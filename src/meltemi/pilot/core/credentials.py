@@ -146,14 +146,18 @@ def authorities_of_all(q: Db, sources: tuple[tuple[str, str, str], ...]) -> Reso
     revoked: list[bytes] = []
     for kind, namespace, name in sources:
         data = _held(q, kind, namespace, name)
-        found = data.get("ca.crt", b"")
+        found, crl = data.get("ca.crt", b""), next((data[one] for one in REVOKED if one in data), None)
         if not found:
             return Lacking(f"{kind} {namespace}/{name} has no ca.crt to know clients by")
+        # Each by itself: of several CRLs in one text only the first is looked at.
+        alone = _believed("", Origin(kind, namespace, name), found, crl)
+        if isinstance(alone, Lacking):
+            return alone
         roots.append(found)
-        revoked.extend([data[one] for one in REVOKED if data.get(one)][:1])
+        revoked.extend(() if crl is None else (crl,))
     origins = [Origin(*one) for one in sources]
-    crl = b"\n".join(revoked) if revoked else None
-    return _believed(names.client_authorities(sources), origins[0], b"\n".join(roots), crl, *origins[1:])
+    whole = b"\n".join(revoked) if revoked else None
+    return _believed(names.client_authorities(sources), origins[0], b"\n".join(roots), whole, *origins[1:])
 
 
 def _held(q: Db, kind: str, namespace: str, name: str) -> dict[str, bytes]:
