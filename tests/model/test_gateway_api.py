@@ -142,6 +142,18 @@ def test_clients_in_the_mesh_need_no_grant_for_what_they_may_call_themselves(mes
 
 
 @pytest.mark.parametrize(
+    ("path", "prefix"), [("check", "/check"), ("/check/", "/check"), ("//", None), ("*", "/*")]
+)
+def test_what_goes_before_a_path_is_nothing_that_envoy_refuses(
+    mesh: Mesh, path: str, prefix: str | None
+) -> None:
+    # It would keep the listener from before, and there nobody is asked.
+    mesh.put([gateway(listener()), asking(to(), http={"path": path})])
+    [found] = [one for name, one in filters_of(mesh).items() if "ext_authz" in name]
+    assert found["typedConfig"]["httpService"].get("pathPrefix") == prefix
+
+
+@pytest.mark.parametrize(
     ("backend", "told"),
     [
         (to("nobody"), "BackendNotFound"),
@@ -365,6 +377,21 @@ def test_authorities_of_clients_that_cannot_be_had_are_told(mesh: Mesh, ref: Doc
     assert told_of(mesh, "s443")["Accepted"] == (True, "Accepted")
     assert told_of(mesh, "s443")["ResolvedRefs"] == (False, told)
     assert sockets(mesh)[443]["requireClientCertificate"] is True
+
+
+@pytest.mark.parametrize("crl", ["", "junk"])
+def test_a_list_of_what_is_revoked_that_cannot_be_read_revokes_all(mesh: Mesh, crl: str) -> None:
+    both = (
+        {"group": "", "kind": "ConfigMap", "name": "roots"},
+        {"group": "", "kind": "Secret", "name": "more"},
+    )
+    mesh.put([checking(secure(), refs=both), roots_of(Authority()), CERT, route(to())])
+    mesh.put([opaque("more", "default", **{"ca.crt": Authority().pem})])
+    assert sockets(mesh)[443]["requireClientCertificate"] is True
+    mesh.put([opaque("more", "default", **{"ca.crt": Authority().pem, "ca.crl": crl})])
+    assert not sockets(mesh)
+    [told] = mesh.reports("gw-istio")
+    assert "secret default/more" in told.message
 
 
 def test_authorities_of_clients_may_be_in_other_namespaces_by_a_grant(mesh: Mesh) -> None:
