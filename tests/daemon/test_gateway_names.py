@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from meltemi.daemon.gateway_names import GatewayNames, addresses
 from meltemi.model import facts
 from meltemi.query import Change
@@ -43,6 +45,35 @@ async def test_names_are_asked_again_and_keep_what_they_had_while_nobody_answers
     await asyncio.sleep(0.02)
     assert len(asked) == count
     task.cancel()
+
+
+async def test_no_name_waits_for_another() -> None:
+    told: list[Change[Any]] = []
+    slow = asyncio.Event()
+
+    async def find(name: str) -> tuple[str, ...]:
+        if name == "slow.test":
+            await slow.wait()
+        return ("10.0.0.1",)
+
+    names = GatewayNames(told.extend, find)
+    task = asyncio.create_task(names.run())
+    names.tell(("fast.test", "slow.test"))
+    await until(lambda: told)
+    names.tell(("late.test",))
+    await until(lambda: len(told) > 2)
+    assert [(one.name, one.value) for one in told] == [
+        ("fast.test", ("10.0.0.1",)),
+        ("fast.test", None),
+        ("late.test", ("10.0.0.1",)),
+    ]
+    # What is no longer wanted is not told when it comes.
+    slow.set()
+    await asyncio.sleep(0.01)
+    assert len(told) == 3
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_the_system_is_asked() -> None:
