@@ -1047,6 +1047,21 @@ def test_a_gateway_that_may_not_lead_to_a_backend_has_no_say_in_how_it_is_gone_t
     assert not mesh.endpoints("shared", "istio-system").get(cluster)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"type": "RequestMirror", "requestMirror": {"backendRef": to()}},
+        {"type": "ExternalAuth", "externalAuth": {"protocol": "HTTP", "http": {}, "backendRef": to()}},
+    ],
+)
+def test_a_certificate_is_shown_as_well_to_whom_copies_and_questions_go(mesh: Mesh, asked: Document) -> None:
+    mesh.service("b")
+    mesh.put([showing(), CERT, roots_of(Authority()), policy(**of_map("roots")), route(to("b"))])
+    assert "tlsCertificateSdsSecretConfigs" not in to_backend(mesh)
+    mesh.put([route(rules=[{"filters": [asked], "backendRefs": [to("b")]}])])
+    assert to_backend(mesh)["tlsCertificateSdsSecretConfigs"]
+
+
 NOTHING: dict[str, list[Document]] = {"*": []}
 """What a listener without routes has."""
 

@@ -5,6 +5,11 @@ A route that may not refer to a Service does not lead there: else what its Gatew
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+from meltemi.api.gatewayapi.http_filter import HTTPRouteFilter
+from meltemi.api.gatewayapi.references import BackendObjectReference
 from meltemi.api.values import Map
 from meltemi.model.gateway_api.parents import ROUTES, parents, route_of
 from meltemi.model.gateway_api.words import Key, may_refer
@@ -33,10 +38,20 @@ def _leading(q: Db) -> Map[tuple[Key, ...]]:
                 }
                 if made is None or not gateways:
                     continue
-                for one in (each for rule in made.spec.rules for each in rule.backend_refs):
+                for one in (each for rule in made.spec.rules for each in _named(rule)):
                     where = one.namespace or namespace
                     if (one.group, one.kind) == ("", "Service") and may_refer(
                         q, made.ref, "", "Service", where, one.name
                     ):
                         found.setdefault(f"{where}/{one.name}", {}).update(dict.fromkeys(gateways))
     return Map({key: tuple(sorted(gateways)) for key, gateways in sorted(found.items())})
+
+
+def _named(rule: Any) -> Iterator[BackendObjectReference]:
+    """Go through all that a rule of any kind of route sends something to: copies and questions, too."""
+    yield from rule.backend_refs
+    for one in getattr(rule, "filters", ()):
+        if one.request_mirror is not None:
+            yield one.request_mirror.backend_ref
+        if isinstance(one, HTTPRouteFilter) and one.external_auth is not None:
+            yield one.external_auth.backend_ref

@@ -76,6 +76,15 @@ def test_what_is_not_kept_of_sessions_is_told(kind: str) -> None:
     assert of(**only) == [("MEL0219", f"{at}.cookieConfig.lifetimeType")]
 
 
+@pytest.mark.parametrize("name", ["two words", "x\ny: z", ":status", "a;b"])
+@pytest.mark.parametrize("form", ["Cookie", "Header"])
+def test_what_bears_a_session_has_a_name_that_can_be_written(name: str, form: str) -> None:
+    rule = {"backendRefs": [BACKEND], "sessionPersistence": {"type": form, "sessionName": name}}
+    assert errors("HTTPRoute", {"rules": [rule]}, version=V1) == [
+        "spec.rules[0].sessionPersistence.sessionName"
+    ]
+
+
 def test_a_header_that_is_matched_twice_is_told() -> None:
     match = {"headers": [{"name": "End-User", "value": "a"}, {"name": "end-user", "value": "b"}]}
     place = ("MEL0041", "spec.rules[0].matches[0].headers[1].name")

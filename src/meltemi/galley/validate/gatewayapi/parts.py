@@ -37,9 +37,12 @@ SESSION_NOT_KEPT = code(
 
 
 def session(found: Findings, at: At, wanted: SessionPersistence | None, refs: Sequence[BackendRef]) -> None:
-    """Tell what proxies cannot keep of what is asked of sessions."""
+    """Check what bears sessions, and tell what proxies cannot keep of what is asked of them."""
     if wanted is None:
         return
+    # Envoy writes it into responses as it is, an end of line as well.
+    if wanted.session_name and (fault := rules.operated_header_fault(wanted.session_name)):
+        found.error((*at, "sessionName"), fault)
     if sum(one.weight > 0 for one in refs) > 1:
         found.add(SESSION_NOT_KEPT, at, "the shares of several backends choose anew for every request")
     if not wanted.absolute_timeout:
