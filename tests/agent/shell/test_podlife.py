@@ -287,6 +287,25 @@ async def test_a_pod_without_a_sidecar_starts_at_once(tmp_path: Path, gauge: Gau
         assert not stage.net.there["0f3a9c1eaa"].sidecar
 
 
+async def test_an_app_that_does_tls_itself_waits_for_its_certificate_and_its_pod_is_told_of(
+    tmp_path: Path, gauge: Gauge
+) -> None:
+    raw = document(sidecar=False)
+    raw["metadata"]["annotations"] = {"inject.istio.io/templates": "grpc-agent"}
+    stage = Stage(tmp_path, raw)
+    async with stage.living() as life:
+        await until(lambda: bool(stage.api.told))
+        status = stage.api.document["status"]
+        assert (status["phase"], status["podIP"]) == ("Pending", "198.18.0.2")
+        (told,) = status["containerStatuses"]
+        assert told["state"]["waiting"]["reason"] == "ContainerCreating"
+        assert stage.table.rows == {}
+        stage.delete(life)
+        await until(lambda: bool(stage.api.deleted))
+        assert stage.table.history == []
+        assert not Path(stage.layout.pod_folder("shop", "web")).exists()
+
+
 async def test_the_ports_that_apps_declare_are_offered(tmp_path: Path, gauge: Gauge) -> None:
     raw = document()
     app, proxy = raw["spec"]["containers"]

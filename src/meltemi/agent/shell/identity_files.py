@@ -1,7 +1,7 @@
 """A pod's key and certificates as files, for apps that do mutual TLS themselves; each change replaces all three.
 
-Whoever reads them while they are replaced sees a key and a certificate that do not belong together, and looks again:
-so do gRPC's libraries.
+Whoever reads them in the millisecond between the key and the certificate has a pair that does not belong together: gRPC
+in Go refuses it, in C++ and Python it may use it, for new connections, until it looks again (`proxyless.REFRESH`).
 """
 
 from __future__ import annotations

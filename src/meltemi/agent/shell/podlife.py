@@ -199,8 +199,11 @@ class PodLife:
             if not await self._proxy_ready(place):
                 return
             known_good = True
-        elif self._proxyless is not None and not begun and not await self._certified(self._proxyless):
-            return
+        elif self._proxyless is not None and not begun:
+            self._taken_up = True
+            self._reporter.stir()
+            if not await self._certified(self._proxyless):
+                return
         await processes.set(self.group, made.specs)
         for container in self.containers:
             container.trust(known_good and container.container is self.pod.proxy, self._reporter.told)
