@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -125,10 +126,11 @@ def app(name: str, namespace: str, command: list[str], env: dict[str, str] | Non
 @contextmanager
 def world(name: str = "egress") -> Iterator[World]:
     """Start a mesh with an egress gateway, two apps, and a server outside of it."""
-    with meshes.mesh(name, "--egress-gateway") as mesh:
+    # Of the mesh's own folders a proxy sees nothing.
+    with tempfile.TemporaryDirectory() as folder, meshes.mesh(name, "--egress-gateway") as mesh:
         server = authority().pair("*.example.test", "deep.wild.example.test")
         env = {"OUTSIDE_SERVER": server.key + server.certificate, "OUTSIDE_CLIENTS": authority().pem}
-        roots = Path(mesh.layout.state) / "roots.pem"
+        roots = Path(folder) / "roots.pem"
         roots.write_text(authority().pem)
         mesh.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "beyond"}})
         command = [sys.executable, str(APPS / "outside.py")]

@@ -459,7 +459,8 @@ def world() -> Iterator[World]:
                 mesh.meltemi(
                     "wait", f"pod/{name}", "-n", PODS[name][0], "--for=Ready", "--timeout", "90s"
                 ).good()
-            file = Path(mesh.layout.state) / "tls.pem"
+            # Of the mesh's own folders a proxy sees nothing.
+            file = Path(sockets) / "tls.pem"
             file.write_text(pem())
             crl = file.with_name("list.crl")
             crl.write_text(gateway_tls.authority().crl())
@@ -475,7 +476,7 @@ def world() -> Iterator[World]:
             fixed = [*_fixed(), ingresses.class_of("istio")]
             assert not made._apply(fixed)
             made._settle(fixed)
-            with probed.servers(mesh.layout.state) as ports:
+            with probed.servers(sockets) as ports:
                 made.pods.update(ports)
                 yield made
     finally:
