@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.pilot.core.meshes import Mesh
 
@@ -61,3 +63,47 @@ def test_a_port_that_several_ask_for_is_the_older_one_s_whatever_its_namespace_i
     (chain,) = made["filterChains"] if addresses else (made["defaultFilterChain"],)
     assert chain["filters"][-1]["typedConfig"]["cluster"] == "outbound|9000||z.test"
     assert [one.ref.namespace for one in mesh.reports("client") if one.ref is not None] == ["a"]
+
+
+def slice_of(name: str, namespace: str, address: str) -> list[dict[str, Any]]:
+    """A headless Service of somebody, and the endpoint that its owner says it has."""
+    meta = {"name": name, "namespace": namespace}
+    labels = {"kubernetes.io/service-name": name}
+    ports = [{"name": "tcp", "port": 5432}]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"clusterIP": "None", "ports": ports},
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**meta, "labels": labels},
+            "addressType": "IPv4",
+            "ports": ports,
+            "endpoints": [{"addresses": [address]}],
+        },
+    ]
+
+
+def test_endpoints_that_a_headless_service_says_it_has_take_nothing_from_others() -> None:
+    mesh = Mesh()
+    mesh.pod("client", ip="198.18.0.2")
+    spec = {"clusterIP": "198.19.5.5", "ports": [{"name": "tcp", "port": 5432}]}
+    meta = {"name": "db", "namespace": "prod"}
+    mesh.put([{"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}])
+    mesh.put(slice_of("pods", "prod", "198.18.0.9"))
+    for number, address in enumerate(("198.19.5.5", "198.18.0.9", "198.18.0.10")):
+        mesh.put(slice_of(f"x{number}", "a", address))
+    found = {
+        name: made["filterChains"][-1]["filters"][-1]["typedConfig"]["cluster"]
+        for name, made in mesh.listeners("client").items()
+        if name.endswith("_5432")
+    }
+    assert found == {
+        "198.19.5.5_5432": "outbound|5432||db.prod.svc.cluster.local",
+        "198.18.0.9_5432": "outbound|5432||pods.prod.svc.cluster.local",
+        "198.18.0.10_5432": "outbound|5432||x2.a.svc.cluster.local",
+    }

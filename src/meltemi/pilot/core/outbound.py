@@ -17,7 +17,7 @@ from meltemi.pilot.core.l4 import passthrough_or_nothing
 from meltemi.pilot.core.port_listeners import Spot, opened, shared
 from meltemi.pilot.core.quarantine import settle
 from meltemi.pilot.core.resource import LDS, Segment, segment
-from meltemi.pilot.core.service_listeners import addressed
+from meltemi.pilot.core.service_listeners import addressed, in_order
 from meltemi.pilot.core.targets import asker_of, target
 from meltemi.pilot.core.virtual_hosts import routed_ports
 from meltemi.query import Db, query
@@ -126,10 +126,8 @@ def listed(
     """List the outbound listeners of all clients with these lenses, of which `http` are the ports of HTTP."""
     parts = [own(q, spot.unknown, envoy)]
     if spot.address == names.ANY_ADDRESS:
-        parts.extend(
-            addressed(q, namespace, seen.through(namespace), source, asker, envoy)
-            for namespace in seen.namespaces
-        )
+        found = [addressed(q, one, seen.through(one), source, asker, envoy) for one in seen.namespaces]
+        parts.extend(in_order(found))
     parts.append(shared(q, seen, http, spot, taken, source, asker, envoy))
     return named_once(parts)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from meltemi.envoy import names
 from meltemi.envoy.filters import CORS, FAULT
 from meltemi.envoy.listeners import (
@@ -33,27 +36,59 @@ from meltemi.query import Db, query
 HTTP_FILTERS = frozenset({CORS, FAULT})
 
 
+class Addressed(NamedTuple):
+    """Listeners at addresses of a namespace's services; those of headless ones, at endpoints, apart, with their age."""
+
+    own: Segment
+    headless: tuple[tuple[Age, Segment], ...] = ()
+
+
+Age = tuple[bool, float, str, str]
+"""Who has an endpoint that several headless services list: the lowest, as `domains` has it of names."""
+
+
 @query
-def addressed(q: Db, namespace: str, seen: Lens, source: Source, asker: str, envoy: str) -> Segment:
+def addressed(q: Db, namespace: str, seen: Lens, source: Source, asker: str, envoy: str) -> Addressed:
     """List the listeners of a namespace's services that have an address of their own and are no plain HTTP."""
     listed: list[Resource] = []
+    headless: list[tuple[Age, Segment]] = []
     for found in services_through(q, namespace, seen.sight):
-        host = found.host
-        ports = [port for port in found.ports if not port.protocol.http]
-        if not ports:
-            continue
-        key = routed(q, namespace, host, seen)
-        asked = ANY_SOURCE if key is None else narrow(q, key, source)
-        for port in ports:
-            lost = {one.name for one in seen.lost if one.host == host and one.port == port.number}
-            for address in _addresses(q, found, port):
-                if address not in lost:
-                    made = isolated(
-                        q, service_listener, namespace, host, port.number, address, key, asked, asker, envoy
-                    )
-                    if made is not None:
-                        listed.append(made)
-    return segment(("ns", namespace), distinct_resources(listed))
+        made = _listeners(q, found, seen, source, asker, envoy)
+        if not found.headless:
+            listed.extend(made)
+        elif made:
+            age = (not found.name, found.created, namespace, found.host)
+            headless.append((age, segment(("endpoints", namespace, found.host), distinct_resources(made))))
+    return Addressed(segment(("ns", namespace), distinct_resources(listed)), tuple(headless))
+
+
+def in_order(found: Sequence[Addressed]) -> list[Segment]:
+    """Put listeners so that of two of one name the first is right.
+
+    What endpoints a headless service has is its owner's word alone: it takes no service its address away.
+    """
+    apart = sorted([pair for one in found for pair in one.headless], key=lambda pair: pair[0])
+    return [*(one.own for one in found), *(each for _age, each in apart)]
+
+
+def _listeners(q: Db, found: Service, seen: Lens, source: Source, asker: str, envoy: str) -> list[Resource]:
+    namespace, host = found.namespace, found.host
+    ports = [port for port in found.ports if not port.protocol.http]
+    if not ports:
+        return []
+    listed: list[Resource] = []
+    key = routed(q, namespace, host, seen)
+    asked = ANY_SOURCE if key is None else narrow(q, key, source)
+    for port in ports:
+        lost = {one.name for one in seen.lost if one.host == host and one.port == port.number}
+        for address in _addresses(q, found, port):
+            if address not in lost:
+                made = isolated(
+                    q, service_listener, namespace, host, port.number, address, key, asked, asker, envoy
+                )
+                if made is not None:
+                    listed.append(made)
+    return listed
 
 
 def distinct_resources(listed: list[Resource]) -> tuple[Resource, ...]:
