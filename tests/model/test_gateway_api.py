@@ -9,10 +9,11 @@ import pytest
 from tests.pilot.core.certificates import Authority, opaque
 from tests.pilot.core.meshes import Mesh
 
+from meltemi.api import registry
 from meltemi.api.core.service import LoadBalancerIngress
 from meltemi.model import facts, routing
 from meltemi.model.gateway_api import derivation
-from meltemi.model.gateway_api.status import Standing, standings
+from meltemi.model.gateway_api.status import FEATURES, Standing, standings
 from meltemi.pilot.core.resource import SDS
 from meltemi.query import Change
 
@@ -1086,3 +1087,11 @@ def test_a_route_may_ask_for_the_gateways_that_take_all(mesh: Mesh) -> None:
     assert routed(mesh) == NOTHING
     mesh.put([route(to(), parentRefs=[], useDefaultGateways="None")])
     assert routed(mesh) == NOTHING
+
+
+def test_features_are_of_kinds_that_are_there_and_in_order() -> None:
+    # The specification asks for the order; that each holds is what the conformance suite finds out.
+    assert list(FEATURES) == sorted(set(FEATURES))
+    for feature in FEATURES:
+        kinds = [one.name for one in registry.in_group(API) if feature.startswith(one.name)]
+        assert any(kind in FEATURES for kind in kinds), feature
