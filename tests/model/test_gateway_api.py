@@ -12,9 +12,11 @@ from tests.pilot.core.meshes import Mesh
 from meltemi.api import registry
 from meltemi.api.core.service import LoadBalancerIngress
 from meltemi.model import facts, routing
+from meltemi.model.facts import ACCEPTED, NACK, Accepted, Nack, nack_key
 from meltemi.model.gateway_api import derivation
 from meltemi.model.gateway_api.status import FEATURES, Standing, standings
-from meltemi.pilot.core.resource import SDS
+from meltemi.pilot.core.push import full
+from meltemi.pilot.core.resource import LDS, SDS, Resource, message_of
 from meltemi.query import Change
 
 API = "gateway.networking.k8s.io"
@@ -140,6 +142,23 @@ def test_clients_in_the_mesh_need_no_grant_for_what_they_may_call_themselves(mes
     [found] = hosts["a.other.svc.cluster.local:80"]
     assert found["route"]["cluster"] == "outbound|80||a.other.svc.cluster.local"
     assert found["name"] == "default.r.0"
+
+
+def test_a_listener_that_envoy_refuses_lets_nobody_by_unasked(mesh: Mesh) -> None:
+    mesh.put([gateway(listener()), route(to())])
+    [before] = full(mesh.roots("gw-istio"), LDS)
+    mesh.put([asking(to())])
+    assert "directResponse" not in routed(mesh)["*"][0]
+    [refused] = full(mesh.roots("gw-istio"), LDS)
+    assert isinstance(before, Resource)
+    _url, body = message_of(before.entry)
+    view = mesh.view("gw-istio")
+    key = nack_key(refused.name, refused.version.hex(), view.envoy_version)
+    accepted = Accepted(before.version.hex(), body)
+    mesh.engine.apply([Change(NACK, LDS, key, Nack("no")), Change(ACCEPTED, LDS, key, accepted)])
+    [found] = routed(mesh)["*"]
+    assert not any("ext_authz" in name for name in filters_of(mesh))
+    assert found["directResponse"]["status"] == 500
 
 
 @pytest.mark.parametrize(
