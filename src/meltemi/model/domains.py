@@ -120,6 +120,12 @@ def _address_set(q: Db, namespace: str) -> tuple[frozenset[str], int]:
 
 
 @query
+def is_service_address(q: Db, address: str) -> bool:
+    """Say whether a Kubernetes Service has an address. It looks at all namespaces: ask of few addresses."""
+    return any(address in _address_set(q, namespace)[0] for namespace in q.namespaces(facts.SERVICES))
+
+
+@query
 def _shared_addresses(q: Db) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     """List addresses of Kubernetes Services that more than one has, or that an entry claims: with (namespace, name)."""
     claimed = {

@@ -117,6 +117,13 @@ def is_proxyless(pod: Object[Pod]) -> bool:
 
 
 @query
+def addresses_in(q: Db, namespace: str) -> frozenset[str]:
+    """Return the addresses of a namespace's pods."""
+    told = [q.fact(facts.POD_STATUS, namespace, name) for name in q.names(facts.POD_STATUS, namespace)]
+    return frozenset([status.ip for status in told if status is not None and status.ip])
+
+
+@query
 def proxyless_addresses(q: Db, namespace: str) -> frozenset[str]:
     """Return the addresses of a namespace's pods whose gRPC has no proxy."""
     found: set[str] = set()

@@ -107,3 +107,13 @@ def test_endpoints_that_a_headless_service_says_it_has_take_nothing_from_others(
         "198.18.0.9_5432": "outbound|5432||pods.prod.svc.cluster.local",
         "198.18.0.10_5432": "outbound|5432||x2.a.svc.cluster.local",
     }
+
+
+def test_nor_do_they_take_the_address_of_a_service_of_http() -> None:
+    mesh = Mesh()
+    mesh.pod("client", ip="198.18.0.2")
+    spec = {"clusterIP": "198.19.5.5", "ports": [{"name": "http", "port": 5432}]}
+    meta = {"name": "web", "namespace": "prod"}
+    mesh.put([{"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}])
+    mesh.put(slice_of("x", "a", "198.19.5.5"))
+    assert [name for name in mesh.listeners("client") if name.endswith("_5432")] == ["0.0.0.0_5432"]

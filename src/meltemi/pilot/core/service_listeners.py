@@ -19,11 +19,13 @@ from meltemi.envoy.listeners import (
     encode_listener,
 )
 from meltemi.model.derivation import Key
+from meltemi.model.domains import is_service_address
 from meltemi.model.endpoints import backends
 from meltemi.model.isolation import isolated
 from meltemi.model.routing import ANY_SOURCE, Source
 from meltemi.model.scope import Lens, services_through
 from meltemi.model.services import Port, Protocol, Service, service
+from meltemi.model.workloads import addresses_in
 from meltemi.pilot.core import listening, specified
 from meltemi.pilot.core.findings import origin, routed_by
 from meltemi.pilot.core.http_matches import Place
@@ -98,10 +100,10 @@ def distinct_resources(listed: list[Resource]) -> tuple[Resource, ...]:
 
 def _addresses(q: Db, found: Service, port: Port) -> tuple[str, ...]:
     if found.headless:
-        # Clients connect to the endpoints themselves.
-        return tuple(
-            dict.fromkeys(one.address for one in backends(q, found.namespace, found.host, port.number))
-        )
+        # Clients connect to the endpoints themselves: the namespace's pods, or what somebody says they are.
+        listed = dict.fromkeys(one.address for one in backends(q, found.namespace, found.host, port.number))
+        pods = addresses_in(q, found.namespace) if listed else frozenset[str]()
+        return tuple([one for one in listed if one in pods or not is_service_address(q, one)])
     return tuple(address for address in found.addresses if "/" not in address)
 
 
