@@ -7,6 +7,7 @@ Whatever fails before exec is written to a pipe that exec closes.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import resource
@@ -120,7 +121,9 @@ def _hand_over(spec: Spec, house: House) -> None:
     for bind in spec.binds:
         if bind.content is None and os.path.isdir(bind.source):
             for path in (bind.source, *(entry.path for entry in os.scandir(bind.source))):
-                os.chown(path, *house.user, follow_symlinks=False)
+                # What has just been put in another's place is there no more by its first name.
+                with contextlib.suppress(FileNotFoundError):
+                    os.chown(path, *house.user, follow_symlinks=False)
 
 
 def _join_network(spec: Spec, house: House) -> None:
