@@ -9,9 +9,10 @@ from meltemi.api.mesh.config import MeshConfig, OutboundTrafficMode, OutboundTra
 from meltemi.galley.validate import balancing, client_tls, mesh_providers, mesh_proxy, rules
 from meltemi.galley.validate.findings import At, Findings
 
-CURVES: Final = frozenset(
-    {"P-224", "P-256", "P-384", "P-521", "X25519", "X25519Kyber768Draft00", "X25519MLKEM768"}
-)
+CURVES: Final = frozenset({"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"})
+"""Curves that Envoy takes."""
+_NOT_TAKEN: Final = frozenset({"P-224", "X25519Kyber768Draft00"})
+"""Curves that Istio lets through, and for which Envoy (1.40) refuses whatever names them."""
 _OWN_PORTS: Final = frozenset({15000, 15001, 15004, 15006, 15010, 15020, 15021, 15053, 15090})
 """Ports that a proxy and its agent listen on themselves."""
 _LONGEST: Final = 255
@@ -58,7 +59,7 @@ def _durations(found: Findings, at: At, config: MeshConfig) -> None:
         found.error((*at, "connectTimeout"), "may be at most 1h")
     if config.protocol_detection_timeout.nanoseconds % MILLISECOND:
         found.error((*at, "protocolDetectionTimeout"), "only durations in whole milliseconds are supported")
-    if config.dns_refresh_rate is not None and config.dns_refresh_rate.nanoseconds <= MILLISECOND:
+    if config.dns_refresh_rate.nanoseconds <= MILLISECOND:
         # Envoys would refuse the clusters of every service that is found by name.
         found.error((*at, "dnsRefreshRate"), "must be more than 1ms")
     for name, value in (
@@ -128,7 +129,9 @@ def _tls(found: Findings, at: At, config: MeshConfig) -> None:
         seen: set[str] = set()
         for index, curve in enumerate(config.tls_defaults.ecdh_curves):
             here = (*at, "tlsDefaults", "ecdhCurves", index)
-            if curve not in CURVES:
+            if curve in _NOT_TAKEN:
+                found.warn(here, f"Envoy does not take {curve}: it is left out")
+            elif curve not in CURVES:
                 found.warn(here, f'"{curve}" is not a curve', rules.nearest_of(curve, CURVES))
             elif curve in seen:
                 found.warn(here, f'"{curve}" is in the list twice')
