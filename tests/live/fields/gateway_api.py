@@ -577,7 +577,10 @@ def _free() -> Iterator[Case]:
         lambda own: (
             route(own, HTTP_ROUTE, {"filters": [filtered("CORS", cors=free)], "backendRefs": [to()]}),
         ),
-        lambda seen: back(seen, "access-control-allow-methods") == "PUT",
+        lambda seen: (
+            back(seen, "access-control-allow-origin") == "https://any.test"
+            and back(seen, "access-control-allow-methods") == "PUT"
+        ),
         lambda own: (own.ask(method="OPTIONS", headers=preflight),),
     )
 
