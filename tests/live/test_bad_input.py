@@ -264,6 +264,7 @@ def test_a_pod_that_dies_says_so_in_its_status(world: Mesh) -> None:
         world.meltemi("delete", "pod/dies").good()
 
 
+@pytest.mark.long
 @pytest.mark.live
 @pytest.mark.timeout(120)
 def test_a_mesh_after_init_was_killed_and_two_who_start_it_at_once(tmp_path: Path) -> None:

@@ -186,6 +186,7 @@ def test_asking_for_mutual_tls_in_so_many_words_changes_nothing(shop: Shop) -> N
         shop.apply("destination-rule-all")
 
 
+@pytest.mark.long
 def test_pages_go_on_while_routes_change(shop: Shop) -> None:
     """Under load a change of every route loses no request."""
     problems: list[str] = []

@@ -83,6 +83,7 @@ def test_editing_a_file_shifts_the_route_and_breaking_it_does_not(mesh: Mesh, fo
     until(lambda: versions(mesh) == {"v1"}, 10, "the mended route is in force")
 
 
+@pytest.mark.long
 def test_a_folder_that_vanishes_and_a_control_plane_that_restarts_keep_the_route(
     mesh: Mesh, folder: Path
 ) -> None:

@@ -129,6 +129,7 @@ def test_the_gateways_address_stands_in_its_status(clean: Mesh) -> None:
     until(lambda: not rows(), 10, "the address is gone with the class")
 
 
+@pytest.mark.long
 def test_paths_end_where_their_types_say(clean: Mesh) -> None:
     applied(
         clean,

@@ -191,6 +191,7 @@ def shift(world: Mesh, *shares: tuple[str, int]) -> None:
     world.meltemi("wait", "virtualservice/shift").good()
 
 
+@pytest.mark.long
 def test_tcp_connections_are_shifted_by_weight(world: Mesh) -> None:
     """Istio's task: all to v1, then 80 to 20, then all to v2 (here v0 and v1)."""
     shift(world, ("v0", 100))
