@@ -20,6 +20,8 @@ class Footprint:
     processes: dict[int, str] = field(default_factory=dict)
     namespaces: set[str] = field(default_factory=set)
     pinned: dict[str, int] = field(default_factory=dict)
+    holders: set[int] = field(default_factory=set)
+    """Who had one of these namespaces when it was watched."""
     watched: float = 0.0
     mounts: str = ""
     links: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class Footprint:
             if _alive(pid, start):
                 self.namespaces |= set(_namespaces(str(pid))) - own
                 self._pin(pid, own)
+        self.holders = {pid for pid in _pids() if not self.namespaces.isdisjoint(_namespaces(str(pid)))}
 
     def _pin(self, pid: int, own: set[str]) -> None:
         """Hold a process's pid namespace open: as long as it is, no other can bear its number."""
@@ -72,9 +75,11 @@ class Footprint:
         """Name a process's namespaces that can be this mesh's.
 
         The kernel gives a namespace's number anew once it is gone: what a later process bears under a number that
-        is not pinned may be another mesh's.
+        is not pinned may be another mesh's, and so may what an older one has made for itself since.
         """
         names = _namespaces(str(pid))
+        if pid not in self.holders:
+            return [name for name in names if name in self.pinned]
         with contextlib.suppress(OSError):
             if int(_started(pid)) / os.sysconf("SC_CLK_TCK") > self.watched:
                 return [name for name in names if name in self.pinned]
