@@ -61,6 +61,11 @@ class Mesh:
         program = str(Path(sys.executable).with_name("kubectl"))
         return run([program, "--kubeconfig", self.layout.kubeconfig, *args], self.env, text, timeout)
 
+    def python(self, pod: str, code: str, *args: str, container: str = "app") -> Any:
+        """Run Python code in a container of a pod; what it prints is JSON."""
+        argv = ("exec", pod, "-c", container, "--", sys.executable, "-c", code, *args)
+        return json.loads(self.kubectl(*argv).good())
+
     def apply(self, *documents: dict[str, Any]) -> None:
         """Apply documents with kubectl, as a list: it may take the second of several for a broken first."""
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})

@@ -92,21 +92,7 @@ def ask(
     mesh: meshes.Mesh, host: str, address: str = "", port: int = 80, path: str = "/", caller: str = "client"
 ) -> Document:
     """Ask from a pod, by its proxy."""
-    argv = (
-        "exec",
-        caller,
-        "-c",
-        "app",
-        "--",
-        sys.executable,
-        "-c",
-        ASK,
-        address or host,
-        str(port),
-        host,
-        path,
-    )
-    found: Document = json.loads(mesh.kubectl(*argv).good())
+    found: Document = mesh.python(caller, ASK, address or host, str(port), host, path)
     return found
 
 

@@ -212,19 +212,7 @@ def options(mesh: meshes.Mesh, name: str) -> Document:
 
 
 def ask(mesh: meshes.Mesh, caller: str, host: str, **headers: str) -> Document:
-    argv = (
-        "exec",
-        caller,
-        "-c",
-        "app",
-        "--",
-        sys.executable,
-        "-c",
-        ASK,
-        f"http://{host}",
-        json.dumps(headers),
-    )
-    found: Document = json.loads(mesh.kubectl(*argv).good())
+    found: Document = mesh.python(caller, ASK, f"http://{host}", json.dumps(headers))
     return found
 
 

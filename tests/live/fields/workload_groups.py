@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.live.fields.asking import Ask
 from tests.live.fields.case import WORKLOAD_GROUP, Case, Document, Own
 from tests.live.fields.probed import OTHER, SERVICE
 from tests.live.fields.probed import port as asked
 from tests.live.fields.service_entries import FAR, MUTUAL, is_mutual, port
-from tests.live.fields.workload_entries import chosen
+from tests.live.fields.workload_entries import chosen, once
 
 
 def group(
@@ -25,11 +24,6 @@ def group(
     return own.document(
         "WorkloadGroup", {"metadata": metadata, "template": template or {"weight": 1}, **more}, "-vm"
     )
-
-
-def once(own: Own) -> tuple[Ask, ...]:
-    """Ask the host from the client."""
-    return (own.mesh(),)
 
 
 def probe(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+from meltemi.envoy.framing import LENGTH_DELIMITED, text, varint
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,12 @@ def read_workload_probe(document: Mapping[str, Any] | None) -> Probe | None:
     return replace(found, kind="grpc", service=str(document["grpc"].get("service") or ""))
 
 
+_SERVICE: Final = varint(1 << 3 | LENGTH_DELIMITED)
+
+
 def health_request(service: str) -> bytes:
     """Encode a `grpc.health.v1.HealthCheckRequest`: field 1, the service."""
-    text = service.encode()
-    return b"\x0a" + _varint(len(text)) + text if text else b""
+    return text(_SERVICE, service)
 
 
 def is_serving(answer: bytes) -> bool:
@@ -105,20 +109,11 @@ def is_serving(answer: bytes) -> bool:
     return answer == b"\x08\x01"
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append((number & 0x7F) | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def _port(wanted: Any, ports: Iterable[Mapping[str, Any]]) -> int:
     """A port by number or name; 0 (which always fails) where the name is unknown."""
     if isinstance(wanted, int):
         return wanted
-    text = str(wanted or "")
-    if text.isdecimal():
-        return int(text)
-    return next((int(p.get("containerPort", 0)) for p in ports if p.get("name") == text), 0)
+    word = str(wanted or "")
+    if word.isdecimal():
+        return int(word)
+    return next((int(p.get("containerPort", 0)) for p in ports if p.get("name") == word), 0)

@@ -15,6 +15,8 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
+from meltemi.envoy.framing import framed
+
 INVALID_ARGUMENT: Final = 3
 """google.rpc.Code of a NACK."""
 
@@ -166,7 +168,7 @@ def _entry(resource: discovery_pb2.Resource) -> Entry:
 
 def frame(resource: bytes) -> bytes:
     """Frame an encoded `discovery.v3.Resource` as an element of `resources`."""
-    return _RESOURCES + _varint(len(resource)) + resource
+    return framed(_RESOURCES, resource)
 
 
 def unframe(framed: bytes) -> tuple[str, str, bytes]:
@@ -180,12 +182,3 @@ def unframe(framed: bytes) -> tuple[str, str, bytes]:
         raise Malformed("not one framed resource")
     resource = message.resources[0]
     return resource.name, resource.resource.type_url, resource.resource.value
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append((number & 0x7F) | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
